@@ -1,0 +1,311 @@
+//! Read plans: what a driver reads, when a device has something to say, and what is owed to it then.
+//!
+//! A profile yields a plan, a driver executes it and knows nothing of profiles. Owns only the data;
+//! the state machines that run a plan are in [`crate::watch`], the bytes in [`crate::wire`].
+
+use super::{Decimal, Raw, SlotName};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Index into [`SlotPlan::points`].
+pub type PointIx = usize;
+
+/// All that a driver needs to know about one slot. Immutable; a new configuration is a new plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotPlan {
+    /// Whose device.
+    pub slot: SlotName,
+    /// How it is reached.
+    pub link: Link,
+    /// What it says; addressed by [`PointIx`].
+    pub points: Vec<PointPlan>,
+    /// When it has something to say.
+    pub events: Vec<EventPlan>,
+    /// Optional: answering is not enough to be online.
+    pub alive: Option<Alive>,
+}
+
+/// A connection. Slots whose links [`Link::shares`] run on one task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Link {
+    /// Modbus TCP.
+    ModbusTcp(ModbusTcp),
+}
+
+impl Link {
+    /// The address, as in the profile: what two links have in common that share a connection.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        match self {
+            Self::ModbusTcp(link) => &link.address,
+        }
+    }
+
+    /// Whether both run over one connection: same address and same settings of the connection itself.
+    #[must_use]
+    pub fn shares(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ModbusTcp(a), Self::ModbusTcp(b)) => a.address == b.address && a.timeout == b.timeout,
+        }
+    }
+}
+
+/// Settings of a Modbus TCP slot. Address and time-out belong to the connection, the rest to the slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModbusTcp {
+    /// `host:port`, port 502 filled in.
+    pub address: String,
+    /// Modbus server (unit identifier), 0 to 255.
+    pub server_id: u8,
+    /// How often triggers are looked at.
+    pub poll: Duration,
+    /// How long an answer may take; also for connecting.
+    pub timeout: Duration,
+    /// Largest read of registers in one request, 1 to 125.
+    pub max_registers: u16,
+    /// Largest read of coils or discrete inputs in one request, 1 to 2000.
+    pub max_bits: u16,
+    /// Unwanted registers that a read may span to save a request.
+    pub max_gap: u16,
+}
+
+/// One named raw value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointPlan {
+    /// Its name in the profile.
+    pub name: Arc<str>,
+    /// Where it is.
+    pub at: Address,
+    /// Raw values that mean "no value": a trigger that reads one has not changed, and re-arms.
+    pub invalid: Vec<Raw>,
+    /// For `changes = "*"`: raw numbers nearer than this to the last reported one are no change.
+    /// In raw steps (before scaling).
+    pub deadband: Option<Decimal>,
+}
+
+/// Where a point is; one kind a protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Address {
+    /// A Modbus table and address.
+    Modbus(ModbusPoint),
+}
+
+/// A point of a Modbus server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModbusPoint {
+    /// Which of the four tables.
+    pub table: Table,
+    /// Zero-based protocol address of the first register or bit.
+    pub address: u16,
+    /// How the registers are read.
+    pub kind: ModbusType,
+    /// Order of the bytes of values of more than one register; `badc` and `dcba` also swap the
+    /// bytes of strings and single registers.
+    pub order: WordOrder,
+    /// `(lowest bit, number of bits)` of a number inside a word; bit 0 is the least significant.
+    pub bits: Option<(u8, u8)>,
+    /// Elements of an array; `None` for a scalar.
+    pub count: Option<u16>,
+    /// Reading clears it: never coalesced, never read twice, never read unasked.
+    pub clears: bool,
+}
+
+/// The four tables of Modbus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// `coil`, functions 01, 05, 15.
+    Coil,
+    /// `discrete`, function 02.
+    Discrete,
+    /// `holding`, functions 03, 06, 16.
+    Holding,
+    /// `input`, function 04.
+    Input,
+}
+
+impl Table {
+    /// The word that profiles use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Coil => "coil",
+            Self::Discrete => "discrete",
+            Self::Holding => "holding",
+            Self::Input => "input",
+        }
+    }
+
+    /// Whether its elements are single bits.
+    #[must_use]
+    pub const fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::Discrete)
+    }
+}
+
+/// How registers become a raw value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModbusType {
+    /// One bit.
+    Bool,
+    /// Unsigned 16 bits.
+    U16,
+    /// Signed 16 bits.
+    I16,
+    /// Unsigned 32 bits.
+    U32,
+    /// Signed 32 bits.
+    I32,
+    /// Unsigned 64 bits.
+    U64,
+    /// Signed 64 bits.
+    I64,
+    /// IEEE 754 single.
+    F32,
+    /// IEEE 754 double.
+    F64,
+    /// Four binary coded decimal digits.
+    Bcd16,
+    /// Eight binary coded decimal digits.
+    Bcd32,
+    /// Two characters a register, this many bytes.
+    Text(u16),
+}
+
+impl ModbusType {
+    /// Registers (or bits, of a bit table) of one element.
+    #[must_use]
+    pub const fn width(self) -> u16 {
+        match self {
+            Self::Bool | Self::U16 | Self::I16 | Self::Bcd16 => 1,
+            Self::U32 | Self::I32 | Self::F32 | Self::Bcd32 => 2,
+            Self::U64 | Self::I64 | Self::F64 => 4,
+            Self::Text(bytes) => bytes.div_ceil(2),
+        }
+    }
+}
+
+/// Byte orders of a value in registers; A is the most significant byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WordOrder {
+    /// Big endian, as Modbus has it.
+    #[default]
+    Abcd,
+    /// Words swapped.
+    Cdab,
+    /// Bytes swapped in each word.
+    Badc,
+    /// Little endian.
+    Dcba,
+}
+
+/// When one event of a profile happens and what it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventPlan {
+    /// Its name in the profile (`tightening`, `guard_open`), unique in the slot.
+    pub name: Arc<str>,
+    /// Any of these triggers.
+    pub triggers: Vec<Trigger>,
+    /// What is read together when it happens, triggers included.
+    pub points: Vec<PointIx>,
+    /// Points that make this result this result; empty: every trigger is its own.
+    pub id: Vec<PointIx>,
+    /// What the device is told once the event is durable.
+    pub ack: Option<Ack>,
+    /// Readings that must agree before it counts, 1 to 10; 1 is one reading.
+    pub stable: u8,
+    /// What the first value ever seen is.
+    pub on_start: OnStart,
+    /// Stored for delivery, or only the newest kept.
+    pub keep: Keep,
+    /// Digest of device identity, triggers and id: trigger state stored under another is not carried over.
+    pub fingerprint: String,
+}
+
+/// One way in which a device says "now". All look at raw values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trigger {
+    /// One of these points changed; however many did, it is one event a reading.
+    Changes(Vec<PointIx>),
+    /// One of the event's points changed by its deadband at least; at most one event in this time.
+    ChangesAny {
+        /// Which are looked at.
+        points: Vec<PointIx>,
+        /// Shortest time between two events.
+        at_most: Duration,
+    },
+    /// Became true.
+    Rises(PointIx),
+    /// Became false.
+    Falls(PointIx),
+    /// Became this value.
+    Equals(PointIx, Raw),
+    /// Was read as this value: every such read, for flags that reading clears.
+    Reads(PointIx, Raw),
+    /// Time passed.
+    Every(Duration),
+}
+
+impl Trigger {
+    /// The points that it looks at.
+    #[must_use]
+    pub fn points(&self) -> &[PointIx] {
+        match self {
+            Self::Changes(points) | Self::ChangesAny { points, .. } => points,
+            Self::Rises(point) | Self::Falls(point) | Self::Equals(point, _) | Self::Reads(point, _) => {
+                std::slice::from_ref(point)
+            }
+            Self::Every(_) => &[],
+        }
+    }
+}
+
+/// An acknowledgement that the device waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ack {
+    /// Where it is written.
+    pub write: PointIx,
+    /// What is written.
+    pub value: AckValue,
+    /// Written when the trigger has fallen.
+    pub then: Option<Raw>,
+    /// How long the device may take to take the trigger back.
+    pub timeout: Duration,
+}
+
+/// What an acknowledgement writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AckValue {
+    /// The value of this point, as it was in the event; into a narrower register go the low bits.
+    Copy(PointIx),
+    /// A constant.
+    Value(Raw),
+}
+
+/// What the first value ever seen is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStart {
+    /// Where the count begins; no event.
+    #[default]
+    Baseline,
+    /// A result.
+    Take,
+}
+
+/// How an event is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keep {
+    /// In the outbox, with a sequence.
+    #[default]
+    Stored,
+    /// Only the newest, in memory.
+    Latest,
+}
+
+/// A life sign: the device is online only while this point changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alive {
+    /// Which point must change.
+    pub point: PointIx,
+    /// Within which time.
+    pub within: Duration,
+}

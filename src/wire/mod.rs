@@ -1,0 +1,3 @@
+//! Wire formats: pure codecs that drivers, simulators and examples share. Owns no connection and no meaning.
+
+pub mod modbus;
