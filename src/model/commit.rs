@@ -41,6 +41,8 @@ pub mod space {
     pub const SLOT: u8 = b's';
     /// Known ids, by topic, incarnation and id.
     pub const ID: u8 = b'i';
+    /// Slots that were configured, to clear their statuses when they are no more.
+    pub const CONFIGURED: u8 = b'c';
     /// Ids in the order in which they may be forgotten.
     pub const ORDER: u8 = b'o';
 }

@@ -70,6 +70,8 @@ pub struct CounterReading {
     pub first: i64,
     /// After which it wraps; `None`: it does not.
     pub last: Option<i64>,
+    /// What it showed at the reading before, where the trigger knew it.
+    pub before: Option<i64>,
 }
 
 /// A device's clock.
