@@ -285,7 +285,10 @@ mod tests {
         let sent = board.next_latest(NOW).unwrap();
         assert_eq!(sent.payload, "3");
         assert!(board.answered(&sent, &Verdict::NobodyListens, NOW, WAIT));
-        assert!(!board.answered(&lost, &Verdict::Taken, NOW, WAIT), "of a dead connection");
+        assert!(
+            !board.answered(&lost, &Verdict::Taken, NOW, WAIT),
+            "of a dead connection"
+        );
         board.connected();
         assert_eq!(board.next_latest(NOW), None);
     }

@@ -228,7 +228,9 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
 
     /// How long the broker may be silent altogether.
     fn silence(&self) -> Duration {
-        let keep_alive = self.granted.map_or(Duration::from_secs(60), |granted| granted.keep_alive);
+        let keep_alive = self
+            .granted
+            .map_or(Duration::from_secs(60), |granted| granted.keep_alive);
         keep_alive * 2 + Duration::from_secs(2)
     }
 
@@ -251,7 +253,10 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
         if let Some((_, _, at)) = self.order.front()
             && now >= *at + timing.ack
         {
-            return Err(Lost::broken("the broker takes messages and does not acknowledge them; the connection is made anew").into());
+            return Err(Lost::broken(
+                "the broker takes messages and does not acknowledge them; the connection is made anew",
+            )
+            .into());
         }
         if now >= self.last_heard + self.silence() {
             return Err(refusal::silent().into());
@@ -302,19 +307,27 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
         match told {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Stop::Asked),
-            Err(_) => Err(Lost::broken("the gateway is too busy to take what the MES says; the connection is made anew").into()),
+            Err(_) => Err(Lost::broken(
+                "the gateway is too busy to take what the MES says; the connection is made anew",
+            )
+            .into()),
         }
     }
 
     async fn take(&mut self, said: Said) -> Result<(), Stop> {
-        if !matches!(said, Said::Sent(_) | Said::Held | Said::Asked(_) | Said::Parted | Said::Own) {
+        if !matches!(
+            said,
+            Said::Sent(_) | Said::Held | Said::Asked(_) | Said::Parted | Said::Own
+        ) {
             self.lasting.shared.note_heard(self.lasting.clock.now());
             self.last_heard = self.now();
         }
         match said {
             Said::Connected(granted) => self.connected(granted).await,
             Said::Sent(id) => self.wrote(id),
-            Said::Held => Err(Lost::broken("packet identifiers ran into one another; the connection is made anew").into()),
+            Said::Held => {
+                Err(Lost::broken("packet identifiers ran into one another; the connection is made anew").into())
+            }
             Said::Asked(id) => {
                 self.last_id = id;
                 Ok(())
@@ -332,7 +345,9 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
 
     async fn connected(&mut self, granted: Granted) -> Result<(), Stop> {
         if granted.receive_maximum == 0 {
-            return Err(Lost::broken("the broker grants a receive maximum of 0, which MQTT 5 forbids (3.2.2.3.3)").into());
+            return Err(
+                Lost::broken("the broker grants a receive maximum of 0, which MQTT 5 forbids (3.2.2.3.3)").into(),
+            );
         }
         self.granted = Some(granted);
         self.lasting.shared.tally.connections.fetch_add(1, Relaxed);
@@ -412,7 +427,11 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
             if self.phase == Phase::Greeting && !self.hello_due && !retained && payload == settings.hello {
                 self.open(true).await?;
             }
-            if !settings.subscriptions.iter().any(|filter| rumqttc::matches(topic, filter)) {
+            if !settings
+                .subscriptions
+                .iter()
+                .any(|filter| rumqttc::matches(topic, filter))
+            {
                 return Ok(());
             }
         }
@@ -617,7 +636,9 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
     fn unsendable(&self, letter: &Letter<'_>, granted: &Granted) -> Option<Verdict> {
         if !super::settings::is_topic(letter.topic) {
             let topic = letter.topic;
-            return Some(Verdict::Refused(format!("`{topic}` is no topic that can be published to")));
+            return Some(Verdict::Refused(format!(
+                "`{topic}` is no topic that can be published to"
+            )));
         }
         let size = self.speaker.size(letter);
         let most = granted.maximum_packet;
@@ -628,7 +649,14 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
         })
     }
 
-    fn publish(&mut self, topic: &str, payload: Bytes, retained: bool, event: bool, sending: Sending) -> Result<(), Stop> {
+    fn publish(
+        &mut self,
+        topic: &str,
+        payload: Bytes,
+        retained: bool,
+        event: bool,
+        sending: Sending,
+    ) -> Result<(), Stop> {
         let letter = Letter {
             topic,
             payload,

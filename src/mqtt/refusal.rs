@@ -42,7 +42,10 @@ pub(super) fn lost_v5(error: &rumqttc::v5::ConnectionError) -> Lost {
             reason_code,
             reason_string,
         }) => {
-            let why = reason_string.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let why = reason_string
+                .as_deref()
+                .map(|why| format!(" ({why})"))
+                .unwrap_or_default();
             Lost::broken(format!("the broker has ended the connection: {reason_code:?}{why}"))
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => closed(),
@@ -83,7 +86,10 @@ fn io(error: &std::io::Error) -> Lost {
         ErrorKind::ConnectionRefused => {
             Lost::broken("nothing listens at the broker's address; look whether it runs and whether the port is right")
         }
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => closed(),
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::UnexpectedEof => closed(),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             Lost::broken("the broker's address cannot be reached; look at the network")
         }
@@ -109,7 +115,13 @@ fn sentence_of(text: &str) -> Option<Lost> {
             "the broker wants a certificate of ours: give cert_file and key_file in [mqtt]",
         ),
         (
-            &["UnknownCA", "BadCertificate", "bad certificate", "CertificateUnknown", "DecryptError"],
+            &[
+                "UnknownCA",
+                "BadCertificate",
+                "bad certificate",
+                "CertificateUnknown",
+                "DecryptError",
+            ],
             "the broker does not accept our certificate: look whether cert_file was signed by an authority that it trusts",
         ),
         (
@@ -146,21 +158,29 @@ fn sentence_of(text: &str) -> Option<Lost> {
         .find(|(signs, _)| signs.iter().any(|sign| text.contains(sign)))
         .map(|(_, sentence)| Lost::refused(*sentence));
     refused.or_else(|| {
-        let lookup = ["failed to lookup address", "Name or service not known", "No address associated"];
+        let lookup = [
+            "failed to lookup address",
+            "Name or service not known",
+            "No address associated",
+        ];
         let unknown = lookup.iter().any(|sign| text.contains(sign));
         if unknown {
             return Some(Lost::broken(
                 "the broker's name cannot be resolved; look at `broker` in [mqtt] and at the name server",
             ));
         }
-        let gone = ["ConnectionReset", "BrokenPipe", "UnexpectedEof", "unexpected end of file"];
+        let gone = [
+            "ConnectionReset",
+            "BrokenPipe",
+            "UnexpectedEof",
+            "unexpected end of file",
+        ];
         gone.iter().any(|sign| text.contains(sign)).then(closed)
     })
 }
 
 const CREDENTIALS: &str = "the broker refuses the user name or password: look at username and password_file in [mqtt]";
-const NOT_AUTHORIZED: &str =
-    "the broker does not allow this client to connect (not authorized): look at username, password_file and client_id in [mqtt] and at the broker's access list";
+const NOT_AUTHORIZED: &str = "the broker does not allow this client to connect (not authorized): look at username, password_file and client_id in [mqtt] and at the broker's access list";
 const CLIENT_ID: &str = "the broker does not accept the client id: change client_id in [mqtt]";
 const UNAVAILABLE: &str = "the broker says that it is not available now; it is tried again";
 
@@ -179,24 +199,30 @@ fn refused_v5(code: Code5) -> Lost {
         Code5::BadAuthenticationMethod => {
             Lost::refused("the broker wants another way of authentication than user name and password")
         }
-        Code5::TopicNameInvalid => Lost::refused("the broker does not accept the topic of the last will (the gateway's status)"),
+        Code5::TopicNameInvalid => {
+            Lost::refused("the broker does not accept the topic of the last will (the gateway's status)")
+        }
         Code5::PacketTooLarge => Lost::refused("the connect packet, with its last will, is too large for the broker"),
         Code5::QuotaExceeded => Lost::broken("the broker's quota is exceeded; it is tried again"),
         Code5::PayloadFormatInvalid => Lost::refused("the broker does not accept the payload of the last will"),
         Code5::RetainNotSupported => {
             Lost::refused("the broker keeps no retained messages, which statuses and units need: allow them there")
         }
-        Code5::QoSNotSupported => Lost::refused("the broker does not support QoS 1, which delivery needs: allow it there"),
+        Code5::QoSNotSupported => {
+            Lost::refused("the broker does not support QoS 1, which delivery needs: allow it there")
+        }
         Code5::UseAnotherServer | Code5::ServerMoved => {
             Lost::refused("the broker says that another one is to be used: change `broker` in [mqtt]")
         }
-        Code5::ConnectionRateExceeded => Lost::broken("the broker says that connections are tried too often; it is tried again"),
-        Code5::MalformedPacket | Code5::ProtocolError => {
-            Lost::refused(format!("the broker does not understand the connect packet ({code:?}): is it an MQTT 5 broker?"))
+        Code5::ConnectionRateExceeded => {
+            Lost::broken("the broker says that connections are tried too often; it is tried again")
         }
-        Code5::Success | Code5::UnspecifiedError | Code5::ImplementationSpecificError => {
-            Lost::broken(format!("the broker refuses the connection without saying why ({code:?}); its log may say more"))
-        }
+        Code5::MalformedPacket | Code5::ProtocolError => Lost::refused(format!(
+            "the broker does not understand the connect packet ({code:?}): is it an MQTT 5 broker?"
+        )),
+        Code5::Success | Code5::UnspecifiedError | Code5::ImplementationSpecificError => Lost::broken(format!(
+            "the broker refuses the connection without saying why ({code:?}); its log may say more"
+        )),
     }
 }
 

@@ -60,14 +60,25 @@ fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 fn config(tls: &Tls) -> Result<ClientConfig, Lost> {
     let ca_file = match &tls.ca_file {
         Some(path) => path.clone(),
-        None => SYSTEM.iter().map(PathBuf::from).find(|path| path.exists()).ok_or_else(|| {
-            Lost::refused("this machine keeps no certificates that it trusts where they are expected; give ca_file in [mqtt]".to_owned())
-        })?,
+        None => SYSTEM
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or_else(|| {
+                Lost::refused(
+                    "this machine keeps no certificates that it trusts where they are expected; give ca_file in [mqtt]"
+                        .to_owned(),
+                )
+            })?,
     };
     let mut roots = RootCertStore::empty();
     let (taken, _) = roots.add_parsable_certificates(certificates("ca_file", &ca_file)?);
     if taken == 0 {
-        return Err(fault("ca_file", &ca_file, &"none of its certificates is one of an authority"));
+        return Err(fault(
+            "ca_file",
+            &ca_file,
+            &"none of its certificates is one of an authority",
+        ));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -80,7 +91,11 @@ fn config(tls: &Tls) -> Result<ClientConfig, Lost> {
     let chain = certificates("cert_file", cert_file)?;
     let pem = fs::read(key_file).map_err(|error| fault("key_file", key_file, &error))?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| fault("key_file", key_file, &error))?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|error| fault("cert_file", cert_file, &format!("{error} (with key_file `{}`)", key_file.display())))
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        fault(
+            "cert_file",
+            cert_file,
+            &format!("{error} (with key_file `{}`)", key_file.display()),
+        )
+    })
 }

@@ -38,9 +38,7 @@ pub(super) fn publish(client: &AsyncClient, letter: Letter<'_>) -> bool {
         retained,
         event: _,
     } = letter;
-    client
-        .try_publish(topic, QoS::AtLeastOnce, retained, payload)
-        .is_ok()
+    client.try_publish(topic, QoS::AtLeastOnce, retained, payload).is_ok()
 }
 
 pub(super) fn subscribe(client: &AsyncClient, filters: &[String]) -> bool {

@@ -127,9 +127,15 @@ fn verdict(reason: PubAckReason) -> Verdict {
     match reason {
         PubAckReason::Success => Verdict::Taken,
         PubAckReason::NoMatchingSubscribers => Verdict::NobodyListens,
-        PubAckReason::NotAuthorized => refused("the broker does not allow publishing to this topic (0x87 not authorized)"),
-        PubAckReason::TopicNameInvalid => refused("the broker does not accept this topic name (0x90 topic name invalid)"),
-        PubAckReason::PayloadFormatInvalid => refused("the broker does not accept this payload (0x99 payload format invalid)"),
+        PubAckReason::NotAuthorized => {
+            refused("the broker does not allow publishing to this topic (0x87 not authorized)")
+        }
+        PubAckReason::TopicNameInvalid => {
+            refused("the broker does not accept this topic name (0x90 topic name invalid)")
+        }
+        PubAckReason::PayloadFormatInvalid => {
+            refused("the broker does not accept this payload (0x99 payload format invalid)")
+        }
         PubAckReason::QuotaExceeded => later("the broker's quota is exceeded (0x97); it is tried again"),
         PubAckReason::UnspecifiedError => later("the broker refuses without saying why (0x80); it is tried again"),
         PubAckReason::ImplementationSpecificError => {
