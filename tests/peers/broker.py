@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -9,6 +10,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+from processes import die_with_parent
 
 
 def free_port() -> int:
@@ -53,7 +56,7 @@ class Broker:
             lines += ["allow_anonymous false", f"password_file {passwords}"]
         else:
             lines.append("allow_anonymous true")
-        if shutil.which("id") and subprocess.run(["id", "-u"], capture_output=True, text=True, check=True).stdout == "0\n":
+        if os.geteuid() == 0:
             lines.append("user root")
         lines += limits.splitlines()
         self.config = folder / "mosquitto.conf"
@@ -67,7 +70,10 @@ class Broker:
     def start(self) -> None:
         """Starts it and waits until it accepts connections."""
         self.process = subprocess.Popen(
-            ["mosquitto", "-c", str(self.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["mosquitto", "-c", str(self.config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
