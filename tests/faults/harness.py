@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "free": scenarios.free,
     "echo": scenarios.echo,
     "broker": scenarios.broker,
+    "bad_broker": scenarios.bad_broker,
     "link": scenarios.link,
     "disk": scenarios.disk,
     "mixed": scenarios.mixed,

@@ -279,6 +279,7 @@ class Rig:
         self.quiet()
         self.mes.ask("stop")
         self.mes.end()
+        rules.content_type = self.version == "5"
         rules.away = tuple(self.away)
         rules.unknowable = tuple(self.unknowable)
         (self.folder / "rules.json").write_text(json.dumps(rules.__dict__))

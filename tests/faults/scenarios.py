@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import Peer
 from rig import Failure, Rig
 from verify import Report, Rules
 
@@ -184,6 +185,41 @@ def broker(rig: Rig, _chance: random.Random, options: Options) -> int:
             raise Failure("the tool was hardly acknowledged while the broker was away, though there is room to store")
         rig.flow(20)
     return end(rig, Rules(everything=True))
+
+
+def bad_broker(rig: Rig, chance: random.Random, options: Options) -> int:
+    """A broker that refuses, hangs up at every publish, never acknowledges, throttles, has no subscriber, or speaks no MQTT."""
+    rig.mes = Peer("bad_broker.py", ["--received", str(rig.received)], rig.folder / "bad-broker.log")
+    tool = rig.add_tool("peer/torque-a", ["st10.spindle-1"], rate=20, first_counter=65_500)
+    rig.install(tool)
+    rig.configure(port=rig.mes.hello["port"])
+    rig.gateway.start()
+    rig.resume()
+    rig.wait("results flow", lambda: rig.received_results() >= 10, 30)
+    modes = ["refuse", "hang_up", "mute", "throttle", "garbage", "slow"] + (["nobody"] if options.version == "5" else [])
+    chance.shuffle(modes)
+    for mode in modes:
+        before = rig.received_results()
+        rig.say(mode)
+        rig.mes.ask("mode", mode=mode)
+        rig.pass_time(5 if options.long else 2.5)
+        rig.flow(10)
+        between = rig.received_results()
+        if between > before and mode in ("refuse", "hang_up", "mute", "garbage", "nobody"):
+            raise Failure(f"the bad broker took {between - before} events while it was to take none")
+        stats = rig.mes.ask("mode", mode="good")
+        attempts = stats["connections"].get(mode, 0)
+        if attempts > 100:
+            raise Failure(f"{attempts} connections in some seconds to a broker in mode {mode}: no back-off")
+        goal = rig.tool_stats()["acked"]
+        rig.wait("what waited has arrived", lambda goal=goal: rig.received_results() >= goal, 60)
+    rig.drain()
+    violations = rig.mes.ask("stats")["violations"]
+    report = rig.verdict(Rules(everything=True, check_units=False))
+    for violation in violations[:3]:
+        report.fault(violation)
+        print(f"     ! {violation}", flush=True)
+    return report.fault_count
 
 
 def link(rig: Rig, chance: random.Random, options: Options) -> int:

@@ -88,7 +88,8 @@ class Mes:
     def on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         """Keeps the message before the client library acknowledges it."""
         text = message.payload.decode("utf-8", "replace")
-        self.received.write(topic=message.topic, p=text, retain=message.retain, qos=message.qos)
+        kind = getattr(message.properties, "ContentType", None)
+        self.received.write(topic=message.topic, p=text, retain=message.retain, qos=message.qos, content_type=kind)
         self.messages += 1
         kind = message.topic.rsplit("/", 1)[-1]
         if kind != "status":

@@ -269,7 +269,8 @@ class Tool:
                 self.exception = int(order["code"])
             case "close":
                 for connection in list(self.server.active_connections.values()):
-                    connection.abort()
+                    if connection.transport:
+                        connection.transport.abort()
             case "restart_counter":
                 for spindle in self.spindles:
                     spindle.counter = 0

@@ -22,6 +22,7 @@ import ledger
 from units import Units
 
 SHOWN_FAULTS = 10
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 NUMBERS = ("torque.value", "torque.min", "angle.value")
 
 
@@ -58,6 +59,8 @@ class Rules:
     unknowable: tuple[tuple[float, float], ...] = ()
     check_units: bool = True
     streams: int = 1
+    # MQTT 5: events have to say what they are.
+    content_type: bool = False
     # Validate every n-th event beside those of a shape not seen before.
     schema_every: int = 1
 
@@ -148,6 +151,10 @@ class Verifier:
                 self.report.counts["statuses"] += 1
                 continue
             self.report.counts["messages"] += 1
+            if self.rules.content_type and line["content_type"] != CONTENT_TYPE:
+                self.report.fault(f"{line['topic']}: content type is {line['content_type']!r}")
+            if line["retain"] or line["qos"] != 1:
+                self.report.fault(f"{line['topic']}: came with QoS {line['qos']}, retained {line['retain']}; events are QoS 1, not retained")
             try:
                 self.read_event(line["topic"], kind, line["p"], line["t"])
             except (ValueError, KeyError, TypeError, AttributeError) as error:
