@@ -428,21 +428,20 @@ impl Poller {
                 at(due);
             }
         }
-        if !polls && events.is_empty() {
+        if polls {
+            // Start to start; looks that were missed are skipped.
+            let missed = tick.saturating_sub(self.next_poll) / self.poll;
+            let from = match self.next_poll {
+                0 => tick,
+                start => start.saturating_add(missed.saturating_mul(self.poll)),
+            };
+            self.next_poll = from.saturating_add(self.poll);
+        }
+        if events.is_empty() && !(polls && self.plan.alive.is_some()) {
             if !self.base.is_empty() {
                 at(self.next_poll);
             }
             return Step::Wait(wake);
-        }
-        if polls {
-            // Start to start; looks that were missed are skipped.
-            let behind = tick.saturating_sub(self.next_poll) / self.poll;
-            let from = if self.next_poll == 0 {
-                tick
-            } else {
-                self.next_poll.saturating_add(behind.saturating_mul(self.poll))
-            };
-            self.next_poll = from.saturating_add(self.poll);
         }
         let points = self.look_points(&events, polls);
         self.doing = Doing::Look(events);

@@ -233,8 +233,9 @@ impl Slot {
         Fault {
             point,
             text: format!(
-                "`{name}` ({at}) of server {}: {}",
+                "`{name}` ({at}) of server {} at {}: {}",
                 self.link.server_id,
+                self.link.address,
                 Refusal::Exception(code)
             ),
             transient: is_transient(code),
