@@ -102,10 +102,10 @@ fn write(dir: &Path, commits: u64, seed: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn say(word: &str, lines: &[(String, u64)]) -> io::Result<()> {
-    let mut text = String::new();
-    for (topic, sequence) in lines {
-        text.push_str(&format!("{word} {topic} {sequence}\n"));
-    }
+    let text: String = lines
+        .iter()
+        .map(|(topic, sequence)| format!("{word} {topic} {sequence}\n"))
+        .collect();
     // One write: it marks a moment in the trace.
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
@@ -204,7 +204,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The reason is for whoever reads the run's output.
-            let _ = writeln!(io::stderr(), "{error}");
+            writeln!(io::stderr(), "{error}").ok();
             ExitCode::FAILURE
         }
     }
