@@ -7,7 +7,6 @@
 use super::OutboxError;
 use super::store::sync_dir;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -99,14 +98,11 @@ impl Leases {
 }
 
 fn format(generation: u64, stream: &str, topics: &BTreeMap<Arc<str>, Lease>) -> String {
-    let mut text = format!("{TITLE}\n{generation} {stream}\n");
-    for (topic, lease) in topics {
-        // Writing into a string cannot fail.
-        let _ = writeln!(text, "{} {} {} {topic}", lease.end, lease.floor, lease.id);
-    }
+    let title = format!("{TITLE}\n{generation} {stream}\n");
+    let line = |(topic, lease): (&Arc<str>, &Lease)| format!("{} {} {} {topic}\n", lease.end, lease.floor, lease.id);
+    let text: String = std::iter::once(title).chain(topics.iter().map(line)).collect();
     let crc = crc32fast::hash(text.as_bytes());
-    let _ = writeln!(text, "crc {crc:08x}");
-    text
+    format!("{text}crc {crc:08x}\n")
 }
 
 type Parsed = (u64, String, BTreeMap<Arc<str>, Lease>);

@@ -226,7 +226,9 @@ impl Outbox {
             return Ok(None);
         }
         if topic.tail.get().is_none() {
-            topic.tail.set(self.first_event(topic.id, 0, topic.delivered)?);
+            topic
+                .tail
+                .set(self.first_event(topic.id, topic.trimmed, topic.delivered)?);
         }
         Ok(topic.tail.get())
     }

@@ -133,7 +133,7 @@ impl Outbox {
         drop(old);
         self.host.step("before removing the old store")?;
         // What is left of it is removed at the next open.
-        let _ = fs::remove_dir_all(dir);
+        fs::remove_dir_all(dir).ok();
         self.meter.rotations += 1;
         self.rotate_from = self.limits.rotate_above.max(self.store.file_bytes().saturating_mul(2));
         Ok(())

@@ -238,7 +238,7 @@ impl Store {
     /// after a sync that failed the two may differ.
     pub(super) fn forget_cached(&self) {
         // Advice only: where it is not taken, the commits that are appended again still write anew what was in doubt.
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+        rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed).ok();
     }
 
     /// Bytes free on its file system.

@@ -18,11 +18,15 @@ impl Outbox {
             let written = self.store.write(lazy);
             self.watch(written)?;
         }
+        // What is going to be removed is not copied.
+        if self.rotation.is_none() && self.trim(budget)? {
+            return Ok(true);
+        }
         if self.rotation.is_some() || self.worth_rotating() {
             let stepped = self.rotate_step(budget);
             return self.watch(stepped);
         }
-        self.trim(budget)
+        Ok(false)
     }
 
     /// Bytes of sent records that may stay: `keep_sent`, and what waiting ones leave of `max_bytes`.
