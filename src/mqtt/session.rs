@@ -9,6 +9,7 @@ use super::window::{Waits, Window};
 use super::{Drain, Heard, Settings, SettingsFault};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
+use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -52,7 +53,11 @@ pub fn session<D: Drain>(
 impl<D: Drain> Session<D> {
     /// Connects, drains, and connects again, until `stop` is cancelled or nobody takes what is heard.
     /// After `stop` it says goodbye, settles what was acknowledged, and returns within about half a second.
-    pub async fn run(self, stop: CancellationToken) {
+    pub fn run(self, stop: CancellationToken) -> impl Future<Output = ()> + Send {
+        self.run_until(stop)
+    }
+
+    async fn run_until(self, stop: CancellationToken) {
         let timing = self.settings.timing;
         let waits = Waits {
             refused: timing.refused,
@@ -92,7 +97,7 @@ impl<D: Drain> Session<D> {
 async fn connect<D: Drain>(lasting: &mut Lasting<'_, D>) -> Ended {
     let lost = |lost| Ended::Lost { lost, useful: false };
     let stop = lasting.stop.clone();
-    if stop.is_cancelled() || !tell(lasting, Heard::Connecting).await {
+    if stop.is_cancelled() || !tell(&lasting.stop, &lasting.heard, Heard::Connecting).await {
         return Ended::Stopped;
     }
     let settings = lasting.settings.clone();
@@ -118,18 +123,18 @@ async fn pause<D: Drain>(lasting: &mut Lasting<'_, D>, lost: Lost, backoff: &mut
     let retry_in = backoff.wait();
     let Lost { reason, needs_help } = lost;
     let sentence = reason.clone();
-    if !tell(lasting, Heard::Disconnected { reason, retry_in }).await {
+    if !tell(&lasting.stop, &lasting.heard, Heard::Disconnected { reason, retry_in }).await {
         return false;
     }
     if needs_help && lasting.told.trouble.as_ref() != Some(&sentence) {
         lasting.told.trouble = Some(sentence.clone());
-        if !tell(lasting, Heard::Trouble { topic: None, sentence }).await {
+        if !tell(&lasting.stop, &lasting.heard, Heard::Trouble { topic: None, sentence }).await {
             return false;
         }
     }
     if let Some((topic, sentence)) = ruling.trouble {
         let topic = Some(topic);
-        if !tell(lasting, Heard::Trouble { topic, sentence }).await {
+        if !tell(&lasting.stop, &lasting.heard, Heard::Trouble { topic, sentence }).await {
             return false;
         }
     }
@@ -143,10 +148,10 @@ async fn pause<D: Drain>(lasting: &mut Lasting<'_, D>, lost: Lost, backoff: &mut
 }
 
 /// Tells the gateway, waiting for room. `false`: stop.
-async fn tell<D: Drain>(lasting: &Lasting<'_, D>, what: Heard) -> bool {
+async fn tell(stop: &CancellationToken, to: &mpsc::Sender<Heard>, what: Heard) -> bool {
     tokio::select! {
         biased;
-        () = lasting.stop.cancelled() => false,
-        sent = lasting.heard.send(what) => sent.is_ok(),
+        () = stop.cancelled() => false,
+        sent = to.send(what) => sent.is_ok(),
     }
 }
