@@ -3,8 +3,8 @@
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
 use super::events::{Event, single, verdict_points};
-use super::points::Point;
 use super::plan::one_request;
+use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::EventType;
 use crate::model::plan::{ModbusTcp, ModbusType, Trigger};
@@ -25,10 +25,12 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
     let found: Vec<&Point> = event.id.iter().filter_map(|index| points.get(*index)).collect();
     let verdict = verdict_points(event);
     let flat = |point: &Point| point.is_bool() || point.modbus.bits.is_some_and(|(_, width)| width <= 2);
-    let same = event
-        .id
-        .iter()
-        .all(|index| verdict.contains(index) || points.get(*index).is_some_and(|point| flat(point) || point.map.is_some()));
+    let same = event.id.iter().all(|index| {
+        verdict.contains(index)
+            || points
+                .get(*index)
+                .is_some_and(|point| flat(point) || point.map.is_some())
+    });
     if !found.is_empty() && same {
         out.push(
             Diagnostic::error(place, format!("this `id` cannot tell one {} from the next", event.kind))
@@ -38,7 +40,10 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
         return;
     }
     if let Some(list) = found.iter().find(|point| point.is_list()) {
-        out.push(Diagnostic::error(place, format!("`{}` is an array, which is no id", list.name)));
+        out.push(Diagnostic::error(
+            place,
+            format!("`{}` is an array, which is no id", list.name),
+        ));
     }
     let [only] = event.id[..] else { return };
     let counts = event.counter.is_some_and(|counter| counter.point == only)
@@ -49,7 +54,12 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
     let narrow = points.get(only).is_some_and(|point| {
         matches!(
             point.modbus.kind,
-            ModbusType::U16 | ModbusType::I16 | ModbusType::U32 | ModbusType::I32 | ModbusType::Bcd16 | ModbusType::Bcd32
+            ModbusType::U16
+                | ModbusType::I16
+                | ModbusType::U32
+                | ModbusType::I32
+                | ModbusType::Bcd16
+                | ModbusType::Bcd32
         )
     });
     if counts && narrow {
@@ -63,7 +73,10 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
 
 /// A result must not be put together from two moments.
 fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
-    if event.kind == EventType::Readings || event.kind == EventType::Measurement || event.stable.is_some_and(|stable| stable > 1) {
+    if event.kind == EventType::Readings
+        || event.kind == EventType::Measurement
+        || event.stable.is_some_and(|stable| stable > 1)
+    {
         return;
     }
     let reads = event.reads(points);
@@ -93,25 +106,42 @@ fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics
 
 /// What reading clears must be what triggers, or it is gone before anybody looks.
 fn clears(event: &Event, points: &[Point], out: &mut Diagnostics) {
-    let triggers: Vec<usize> = event.triggers.iter().flat_map(|trigger| trigger.points().to_vec()).collect();
+    let triggers: Vec<usize> = event
+        .triggers
+        .iter()
+        .flat_map(|trigger| trigger.points().to_vec())
+        .collect();
     for index in event.reads(points) {
-        let Some(point) = points.get(index).filter(|point| point.modbus.clears) else { continue };
+        let Some(point) = points.get(index).filter(|point| point.modbus.clears) else {
+            continue;
+        };
         if triggers.contains(&index)
-            && event
-                .triggers
-                .iter()
-                .any(|trigger| trigger.points().contains(&index) && !matches!(trigger, Trigger::Reads(..) | Trigger::Rises(_)))
+            && event.triggers.iter().any(|trigger| {
+                trigger.points().contains(&index) && !matches!(trigger, Trigger::Reads(..) | Trigger::Rises(_))
+            })
         {
             out.push(
-                Diagnostic::warning(&event.place, format!("reading clears `{}`, which triggers [events.{}]", point.name, event.name))
-                    .related(&point.place, "clears")
-                    .help(format!("write when = {{ reads = [\"{}\", 1] }}: every such read is an event", point.name)),
+                Diagnostic::warning(
+                    &event.place,
+                    format!(
+                        "reading clears `{}`, which triggers [events.{}]",
+                        point.name, event.name
+                    ),
+                )
+                .related(&point.place, "clears")
+                .help(format!(
+                    "write when = {{ reads = [\"{}\", 1] }}: every such read is an event",
+                    point.name
+                )),
             );
         }
         if event.stable.is_some_and(|stable| stable > 1) {
             out.push(
-                Diagnostic::error(&event.place, format!("`{}` cannot be read until stable: reading clears it", point.name))
-                    .related(&point.place, "clears"),
+                Diagnostic::error(
+                    &event.place,
+                    format!("`{}` cannot be read until stable: reading clears it", point.name),
+                )
+                .related(&point.place, "clears"),
             );
         }
     }
@@ -122,7 +152,10 @@ fn uom(event: &Event, points: &[Point], out: &mut Diagnostics) {
     if event.kind != EventType::Measurement {
         return;
     }
-    let value = event.field("value").and_then(|member| single(&member.field)).and_then(|index| points.get(index));
+    let value = event
+        .field("value")
+        .and_then(|member| single(&member.field))
+        .and_then(|index| points.get(index));
     if let Some(point) = value
         && point.uom.is_none()
         && point.uom_from.is_none()

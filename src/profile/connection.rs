@@ -2,7 +2,7 @@
 
 use super::format::{ORDERS, PROTOCOLS, PROTOCOLS_BUILT};
 use super::points::{self, Point};
-use crate::diagnostic::tree::{Node, Table, parse_duration};
+use crate::diagnostic::tree::{Node, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::plan::{Alive, ModbusTcp, WordOrder};
 use std::time::Duration;
@@ -33,9 +33,7 @@ pub(super) fn compile(table: Option<&Node>, start: &Place, out: &mut Diagnostics
         return None;
     };
     let Some(protocol) = keys.get("protocol") else {
-        out.push(
-            Diagnostic::error(&node.place, "[connection] needs `protocol`").maybe_help(meant("", PROTOCOLS)),
-        );
+        out.push(Diagnostic::error(&node.place, "[connection] needs `protocol`").maybe_help(meant("", PROTOCOLS)));
         return None;
     };
     let word = protocol.as_text()?;
@@ -55,12 +53,18 @@ pub(super) fn compile(table: Option<&Node>, start: &Place, out: &mut Diagnostics
             .unwrap_or(default)
     };
     let whole = |key: &str| keys.get(key).and_then(Node::as_integer);
-    let small = |key: &str, default: u16| whole(key).and_then(|value| u16::try_from(value).ok()).unwrap_or(default);
+    let small = |key: &str, default: u16| {
+        whole(key)
+            .and_then(|value| u16::try_from(value).ok())
+            .unwrap_or(default)
+    };
     for key in ["poll", "timeout"] {
         if let Some(node) = keys.get(key)
             && node.as_text().and_then(parse_duration) == Some(Duration::ZERO)
         {
-            out.push(Diagnostic::error(&node.place, format!("`{key}` must be more than nothing")).help("write \"50ms\""));
+            out.push(
+                Diagnostic::error(&node.place, format!("`{key}` must be more than nothing")).help("write \"50ms\""),
+            );
         }
     }
     let address = keys
@@ -100,7 +104,10 @@ pub(super) fn alive(table: Option<&Node>, points: &[Point], out: &mut Diagnostic
     };
     let point = points::find(points, changes.as_text()?, &changes.place, out)?;
     if points.get(point).is_some_and(|point| point.modbus.clears) {
-        out.push(Diagnostic::error(&changes.place, "a life sign cannot be a point that reading clears"));
+        out.push(Diagnostic::error(
+            &changes.place,
+            "a life sign cannot be a point that reading clears",
+        ));
     }
     Some(Alive {
         point,

@@ -90,7 +90,9 @@ pub(super) enum Said {
 
 /// What point `index` means among the raw values of a sample.
 pub(super) fn say(points: &[Point], index: PointIx, values: &[Option<Raw>]) -> Said {
-    let Some(point) = points.get(index) else { return Said::Absent };
+    let Some(point) = points.get(index) else {
+        return Said::Absent;
+    };
     let Some(raw) = values.get(index).and_then(Option::as_ref) else {
         return Said::Absent;
     };
@@ -116,7 +118,10 @@ fn decimals(points: &[Point], point: &Point, values: &[Option<Raw>]) -> Result<O
     let Some(from) = point.scale_from else { return Ok(None) };
     let name = points.get(from).map_or("", |from| &*from.name);
     let Said::Good(value) = say(points, from, values) else {
-        return Err(Said::Bad(format!("`{}` has no number of decimals in `{name}`", point.name)));
+        return Err(Said::Bad(format!(
+            "`{}` has no number of decimals in `{name}`",
+            point.name
+        )));
     };
     match value.number().and_then(Decimal::to_i128) {
         Some(decimals @ 0..=MOST_DECIMALS) => Ok(Some(Decimal::new(1, i32::try_from(decimals).unwrap_or(0)))),
@@ -226,7 +231,9 @@ pub(super) fn id_text(points: &[Point], index: PointIx, values: &[Option<Raw>]) 
 
 /// The uom in which a point speaks at this moment: by the point that names it, else its own.
 pub(super) fn uom(points: &[Point], index: PointIx, values: &[Option<Raw>]) -> Result<Option<Uom>, String> {
-    let Some(point) = points.get(index) else { return Ok(None) };
+    let Some(point) = points.get(index) else {
+        return Ok(None);
+    };
     let named = point.uom_from.map(|from| say(points, from, values));
     match named {
         Some(Said::Good(value)) => Uom::parse(&value.text())

@@ -98,13 +98,21 @@ impl Event {
 
     /// Points that are read together when it happens, in order, each once.
     pub(super) fn reads(&self, points: &[Point]) -> Vec<PointIx> {
-        let mut found: Vec<PointIx> = self.triggers.iter().flat_map(|trigger| trigger.points().to_vec()).collect();
+        let mut found: Vec<PointIx> = self
+            .triggers
+            .iter()
+            .flat_map(|trigger| trigger.points().to_vec())
+            .collect();
         found.extend(&self.id);
         found.extend(self.counter.map(|counter| counter.point));
         if let Some(stamp) = &self.time {
             found.extend(&stamp.points);
         }
-        if let Some(Ack { value: crate::model::plan::AckValue::Copy(point), .. }) = &self.ack {
+        if let Some(Ack {
+            value: crate::model::plan::AckValue::Copy(point),
+            ..
+        }) = &self.ack
+        {
             found.push(*point);
         }
         found.extend(self.echo.map(|(point, _)| point));
@@ -148,7 +156,10 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     let keys = node.as_table()?;
     let name = key.name.as_str();
     if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
-        out.push(Diagnostic::error(&key.place, format!("`{name}` is no name of an event")).help("letters, digits, _ and -, at most 64"));
+        out.push(
+            Diagnostic::error(&key.place, format!("`{name}` is no name of an event"))
+                .help("letters, digits, _ and -, at most 64"),
+        );
     }
     let kind = kind(key, keys, out)?;
     let scope = Scope { points, kind };
@@ -164,7 +175,10 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     if let Some(node) = keys.get("id")
         && node.one_or_more().is_empty()
     {
-        out.push(Diagnostic::error(&node.place, "an `id` needs a point").help("leave `id` out where the device has none: every trigger is its own then"));
+        out.push(
+            Diagnostic::error(&node.place, "an `id` needs a point")
+                .help("leave `id` out where the device has none: every trigger is its own then"),
+        );
     }
     let fields = fields(keys, scope, out);
     let alarms = alarms(keys, scope, out);
@@ -200,12 +214,19 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         only: filters(keys, "only", scope, out),
         except: filters(keys, "except", scope, out),
         extra: extra(keys, points, out),
-        stable: keys.get("stable").and_then(Node::as_integer).and_then(|stable| u8::try_from(stable).ok()),
+        stable: keys
+            .get("stable")
+            .and_then(Node::as_integer)
+            .and_then(|stable| u8::try_from(stable).ok()),
         on_start: word("on_start")
             .and_then(|word| ON_START.iter().find(|(known, _)| *known == word))
             .map(|(_, value)| *value)
             .unwrap_or_default(),
-        keep: if word("keep") == Some("latest") { Keep::Latest } else { Keep::Stored },
+        keep: if word("keep") == Some("latest") {
+            Keep::Latest
+        } else {
+            Keep::Stored
+        },
         fields,
         values,
         alarms,
@@ -219,7 +240,11 @@ fn kind(key: &Key, keys: &Table, out: &mut Diagnostics) -> Option<EventType> {
         Some(node) => (node.as_text()?, &node.place),
         None => (key.name.as_str(), &key.place),
     };
-    let mapped: Vec<&str> = EventType::ALL.iter().filter(|kind| kind.is_mapped()).map(|kind| kind.word()).collect();
+    let mapped: Vec<&str> = EventType::ALL
+        .iter()
+        .filter(|kind| kind.is_mapped())
+        .map(|kind| kind.word())
+        .collect();
     match EventType::of(word) {
         Some(kind) if kind.is_mapped() => Some(kind),
         Some(_) => {
@@ -232,13 +257,20 @@ fn kind(key: &Key, keys: &Table, out: &mut Diagnostics) -> Option<EventType> {
         None => {
             let fault = match ownership::owned(word) {
                 Some(what) => Diagnostic::error(place, format!("`{word}` would state {what}")).help(ownership::WHY),
-                None => Diagnostic::error(place, format!("`{word}` is no type of event")).maybe_help(meant(word, &mapped)),
+                None => {
+                    Diagnostic::error(place, format!("`{word}` is no type of event")).maybe_help(meant(word, &mapped))
+                }
             };
-            out.push(if keys.get("type").is_none() && fault.help.as_ref().is_some_and(|help| help.starts_with("known")) {
-                fault.help(format!("the name is the type, unless `type` says so: type = \"alarm\". Types are {}", mapped.join(", ")))
-            } else {
-                fault
-            });
+            out.push(
+                if keys.get("type").is_none() && fault.help.as_ref().is_some_and(|help| help.starts_with("known")) {
+                    fault.help(format!(
+                        "the name is the type, unless `type` says so: type = \"alarm\". Types are {}",
+                        mapped.join(", ")
+                    ))
+                } else {
+                    fault
+                },
+            );
             None
         }
     }
@@ -308,24 +340,36 @@ fn required(event: &Event, keys: &Table, out: &mut Diagnostics) {
         out.push(
             Diagnostic::error(&event.place, format!("[events.{}] needs `{}`", event.name, spec.name))
                 .label(format!("every {} event has it: {}", event.kind, spec.doc))
-                .help(format!("name the point that says it: {} = \"…\", or {{ const = … }}", spec.name)),
+                .help(format!(
+                    "name the point that says it: {} = \"…\", or {{ const = … }}",
+                    spec.name
+                )),
         );
     }
     if event.kind != EventType::Alarm
         && let Some((key, _)) = keys.entry("alarms")
     {
-        out.push(Diagnostic::error(&key.place, format!("a {} event has no `alarms`", event.kind)).help("write type = \"alarm\""));
+        out.push(
+            Diagnostic::error(&key.place, format!("a {} event has no `alarms`", event.kind))
+                .help("write type = \"alarm\""),
+        );
     }
     if event.keep == Keep::Latest
         && let Some(node) = keys.get("keep")
     {
         if event.kind != EventType::Readings {
             out.push(
-                Diagnostic::error(&node.place, format!("a {} event cannot be kept as `latest`", event.kind))
-                    .help("only readings may be lost in an outage; leave `keep` out"),
+                Diagnostic::error(
+                    &node.place,
+                    format!("a {} event cannot be kept as `latest`", event.kind),
+                )
+                .help("only readings may be lost in an outage; leave `keep` out"),
             );
         } else if let Some((ack, _)) = keys.entry("ack") {
-            out.push(Diagnostic::error(&ack.place, "what is not stored cannot be acknowledged").related(&node.place, "not stored"));
+            out.push(
+                Diagnostic::error(&ack.place, "what is not stored cannot be acknowledged")
+                    .related(&node.place, "not stored"),
+            );
         }
     }
 }
@@ -345,7 +389,10 @@ fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Coun
     let point = points::find(points, name.as_text()?, &name.place, out)?;
     let found = points.get(point)?;
     if found.is_text() || found.is_bool() || found.is_list() || found.map.is_some() {
-        out.push(Diagnostic::error(&name.place, format!("`{}` does not count", found.name)).help("a counter is a whole number that goes up by one"));
+        out.push(
+            Diagnostic::error(&name.place, format!("`{}` does not count", found.name))
+                .help("a counter is a whole number that goes up by one"),
+        );
     }
     let first = first.unwrap_or(1);
     if let Some(last) = last {
@@ -355,7 +402,11 @@ fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Coun
             out.push(points::never(&found.name, &found.modbus, last));
         }
     }
-    Some(Counter { point, first, last: last.and_then(Node::as_integer) })
+    Some(Counter {
+        point,
+        first,
+        last: last.and_then(Node::as_integer),
+    })
 }
 
 fn echo(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx, EchoMatch)> {
@@ -381,7 +432,9 @@ fn echo(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<(PointI
 }
 
 fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<Filter> {
-    let Some(table) = keys.get(key).and_then(Node::as_table) else { return Vec::new() };
+    let Some(table) = keys.get(key).and_then(Node::as_table) else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for (at, node) in &table.entries {
         let first = at.name.split('.').next().unwrap_or_default();
@@ -392,10 +445,20 @@ fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagnostics) -> 
             (false, Some(point)) => Filtered::Point(point),
             (false, None) => {
                 let mut known: Vec<&str> = scope.points.iter().map(|point| &*point.name).collect();
-                known.extend(scope.kind.fields().iter().map(|spec| spec.name).filter(|name| keys.get(name).is_some()));
+                known.extend(
+                    scope
+                        .kind
+                        .fields()
+                        .iter()
+                        .map(|spec| spec.name)
+                        .filter(|name| keys.get(name).is_some()),
+                );
                 out.push(
-                    Diagnostic::error(&at.place, format!("`{}` is neither a field of this event nor a point", at.name))
-                        .maybe_help(meant(&at.name, &known)),
+                    Diagnostic::error(
+                        &at.place,
+                        format!("`{}` is neither a field of this event nor a point", at.name),
+                    )
+                    .maybe_help(meant(&at.name, &known)),
                 );
                 continue;
             }
@@ -410,10 +473,20 @@ fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagnostics) -> 
 
 /// `extra`: names, or a table of names and points.
 fn extra(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<(String, PointIx)> {
-    let Some(node) = keys.get("extra") else { return Vec::new() };
+    let Some(node) = keys.get("extra") else {
+        return Vec::new();
+    };
     let pairs: Vec<(&str, &Node)> = match node.as_table() {
-        Some(table) => table.entries.iter().map(|(key, node)| (key.name.as_str(), node)).collect(),
-        None => node.one_or_more().iter().filter_map(|node| Some((node.as_text()?, node))).collect(),
+        Some(table) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        None => node
+            .one_or_more()
+            .iter()
+            .filter_map(|node| Some((node.as_text()?, node)))
+            .collect(),
     };
     pairs
         .into_iter()
@@ -429,24 +502,49 @@ fn values(keys: &Table, points: &[Point], kind: EventType, out: &mut Diagnostics
     if kind != EventType::Readings {
         return Vec::new();
     }
-    let Some(node) = keys.get("values") else { return Vec::new() };
+    let Some(node) = keys.get("values") else {
+        return Vec::new();
+    };
     let pairs: Vec<(&str, &Node)> = match (node.as_text(), node.as_table()) {
         (Some("*"), _) => {
-            let all = points.iter().enumerate().filter(|(_, point)| !point.modbus.clears && !point.is_list());
-            return all.map(|(index, point)| (point.name.to_string(), index, node.place.clone())).collect();
+            let all = points
+                .iter()
+                .enumerate()
+                .filter(|(_, point)| !point.modbus.clears && !point.is_list());
+            return all
+                .map(|(index, point)| (point.name.to_string(), index, node.place.clone()))
+                .collect();
         }
-        (_, Some(table)) => table.entries.iter().map(|(key, node)| (key.name.as_str(), node)).collect(),
-        _ => node.one_or_more().iter().map(|node| (node.as_text().unwrap_or_default(), node)).collect(),
+        (_, Some(table)) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        _ => node
+            .one_or_more()
+            .iter()
+            .map(|node| (node.as_text().unwrap_or_default(), node))
+            .collect(),
     };
     let mut found: Vec<(String, PointIx, Place)> = Vec::new();
     for (name, node) in pairs {
         let Some(point) = node.as_text() else {
-            wrong(node, "values", "a point, a list of points, a table of names and points, or \"*\"", out);
+            wrong(
+                node,
+                "values",
+                "a point, a list of points, a table of names and points, or \"*\"",
+                out,
+            );
             continue;
         };
-        let Some(index) = points::find(points, point, &node.place, out) else { continue };
+        let Some(index) = points::find(points, point, &node.place, out) else {
+            continue;
+        };
         if points.get(index).is_some_and(Point::is_list) {
-            out.push(Diagnostic::error(&node.place, format!("`{point}` is an array; readings are single values")));
+            out.push(Diagnostic::error(
+                &node.place,
+                format!("`{point}` is an array; readings are single values"),
+            ));
         }
         if found.iter().any(|(have, _, _)| have == name) {
             out.push(Diagnostic::error(&node.place, format!("`{name}` is read twice")));
@@ -461,21 +559,39 @@ fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<AlarmWor
     for node in keys.get("alarms").map(Node::one_or_more).unwrap_or_default() {
         let Some(table) = node.as_table() else { continue };
         let (Some(name), Some(bits)) = (table.get("point"), table.get("bits").and_then(Node::as_table)) else {
-            out.push(Diagnostic::error(&node.place, "`alarms` needs `point` and `bits`").help("alarms = { point = \"word\", bits = { 0 = \"guard_open\" } }"));
+            out.push(
+                Diagnostic::error(&node.place, "`alarms` needs `point` and `bits`")
+                    .help("alarms = { point = \"word\", bits = { 0 = \"guard_open\" } }"),
+            );
             continue;
         };
-        let Some(index) = name.as_text().and_then(|text| points::find(scope.points, text, &name.place, out)) else { continue };
+        let Some(index) = name
+            .as_text()
+            .and_then(|text| points::find(scope.points, text, &name.place, out))
+        else {
+            continue;
+        };
         let Some(point) = scope.points.get(index) else { continue };
         let width = i64::from(point.modbus.kind.width()) * 16;
         if point.is_text() || point.is_list() || point.is_bool() || point.map.is_some() || point.modbus.bits.is_some() {
-            out.push(Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name)).help("an alarm word is a plain number: u16, u32, u64").related(&point.place, "the point"));
+            out.push(
+                Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))
+                    .help("an alarm word is a plain number: u16, u32, u64")
+                    .related(&point.place, "the point"),
+            );
             continue;
         }
-        let mut word = AlarmWord { point: index, bits: Vec::new() };
+        let mut word = AlarmWord {
+            point: index,
+            bits: Vec::new(),
+        };
         for (at, node) in &bits.entries {
             let bit = at.name.parse::<i64>().ok().filter(|bit| (0..width).contains(bit));
             let Some(bit) = bit.and_then(|bit| u32::try_from(bit).ok()) else {
-                out.push(Diagnostic::error(&at.place, format!("`{}` has bits 0 to {}", point.name, width - 1)));
+                out.push(Diagnostic::error(
+                    &at.place,
+                    format!("`{}` has bits 0 to {}", point.name, width - 1),
+                ));
                 continue;
             };
             let text = |key: &str| node.as_table()?.get(key)?.as_text().map(str::to_owned);
@@ -488,14 +604,20 @@ fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<AlarmWor
                 code,
                 text: text("text"),
                 category: text("category"),
-                severity: node.as_table().and_then(|table| table.get("severity")).and_then(Value::of),
+                severity: node
+                    .as_table()
+                    .and_then(|table| table.get("severity"))
+                    .and_then(Value::of),
             });
         }
         found.push(word);
     }
     for member in ["code", "active"] {
         if let (Some((key, _)), false) = (keys.entry(member), found.is_empty()) {
-            out.push(Diagnostic::error(&key.place, format!("`{member}` comes from the bits of `alarms`")));
+            out.push(Diagnostic::error(
+                &key.place,
+                format!("`{member}` comes from the bits of `alarms`"),
+            ));
         }
     }
     found

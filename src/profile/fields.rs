@@ -89,9 +89,7 @@ impl Field {
     /// The member of this name.
     pub(super) fn member(&self, name: &str) -> Option<&Member> {
         match self {
-            Self::Measure(_, members) | Self::Object(members) => {
-                members.iter().find(|member| member.spec.name == name)
-            }
+            Self::Measure(_, members) | Self::Object(members) => members.iter().find(|member| member.spec.name == name),
             _ => None,
         }
     }
@@ -132,7 +130,8 @@ impl Scope<'_> {
             Shape::Axis => self.axis(key, node, out),
             Shape::Text | Shape::Number | Shape::Integer | Shape::Bool | Shape::Scalar | Shape::Texts => {
                 let source = self.source(key, node, out)?;
-                self.suits(&source, spec.shape, key, node, out).then_some(Field::One(source))
+                self.suits(&source, spec.shape, key, node, out)
+                    .then_some(Field::One(source))
             }
         }
     }
@@ -161,8 +160,11 @@ impl Scope<'_> {
             }
             _ => {
                 out.push(
-                    Diagnostic::error(&node.place, format!("`{key}` is {}, but must name a point", node.kind()))
-                        .help("name a point, or write { const = … }"),
+                    Diagnostic::error(
+                        &node.place,
+                        format!("`{key}` is {}, but must name a point", node.kind()),
+                    )
+                    .help("name a point, or write { const = … }"),
                 );
                 None
             }
@@ -176,7 +178,9 @@ impl Scope<'_> {
                 let good = match shape {
                     Shape::Number => value.number().is_some(),
                     Shape::Integer => value.number().is_some_and(crate::model::Decimal::is_integer),
-                    Shape::Bool => matches!(value, Value::Bool(_)) || value.is(&Value::Bool(true)) || value.is(&Value::Bool(false)),
+                    Shape::Bool => {
+                        matches!(value, Value::Bool(_)) || value.is(&Value::Bool(true)) || value.is(&Value::Bool(false))
+                    }
                     _ => true,
                 };
                 if !good {
@@ -188,7 +192,9 @@ impl Scope<'_> {
                 good
             }
             Source::Point(index) => {
-                let Some(point) = self.points.get(*index) else { return false };
+                let Some(point) = self.points.get(*index) else {
+                    return false;
+                };
                 let number = matches!(shape, Shape::Number | Shape::Integer);
                 let fault = if point.is_list() {
                     Some("an array")
@@ -215,7 +221,10 @@ impl Scope<'_> {
                 let known = ["point", "value", "target", "min", "max", "result"];
                 only(keys, &known, key, out);
                 if let (Some((point, _)), Some((value, _))) = (keys.entry("point"), keys.entry("value")) {
-                    out.push(Diagnostic::error(&value.place, "`point` and `value` are the same").related(&point.place, "here"));
+                    out.push(
+                        Diagnostic::error(&value.place, "`point` and `value` are the same")
+                            .related(&point.place, "here"),
+                    );
                 }
                 keys.entries
                     .iter()
@@ -254,7 +263,11 @@ impl Scope<'_> {
             (Some(own), _) if !own.converts_to(contract) => {
                 let fault = Diagnostic::error(
                     at.unwrap_or(place),
-                    format!("`{}` cannot be converted to `{}`, the contract's uom of `{key}`", own.code(), contract.code()),
+                    format!(
+                        "`{}` cannot be converted to `{}`, the contract's uom of `{key}`",
+                        own.code(),
+                        contract.code()
+                    ),
                 );
                 out.push(fault.related(place, "used here"));
             }
@@ -287,8 +300,11 @@ impl Scope<'_> {
                 let Some(spec) = bare() else {
                     let names: Vec<&str> = specs.iter().map(|spec| spec.name).collect();
                     out.push(
-                        Diagnostic::error(&node.place, format!("`{key}` needs a table of its members"))
-                            .help(format!("write {{ {} = \"point\" }}; it has {}", names.first().unwrap_or(&""), names.join(", "))),
+                        Diagnostic::error(&node.place, format!("`{key}` needs a table of its members")).help(format!(
+                            "write {{ {} = \"point\" }}; it has {}",
+                            names.first().unwrap_or(&""),
+                            names.join(", ")
+                        )),
                     );
                     return None;
                 };
@@ -311,16 +327,27 @@ impl Scope<'_> {
             only(keys, words, key, out);
             let mut flags = Vec::new();
             for (at, node) in &keys.entries {
-                let Some(word) = words.iter().find(|word| **word == at.name) else { continue };
+                let Some(word) = words.iter().find(|word| **word == at.name) else {
+                    continue;
+                };
                 let mut found = Vec::new();
                 for item in node.one_or_more() {
                     let Some(name) = item.as_text() else {
                         wrong(item, &at.name, "a point, or a list of points", out);
                         continue;
                     };
-                    let Some(index) = points::find(self.points, name, &item.place, out) else { continue };
-                    if self.points.get(index).is_some_and(|point| point.is_text() || point.is_list()) {
-                        out.push(Diagnostic::error(&item.place, format!("`{name}` is neither true nor false")));
+                    let Some(index) = points::find(self.points, name, &item.place, out) else {
+                        continue;
+                    };
+                    if self
+                        .points
+                        .get(index)
+                        .is_some_and(|point| point.is_text() || point.is_list())
+                    {
+                        out.push(Diagnostic::error(
+                            &item.place,
+                            format!("`{name}` is neither true nor false"),
+                        ));
                     }
                     found.push(index);
                 }
@@ -343,7 +370,10 @@ impl Scope<'_> {
             Source::Const(value, _) => {
                 if !matches!(value, Value::Text(text) if words.contains(&text.as_str())) {
                     let text = value.text();
-                    out.push(Diagnostic::error(&node.place, format!("`{text}` is no `{key}`")).maybe_help(meant(&text, words)));
+                    out.push(
+                        Diagnostic::error(&node.place, format!("`{text}` is no `{key}`"))
+                            .maybe_help(meant(&text, words)),
+                    );
                 }
             }
             Source::Point(index) => {
@@ -352,9 +382,16 @@ impl Scope<'_> {
                     Some(map) => map.meanings().for_each(|(value, place)| check(value, place, out)),
                     None if point.is_text() => {}
                     None => out.push(
-                        Diagnostic::error(&node.place, format!("`{key}` is a word, but point `{}` says numbers", point.name))
-                            .related(&point.place, "needs a `map`")
-                            .help(format!("give the point a map to {}: map = {{ 1 = \"{}\" }}", words.join(", "), words.first().unwrap_or(&""))),
+                        Diagnostic::error(
+                            &node.place,
+                            format!("`{key}` is a word, but point `{}` says numbers", point.name),
+                        )
+                        .related(&point.place, "needs a `map`")
+                        .help(format!(
+                            "give the point a map to {}: map = {{ 1 = \"{}\" }}",
+                            words.join(", "),
+                            words.first().unwrap_or(&"")
+                        )),
                     ),
                 }
             }
@@ -367,12 +404,20 @@ impl Scope<'_> {
         for item in node.one_or_more() {
             let Some(keys) = item.as_table().filter(|keys| keys.get("const").is_none()) else {
                 let code = self.source(key, item, out)?;
-                reasons.push(Reason { code, texts: Vec::new(), text: None, except: Vec::new() });
+                reasons.push(Reason {
+                    code,
+                    texts: Vec::new(),
+                    text: None,
+                    except: Vec::new(),
+                });
                 continue;
             };
             only(keys, &["code", "text", "except"], key, out);
             let Some(code) = keys.get("code") else {
-                out.push(Diagnostic::error(&item.place, format!("`{key}` needs `code`")).help("the point that holds the device's reason"));
+                out.push(
+                    Diagnostic::error(&item.place, format!("`{key}` needs `code`"))
+                        .help("the point that holds the device's reason"),
+                );
                 continue;
             };
             let code = self.source("errors.code", code, out)?;
@@ -409,9 +454,10 @@ impl Scope<'_> {
             wrong(node, key, "a table of names and points", out);
             return None;
         };
-        let named = keys.entries.iter().filter_map(|(at, node)| {
-            Some((at.name.clone(), self.source(&at.name, node, out)?))
-        });
+        let named = keys
+            .entries
+            .iter()
+            .filter_map(|(at, node)| Some((at.name.clone(), self.source(&at.name, node, out)?)));
         Some(Field::Named(named.collect()))
     }
 
@@ -424,7 +470,10 @@ impl Scope<'_> {
             None => (None, Some(node)),
         };
         let Some((values, point)) = values.and_then(|node| Some((node, node.as_text()?))) else {
-            out.push(Diagnostic::error(&node.place, format!("`{key}` needs `values`: an array point")).help("a point with `count`"));
+            out.push(
+                Diagnostic::error(&node.place, format!("`{key}` needs `values`: an array point"))
+                    .help("a point with `count`"),
+            );
             return None;
         };
         let index = points::find(self.points, point, &values.place, out)?;
@@ -448,7 +497,9 @@ fn uom(node: &Node, out: &mut Diagnostics) -> Option<Uom> {
     match Uom::parse(node.as_text().unwrap_or_default()) {
         Ok(uom) => Some(uom),
         Err(fault) => {
-            out.push(Diagnostic::error(&node.place, fault.to_string()).help("write UCUM or what is usual: N.m, deg, N"));
+            out.push(
+                Diagnostic::error(&node.place, fault.to_string()).help("write UCUM or what is usual: N.m, deg, N"),
+            );
             None
         }
     }
@@ -461,7 +512,9 @@ fn only(keys: &Table, known: &[&str], name: &str, out: &mut Diagnostics) {
             continue;
         }
         let fault = match ownership::owned(&key.name) {
-            Some(what) => Diagnostic::error(&key.place, format!("`{}` would state {what}", key.name)).help(ownership::WHY),
+            Some(what) => {
+                Diagnostic::error(&key.place, format!("`{}` would state {what}", key.name)).help(ownership::WHY)
+            }
             None => Diagnostic::error(&key.place, format!("unknown key `{}`", key.name))
                 .label(format!("not a member of `{name}`"))
                 .maybe_help(meant(&key.name, known)),

@@ -194,7 +194,11 @@ pub(super) const POINT: &[Key] = &[
         Kind::Words(ORDER_WORDS),
         "as in [connection], for this point",
     ),
-    key("bit", Kind::Integer(0, 63), "one bit of a word, 0 the least significant"),
+    key(
+        "bit",
+        Kind::Integer(0, 63),
+        "one bit of a word, 0 the least significant",
+    ),
     key(
         "bits",
         Kind::List(&Kind::Integer(0, 63)),
@@ -228,7 +232,11 @@ pub(super) const POINT: &[Key] = &[
         Kind::List(&Kind::Number),
         "[low, high] in the point's uom; what is beyond goes to quarantine",
     ),
-    key("deadband", Kind::Number, "a smaller change, in the point's uom, is none"),
+    key(
+        "deadband",
+        Kind::Number,
+        "a smaller change, in the point's uom, is none",
+    ),
     key("about", Kind::Text, "what it is, in the document's words"),
     later("gs1"),
     later("node"),
@@ -257,7 +265,11 @@ pub(super) const EVENT: &[Key] = &[
         "a device's counter: a jump is a gap, lower is a restart",
     ),
     key("time", Kind::Table(TIME), "the device's own time"),
-    key("ack", Kind::Table(ACK), "what the device is told once the event is durable"),
+    key(
+        "ack",
+        Kind::Table(ACK),
+        "what the device is told once the event is durable",
+    ),
     key(
         "unit",
         Kind::Either(&[Kind::Text, Kind::Table(ECHO)]),
@@ -318,7 +330,11 @@ const TRIGGER: &[Key] = &[
     ),
     key("rises", Kind::Text, "a point that becomes true"),
     key("falls", Kind::Text, "a point that becomes false"),
-    key("equals", Kind::List(&Kind::Scalar), "[point, raw value] that it becomes"),
+    key(
+        "equals",
+        Kind::List(&Kind::Scalar),
+        "[point, raw value] that it becomes",
+    ),
     key(
         "reads",
         Kind::List(&Kind::Scalar),
@@ -355,7 +371,11 @@ const TIME: &[Key] = &[
 const ACK: &[Key] = &[
     key("write", Kind::Text, "point that is written"),
     key("copy", Kind::Text, "point whose value is written"),
-    key("value", Kind::Either(&[Kind::Bool, Kind::Number]), "value that is written"),
+    key(
+        "value",
+        Kind::Either(&[Kind::Bool, Kind::Number]),
+        "value that is written",
+    ),
     key(
         "then",
         Kind::Either(&[Kind::Bool, Kind::Number]),

@@ -144,7 +144,9 @@ impl Moment<'_> {
                         object.insert(member.spec.name.into(), json);
                     }
                 }
-                let Shape::Object(specs) = spec.shape else { return Ok(None) };
+                let Shape::Object(specs) = spec.shape else {
+                    return Ok(None);
+                };
                 let whole = specs
                     .iter()
                     .all(|spec| !spec.required || object.contains_key(spec.name));
@@ -197,7 +199,9 @@ impl Moment<'_> {
 
     /// A single value in the shape of its field.
     fn one(self, source: &Source, spec: &FieldSpec) -> Got<Json> {
-        let Some(value) = self.value(source)? else { return Ok(None) };
+        let Some(value) = self.value(source)? else {
+            return Ok(None);
+        };
         let name = || self.name(source, spec.name);
         match spec.shape {
             Shape::Words(words) => match &value {
@@ -217,7 +221,11 @@ impl Moment<'_> {
                 Value::Bool(value) => Ok(Some((*value).into())),
                 other if other.is(&Value::Bool(true)) => Ok(Some(true.into())),
                 other if other.is(&Value::Bool(false)) => Ok(Some(false.into())),
-                other => Err(format!("`{}` is {}, which is neither true nor false", name(), other.text())),
+                other => Err(format!(
+                    "`{}` is {}, which is neither true nor false",
+                    name(),
+                    other.text()
+                )),
             },
             _ => Ok(Some(value.json())),
         }
@@ -225,7 +233,9 @@ impl Moment<'_> {
 
     /// A number, converted where both sides name a uom.
     fn number(self, source: &Source, contract: Option<&Uom>) -> Got<Decimal> {
-        let Some(value) = self.value(source)? else { return Ok(None) };
+        let Some(value) = self.value(source)? else {
+            return Ok(None);
+        };
         let name = || self.name(source, "const");
         let Some(number) = value.number() else {
             return Err(format!("`{}` is {}, which is no number", name(), value.text()));
@@ -283,7 +293,9 @@ impl Moment<'_> {
     fn errors(self, errors: &[Reason]) -> Got<Json> {
         let mut list = Vec::new();
         for reason in errors {
-            let Some(code) = self.value(&reason.code)? else { continue };
+            let Some(code) = self.value(&reason.code)? else {
+                continue;
+            };
             if reason.except.iter().any(|except| code.is(except)) {
                 continue;
             }
@@ -336,9 +348,9 @@ impl Moment<'_> {
         let mut data = Fields::new();
         for member in &event.fields {
             let got = match &member.field {
-                Field::One(source) if matches!(member.spec.shape, Shape::Number) => {
-                    self.number(source, target.as_ref()).map(|number| number.map(json_number))
-                }
+                Field::One(source) if matches!(member.spec.shape, Shape::Number) => self
+                    .number(source, target.as_ref())
+                    .map(|number| number.map(json_number)),
                 other => self.shape(member.spec, other),
             };
             match got {
@@ -449,7 +461,9 @@ impl Moment<'_> {
     fn extra(self, event: &Event) -> Fields {
         let mut extra = Fields::new();
         for (name, index) in &event.extra {
-            let Said::Good(value) = say(self.points, *index, self.values) else { continue };
+            let Said::Good(value) = say(self.points, *index, self.values) else {
+                continue;
+            };
             let mut object = Fields::new();
             object.insert("value".into(), value.json());
             if let Ok(Some(uom)) = decode::uom(self.points, *index, self.values) {
@@ -464,14 +478,19 @@ impl Moment<'_> {
     fn turned_away(self, event: &Event, data: &Fields, faulty: &[&str]) -> bool {
         let undecided = |filter: &Filter| match &filter.what {
             Filtered::Field(path) => faulty.contains(&path.split('.').next().unwrap_or_default()),
-            Filtered::Point(index) => matches!(say(self.points, *index, self.values), Said::Bad(_) | Said::Implausible(_)),
+            Filtered::Point(index) => matches!(
+                say(self.points, *index, self.values),
+                Said::Bad(_) | Said::Implausible(_)
+            ),
         };
         let matches = |filter: &Filter| {
             let shown = match &filter.what {
                 Filtered::Field(path) => shown(data, path),
                 Filtered::Point(index) => self.value(&Source::Point(*index)).ok().flatten().into_iter().collect(),
             };
-            shown.iter().any(|value| filter.values.iter().any(|wanted| value.is(wanted)))
+            shown
+                .iter()
+                .any(|value| filter.values.iter().any(|wanted| value.is(wanted)))
         };
         event.only.iter().any(|filter| !undecided(filter) && !matches(filter)) || event.except.iter().any(matches)
     }
@@ -545,7 +564,10 @@ fn plain(json: &Json) -> Option<Value> {
         Json::String(text) => Some(Value::Text(text.clone())),
         Json::Bool(value) => Some(Value::Bool(*value)),
         Json::Number(number) => number.to_string().parse().ok().map(Value::Number),
-        Json::Object(object) => ["id", "value", "code"].iter().find_map(|name| object.get(*name)).and_then(plain),
+        Json::Object(object) => ["id", "value", "code"]
+            .iter()
+            .find_map(|name| object.get(*name))
+            .and_then(plain),
         _ => None,
     }
 }

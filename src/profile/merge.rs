@@ -78,7 +78,11 @@ fn climb(
     if let Some((text, place)) = extends.as_ref().and_then(|node| Some((node.as_text()?, &node.place))) {
         let next = root.join(inside(text, place, out)?);
         if let Some(turn) = chain.iter().position(|layer| layer.path == next) {
-            let round: Vec<_> = chain.iter().skip(turn).map(|layer| layer.path.display().to_string()).collect();
+            let round: Vec<_> = chain
+                .iter()
+                .skip(turn)
+                .map(|layer| layer.path.display().to_string())
+                .collect();
             out.push(
                 Diagnostic::error(place, format!("`{text}` extends itself"))
                     .label(format!("the round is {}", round.join(" → ")))
@@ -87,12 +91,18 @@ fn climb(
             return None;
         }
         if chain.len() >= DEEPEST {
-            out.push(Diagnostic::error(place, format!("more than {DEEPEST} profiles extend one another")));
+            out.push(Diagnostic::error(
+                place,
+                format!("more than {DEEPEST} profiles extend one another"),
+            ));
             return None;
         }
         let mine = chain.len() - 1;
         climb(&next, Some(place), root, files, chain, out)?;
-        base = chain.get(mine + 1).map(|layer| layer.resolved.clone()).unwrap_or_default();
+        base = chain
+            .get(mine + 1)
+            .map(|layer| layer.resolved.clone())
+            .unwrap_or_default();
         if let Some(remove) = &remove {
             take_away(&mut base, remove, out);
         }
@@ -104,8 +114,11 @@ fn climb(
     }
     if let Some(remove) = &remove {
         out.push(
-            Diagnostic::error(&remove.place, "there is nothing to remove: this profile extends no other")
-                .help("delete the keys themselves, or say what it `extends`"),
+            Diagnostic::error(
+                &remove.place,
+                "there is nothing to remove: this profile extends no other",
+            )
+            .help("delete the keys themselves, or say what it `extends`"),
         );
     }
     base.entries.extend(own.entries);
@@ -133,15 +146,12 @@ fn unread(path: &Path, fault: &FileFault, from: Option<&Place>, root: &Path) -> 
 /// The path of a catalog profile, relative to the profiles folder.
 fn inside(text: &str, place: &Place, out: &mut Diagnostics) -> Option<PathBuf> {
     if let Some(short) = text.strip_suffix(".toml") {
-        out.push(
-            Diagnostic::error(place, "`extends` goes without .toml").help(format!("write \"{short}\"")),
-        );
+        out.push(Diagnostic::error(place, "`extends` goes without .toml").help(format!("write \"{short}\"")));
         return None;
     }
     let path = Path::new(text);
-    let stays = !text.is_empty()
-        && !text.contains('\\')
-        && path.components().all(|part| matches!(part, Component::Normal(_)));
+    let stays =
+        !text.is_empty() && !text.contains('\\') && path.components().all(|part| matches!(part, Component::Normal(_)));
     if !stays {
         out.push(
             Diagnostic::error(place, format!("`{text}` leaves the profiles folder"))
@@ -160,8 +170,11 @@ fn take_away(base: &mut Table, remove: &Node, out: &mut Diagnostics) {
         if let Err(known) = take(base, &parts) {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             out.push(
-                Diagnostic::error(&item.place, format!("`{path}` is not inherited, so it cannot be removed"))
-                    .maybe_help(meant(path, &known)),
+                Diagnostic::error(
+                    &item.place,
+                    format!("`{path}` is not inherited, so it cannot be removed"),
+                )
+                .maybe_help(meant(path, &known)),
             );
         }
     }
@@ -169,7 +182,13 @@ fn take_away(base: &mut Table, remove: &Node, out: &mut Diagnostics) {
 
 /// Takes one path away; where it is not there, what could have been meant.
 fn take(table: &mut Table, parts: &[&str]) -> Result<(), Vec<String>> {
-    let names = |table: &Table| table.entries.iter().map(|(key, _)| key.name.clone()).collect::<Vec<_>>();
+    let names = |table: &Table| {
+        table
+            .entries
+            .iter()
+            .map(|(key, _)| key.name.clone())
+            .collect::<Vec<_>>()
+    };
     match parts {
         [] => Err(names(table)),
         [last] => match table.remove(last) {

@@ -41,7 +41,10 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
 
 /// Whether all these points can come in one request.
 pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusTcp) -> bool {
-    let mut found = reads.iter().filter_map(|index| points.get(*index)).map(|point| &point.modbus);
+    let mut found = reads
+        .iter()
+        .filter_map(|index| points.get(*index))
+        .map(|point| &point.modbus);
     let Some(first) = found.next() else { return true };
     if first.clears && reads.len() > 1 {
         return false;
@@ -63,7 +66,11 @@ pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusTcp)
         }
         high = high.max(stop);
     }
-    let most = if first.table.is_bits() { link.max_bits } else { link.max_registers };
+    let most = if first.table.is_bits() {
+        link.max_bits
+    } else {
+        link.max_registers
+    };
     high - low <= u32::from(most)
 }
 

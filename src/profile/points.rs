@@ -255,7 +255,15 @@ fn one(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut Diag
 
 /// Rules that cannot go together.
 fn rules(point: &Point, keys: &Table, out: &mut Diagnostics) {
-    let numeric = ["scale", "scale_from", "offset", "plausible", "deadband", "uom", "uom_from"];
+    let numeric = [
+        "scale",
+        "scale_from",
+        "offset",
+        "plausible",
+        "deadband",
+        "uom",
+        "uom_from",
+    ];
     for key in numeric {
         let Some((at, _)) = keys.entry(key) else { continue };
         if point.is_text() {
@@ -294,8 +302,9 @@ fn address(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut 
     let before = out.iter().count();
     let Some(at) = keys.get("at") else {
         out.push(
-            Diagnostic::error(place, format!("point `{name}` needs `at`"))
-                .help("say where it is: at = \"holding:100\". A point that overrides an inherited one is written whole"),
+            Diagnostic::error(place, format!("point `{name}` needs `at`")).help(
+                "say where it is: at = \"holding:100\". A point that overrides an inherited one is written whole",
+            ),
         );
         return None;
     };
@@ -315,14 +324,24 @@ fn address(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut 
     if let Some((at, _)) = keys.entry("count")
         && (bits.is_some() || matches!(kind, ModbusType::Text(_)))
     {
-        out.push(Diagnostic::error(&at.place, "an array is of plain numbers or coils, not of bits or strings"));
+        out.push(Diagnostic::error(
+            &at.place,
+            "an array is of plain numbers or coils, not of bits or strings",
+        ));
     }
     let width = u32::from(kind.width()) * u32::from(count.unwrap_or(1));
-    let (most, what) = if table.is_bits() { (2000, "bits") } else { (125, "registers") };
+    let (most, what) = if table.is_bits() {
+        (2000, "bits")
+    } else {
+        (125, "registers")
+    };
     if width > most {
         out.push(
-            Diagnostic::error(&at.place, format!("`{name}` takes {width} {what}, but one request reads {most} at most"))
-                .help("make it several points: a value is never put together from two requests"),
+            Diagnostic::error(
+                &at.place,
+                format!("`{name}` takes {width} {what}, but one request reads {most} at most"),
+            )
+            .help("make it several points: a value is never put together from two requests"),
         );
     }
     if u32::from(address) + width > 65_536 {
@@ -337,8 +356,14 @@ fn address(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut 
         && matches!(node.as_text(), Some("cdab"))
     {
         out.push(
-            Diagnostic::error(&node.place, format!("`{name}` is one {}: there are no words to swap", if table.is_bits() { "bit" } else { "register" }))
-                .help("leave `word_order` out"),
+            Diagnostic::error(
+                &node.place,
+                format!(
+                    "`{name}` is one {}: there are no words to swap",
+                    if table.is_bits() { "bit" } else { "register" }
+                ),
+            )
+            .help("leave `word_order` out"),
         );
     }
     let order = own
@@ -403,17 +428,18 @@ fn kind(name: &str, place: &Place, keys: &Table, bit_table: bool, out: &mut Diag
     if bit_table && kind != ModbusType::Bool {
         let place = node.map_or(place, |node| &node.place);
         out.push(
-            Diagnostic::error(place, format!("`{name}` stands in a table of single bits, so it is a bool"))
-                .help("write type = \"bool\", or another table: holding, input"),
+            Diagnostic::error(
+                place,
+                format!("`{name}` stands in a table of single bits, so it is a bool"),
+            )
+            .help("write type = \"bool\", or another table: holding, input"),
         );
         return None;
     }
     if let Some((at, _)) = keys.entry("length")
         && !matches!(kind, ModbusType::Text(_))
     {
-        out.push(
-            Diagnostic::error(&at.place, "only a string has a `length`").help("an array has a `count`"),
-        );
+        out.push(Diagnostic::error(&at.place, "only a string has a `length`").help("an array has a `count`"));
     }
     Some(kind)
 }
@@ -422,13 +448,16 @@ fn kind(name: &str, place: &Place, keys: &Table, bit_table: bool, out: &mut Diag
 fn bits(keys: &Table, kind: ModbusType, bit_table: bool, out: &mut Diagnostics) -> Option<(u8, u8)> {
     let (key, low, high) = match (keys.entry("bit"), keys.entry("bits")) {
         (Some((key, _)), Some((other, _))) => {
-            out.push(Diagnostic::error(&other.place, "`bit` and `bits` cannot go together").related(&key.place, "here"));
+            out.push(
+                Diagnostic::error(&other.place, "`bit` and `bits` cannot go together").related(&key.place, "here"),
+            );
             return None;
         }
         (Some((key, node)), None) => {
             if kind != ModbusType::Bool {
                 out.push(
-                    Diagnostic::error(&key.place, "one bit is a bool").help("write type = \"bool\", or bits = [low, high] for a number"),
+                    Diagnostic::error(&key.place, "one bit is a bool")
+                        .help("write type = \"bool\", or bits = [low, high] for a number"),
                 );
                 return None;
             }
@@ -439,7 +468,8 @@ fn bits(keys: &Table, kind: ModbusType, bit_table: bool, out: &mut Diagnostics) 
             let ends: Vec<i64> = node.as_list()?.iter().filter_map(Node::as_integer).collect();
             let [low, high] = ends[..] else {
                 out.push(
-                    Diagnostic::error(&node.place, "`bits` are two numbers").help("the lowest and the highest bit: bits = [4, 7]"),
+                    Diagnostic::error(&node.place, "`bits` are two numbers")
+                        .help("the lowest and the highest bit: bits = [4, 7]"),
                 );
                 return None;
             };
@@ -455,14 +485,20 @@ fn bits(keys: &Table, kind: ModbusType, bit_table: bool, out: &mut Diagnostics) 
         (None, None) => return None,
     };
     if bit_table {
-        out.push(Diagnostic::error(&key.place, "a coil or discrete input is one bit already"));
+        out.push(Diagnostic::error(
+            &key.place,
+            "a coil or discrete input is one bit already",
+        ));
         return None;
     }
     let width = i64::from(kind.width()) * 16;
     if high >= width || low > high {
         out.push(
-            Diagnostic::error(&key.place, format!("there are bits 0 to {} here, lowest first", width - 1))
-                .help("bit 0 is the least significant"),
+            Diagnostic::error(
+                &key.place,
+                format!("there are bits 0 to {} here, lowest first", width - 1),
+            )
+            .help("bit 0 is the least significant"),
         );
         return None;
     }
@@ -505,7 +541,10 @@ fn raw_of(modbus: &ModbusPoint, node: &Node) -> Option<Raw> {
 fn raw_number(modbus: &ModbusPoint, number: Decimal) -> Option<Raw> {
     match modbus.kind {
         ModbusType::Text(_) => None,
-        #[expect(clippy::cast_possible_truncation, reason = "the nearest single is what the device holds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the nearest single is what the device holds"
+        )]
         ModbusType::F32 => Some(Raw::F32((number.to_f64() as f32).to_bits())),
         ModbusType::F64 => Some(Raw::F64(number.to_f64().to_bits())),
         _ if !holds(modbus, number) => None,
@@ -524,9 +563,11 @@ fn raw_number(modbus: &ModbusPoint, number: Decimal) -> Option<Raw> {
 pub(super) fn never(point: &str, modbus: &ModbusPoint, node: &Node) -> Diagnostic {
     let fault = Diagnostic::error(&node.place, format!("`{point}` can never be this"));
     match (range(modbus), node.as_integer()) {
-        (Some((low, high)), Some(value)) if modbus.kind == ModbusType::I16 && (32_768..=65_535).contains(&value) => fault
-            .label(format!("raw values here are {low} to {high}"))
-            .help(format!("as i16 that is {}", value - 65_536)),
+        (Some((low, high)), Some(value)) if modbus.kind == ModbusType::I16 && (32_768..=65_535).contains(&value) => {
+            fault
+                .label(format!("raw values here are {low} to {high}"))
+                .help(format!("as i16 that is {}", value - 65_536))
+        }
         (Some((low, high)), _) => fault.label(format!("raw values here are {low} to {high}")),
         (None, _) if matches!(modbus.kind, ModbusType::Text(_)) => fault.help("a string is compared with text"),
         (None, _) => fault.help("a number is compared with a number"),
@@ -554,8 +595,11 @@ fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
             };
             let Some(number) = number else {
                 out.push(
-                    Diagnostic::error(&key.place, format!("`{}` is no raw value of `{}`", key.name, point.name))
-                        .help("`map` goes from raw numbers to meanings: { 1 = \"ok\", 2 = \"nok\" }"),
+                    Diagnostic::error(
+                        &key.place,
+                        format!("`{}` is no raw value of `{}`", key.name, point.name),
+                    )
+                    .help("`map` goes from raw numbers to meanings: { 1 = \"ok\", 2 = \"nok\" }"),
                 );
                 continue;
             };
@@ -569,7 +613,9 @@ fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
             Code::Number(number)
         };
         if let Some((_, _, first)) = map.codes.iter().find(|(have, _, _)| *have == code) {
-            out.push(Diagnostic::error(&key.place, format!("`{}` is mapped twice", key.name)).related(first, "first here"));
+            out.push(
+                Diagnostic::error(&key.place, format!("`{}` is mapped twice", key.name)).related(first, "first here"),
+            );
             continue;
         }
         map.codes.push((code, value, node.place.clone()));

@@ -63,7 +63,9 @@ pub(super) fn value(node: &Node, kind: &Kind, key: &str, name: &str, out: &mut D
         Kind::Words(words) => {
             let text = node.as_text().unwrap_or_default();
             if !words.contains(&text) {
-                out.push(Diagnostic::error(&node.place, format!("`{text}` is no `{key}`")).maybe_help(meant(text, words)));
+                out.push(
+                    Diagnostic::error(&node.place, format!("`{text}` is no `{key}`")).maybe_help(meant(text, words)),
+                );
                 return false;
             }
         }

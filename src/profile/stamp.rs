@@ -37,7 +37,10 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         (Some(point), None) => vec![point],
         (None, Some(list)) => list.one_or_more().iter().collect(),
         _ => {
-            out.push(Diagnostic::error(&node.place, "`time` needs `point`, or `points` and not both"));
+            out.push(Diagnostic::error(
+                &node.place,
+                "`time` needs `point`, or `points` and not both",
+            ));
             return None;
         }
     };
@@ -47,7 +50,10 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         .collect();
     let Some((format, place)) = keys.get("format").and_then(|node| Some((node.as_text()?, &node.place))) else {
         if keys.get("format").is_none() {
-            out.push(Diagnostic::error(&node.place, "`time` needs `format`").help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""));
+            out.push(
+                Diagnostic::error(&node.place, "`time` needs `format`")
+                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+            );
         }
         return None;
     };
@@ -56,21 +62,33 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         "unix_ms" => Format::UnixMs,
         text if text.contains('%') => Format::Text(text.to_owned()),
         text => {
-            out.push(Diagnostic::error(place, format!("`{text}` is no format of time")).help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""));
+            out.push(
+                Diagnostic::error(place, format!("`{text}` is no format of time"))
+                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+            );
             return None;
         }
     };
     if let Format::Text(text) = &format {
-        let sample = jiff::civil::date(2026, 11, 22).at(10, 15, 3, 0).to_zoned(TimeZone::UTC).ok()?;
+        let sample = jiff::civil::date(2026, 11, 22)
+            .at(10, 15, 3, 0)
+            .to_zoned(TimeZone::UTC)
+            .ok()?;
         if let Err(fault) = jiff::fmt::strtime::format(text, &sample) {
-            out.push(Diagnostic::error(place, format!("`{text}` is no strftime format: {fault}")));
+            out.push(Diagnostic::error(
+                place,
+                format!("`{text}` is no strftime format: {fault}"),
+            ));
         }
     } else if found.len() > 1 {
         out.push(Diagnostic::error(&node.place, "a unix time is one point"));
     }
     let zone = match keys.get("zone").and_then(|node| Some((node.as_text()?, &node.place))) {
         Some((_, place)) if !matches!(format, Format::Text(_)) => {
-            out.push(Diagnostic::warning(place, "a unix time is UTC: `zone` means nothing here"));
+            out.push(Diagnostic::warning(
+                place,
+                "a unix time is UTC: `zone` means nothing here",
+            ));
             TimeZone::UTC
         }
         None if !matches!(format, Format::Text(_)) => TimeZone::UTC,
@@ -79,12 +97,19 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         Some((name, place)) => match TimeZone::get(name) {
             Ok(zone) => zone,
             Err(_) => {
-                out.push(Diagnostic::error(place, format!("`{name}` is no time zone")).help("write \"Europe/Berlin\", \"local\" or \"utc\""));
+                out.push(
+                    Diagnostic::error(place, format!("`{name}` is no time zone"))
+                        .help("write \"Europe/Berlin\", \"local\" or \"utc\""),
+                );
                 return None;
             }
         },
     };
-    Some(Stamp { points: found, format, zone })
+    Some(Stamp {
+        points: found,
+        format,
+        zone,
+    })
 }
 
 impl Stamp {
@@ -105,7 +130,11 @@ impl Stamp {
             }
             Format::UnixMs => return unix(i64::try_from(parts.first()?.number()?.to_i128()?).ok()?),
             Format::Text(format) => {
-                let text = parts.iter().map(super::decode::Value::text).collect::<Vec<_>>().join(" ");
+                let text = parts
+                    .iter()
+                    .map(super::decode::Value::text)
+                    .collect::<Vec<_>>()
+                    .join(" ");
                 let broken = BrokenDownTime::parse(format, &text).ok()?;
                 match broken.to_timestamp() {
                     Ok(timestamp) => timestamp,
@@ -116,7 +145,9 @@ impl Stamp {
         let said = if self.zone == TimeZone::UTC {
             timestamp.to_string()
         } else {
-            timestamp.display_with_offset(self.zone.to_offset(timestamp)).to_string()
+            timestamp
+                .display_with_offset(self.zone.to_offset(timestamp))
+                .to_string()
         };
         Some(DeviceTime {
             said,

@@ -17,7 +17,9 @@ const KINDS: &[&str] = &["changes", "rises", "falls", "equals", "reads", "every"
 /// One trigger or several. `looked` are the event's points, for `changes = "*"`.
 pub(super) fn compile(when: &Node, points: &[Point], looked: &[PointIx], out: &mut Diagnostics) -> Vec<Trigger> {
     if when.one_or_more().is_empty() {
-        out.push(Diagnostic::error(&when.place, "`when` needs a trigger").help("when = { changes = \"result_count\" }"));
+        out.push(
+            Diagnostic::error(&when.place, "`when` needs a trigger").help("when = { changes = \"result_count\" }"),
+        );
     }
     when.one_or_more()
         .iter()
@@ -30,12 +32,18 @@ fn one(node: &Node, points: &[Point], looked: &[PointIx], out: &mut Diagnostics)
         if WORD_TRIGGERS.contains(&word) {
             not_yet(&node.place, word, out);
         } else {
-            out.push(Diagnostic::error(&node.place, format!("`{word}` is no trigger")).help("a trigger is a table: when = { changes = \"result_count\" }"));
+            out.push(
+                Diagnostic::error(&node.place, format!("`{word}` is no trigger"))
+                    .help("a trigger is a table: when = { changes = \"result_count\" }"),
+            );
         }
         return None;
     }
     let keys = node.as_table()?;
-    let mut kinds = keys.entries.iter().filter(|(key, _)| KINDS.contains(&key.name.as_str()));
+    let mut kinds = keys
+        .entries
+        .iter()
+        .filter(|(key, _)| KINDS.contains(&key.name.as_str()));
     let Some((key, value)) = kinds.next() else {
         if keys.get("event").is_none() {
             out.push(Diagnostic::error(&node.place, "this trigger says nothing").maybe_help(meant("", KINDS)));
@@ -44,9 +52,12 @@ fn one(node: &Node, points: &[Point], looked: &[PointIx], out: &mut Diagnostics)
     };
     if let Some((other, _)) = kinds.next() {
         out.push(
-            Diagnostic::error(&other.place, format!("`{}` and `{}` are two triggers", key.name, other.name))
-                .related(&key.place, "the other")
-                .help("write a list: when = [{ … }, { … }], any of which triggers"),
+            Diagnostic::error(
+                &other.place,
+                format!("`{}` and `{}` are two triggers", key.name, other.name),
+            )
+            .related(&key.place, "the other")
+            .help("write a list: when = [{ … }, { … }], any of which triggers"),
         );
         return None;
     }
@@ -93,7 +104,9 @@ fn changes(value: &Node, keys: &Table, points: &[Point], looked: &[PointIx], out
         }
         return None;
     }
-    let deadband = found.iter().any(|index| points.get(*index).is_some_and(|point| point.deadband.is_some()));
+    let deadband = found
+        .iter()
+        .any(|index| points.get(*index).is_some_and(|point| point.deadband.is_some()));
     Some(if all || deadband || at_most.is_some() {
         Trigger::ChangesAny {
             points: found,
@@ -107,7 +120,9 @@ fn changes(value: &Node, keys: &Table, points: &[Point], looked: &[PointIx], out
 fn flag(index: PointIx, node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<PointIx> {
     let point = points.get(index)?;
     if point.is_text() || point.is_list() {
-        out.push(Diagnostic::error(&node.place, format!("`{}` is neither true nor false", point.name)).help("use `changes`"));
+        out.push(
+            Diagnostic::error(&node.place, format!("`{}` is neither true nor false", point.name)).help("use `changes`"),
+        );
         return None;
     }
     Some(index)
@@ -150,20 +165,33 @@ fn pair(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx
 pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Ack> {
     let keys = node.as_table()?;
     let Some(write) = keys.get("write") else {
-        out.push(Diagnostic::error(&node.place, "`ack` needs `write`").help("the point that the device waits for: ack = { write = \"ack\", value = true }"));
+        out.push(
+            Diagnostic::error(&node.place, "`ack` needs `write`")
+                .help("the point that the device waits for: ack = { write = \"ack\", value = true }"),
+        );
         return None;
     };
     let index = points::find(points, write.as_text()?, &write.place, out)?;
     let point = points.get(index)?;
     if matches!(point.modbus.table, plan::Table::Input | plan::Table::Discrete) {
         out.push(
-            Diagnostic::error(&write.place, format!("`{}` stands in the {} table, which cannot be written", point.name, point.modbus.table.word()))
-                .related(&point.place, "the point")
-                .help("an acknowledgement goes to a `holding` register or a `coil`"),
+            Diagnostic::error(
+                &write.place,
+                format!(
+                    "`{}` stands in the {} table, which cannot be written",
+                    point.name,
+                    point.modbus.table.word()
+                ),
+            )
+            .related(&point.place, "the point")
+            .help("an acknowledgement goes to a `holding` register or a `coil`"),
         );
     }
     if point.is_text() || point.is_list() {
-        out.push(Diagnostic::error(&write.place, "an acknowledgement is a number or a bit"));
+        out.push(Diagnostic::error(
+            &write.place,
+            "an acknowledgement is a number or a bit",
+        ));
         return None;
     }
     let constant = |key: &str, out: &mut Diagnostics| -> Option<Raw> {
@@ -176,19 +204,27 @@ pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     };
     let value = match (keys.entry("copy"), keys.entry("value")) {
         (Some((copy, _)), Some((value, _))) => {
-            out.push(Diagnostic::error(&value.place, "`copy` and `value` cannot go together").related(&copy.place, "here"));
+            out.push(
+                Diagnostic::error(&value.place, "`copy` and `value` cannot go together").related(&copy.place, "here"),
+            );
             return None;
         }
         (Some((_, copy)), None) => {
             let index = points::find(points, copy.as_text()?, &copy.place, out)?;
-            if points.get(index).is_some_and(|point| point.is_text() || point.is_list()) {
+            if points
+                .get(index)
+                .is_some_and(|point| point.is_text() || point.is_list())
+            {
                 out.push(Diagnostic::error(&copy.place, "only a number can be copied back"));
             }
             AckValue::Copy(index)
         }
         (None, Some(_)) => AckValue::Value(constant("value", out)?),
         (None, None) => {
-            out.push(Diagnostic::error(&node.place, "`ack` needs `copy` or `value`").help("copy = \"result_count\" writes what the point showed, value = true a constant"));
+            out.push(
+                Diagnostic::error(&node.place, "`ack` needs `copy` or `value`")
+                    .help("copy = \"result_count\" writes what the point showed, value = true a constant"),
+            );
             return None;
         }
     };
