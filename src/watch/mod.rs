@@ -1,14 +1,28 @@
-//! watch: when a device has something to say.
+//! When a device has something to say: triggers, baselines, handshakes, and the guard against results
+//! that are put together from two moments (interface 3 "Triggers", "Handshakes"; 5; 6).
+//!
+//! Owns what is read or written next and what has happened; does no I/O and reads no clock: drivers
+//! execute. [`Watcher`] looks at whole images at once (examples, replay). [`Poller`] runs a device
+//! that is asked, step by step.
+
+mod poller;
+mod track;
+
+pub use poller::{Fault, Happened, Out, Poller, Step, Ticket};
 
 use crate::model::plan::SlotPlan;
 use crate::model::sample::TriggerState;
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 use std::sync::Arc;
+use track::Track;
 
 /// The triggers of one slot.
 #[derive(Debug)]
-pub struct Watcher {}
+pub struct Watcher {
+    plan: Arc<SlotPlan>,
+    tracks: Vec<Track>,
+}
 
 /// An event of the plan happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,13 +41,41 @@ impl Watcher {
     /// Triggers of `plan`, going on from what is stored (by event name; another fingerprint is not carried over).
     #[must_use]
     pub fn new(plan: Arc<SlotPlan>, stored: &HashMap<String, TriggerState>) -> Self {
-        let _ = (plan, stored);
-        todo!()
+        let tracks = plan
+            .events
+            .iter()
+            .map(|event| Track::new(event, stored.get(&*event.name)))
+            .collect();
+        Self { plan, tracks }
     }
 
     /// Looks at one complete image (values by point) at once; used by examples and replay. The first one is the baseline.
+    ///
+    /// Acknowledgements count as given at once. `every` is due from the second image on, and then when
+    /// its time has passed by `now.tick`.
     pub fn observe(&mut self, now: Moment, values: &[Option<Raw>]) -> Vec<Happening> {
-        let _ = (now, values);
-        todo!()
+        let plan = &self.plan;
+        let mut happened = Vec::new();
+        for (index, (event, track)) in plan.events.iter().zip(&mut self.tracks).enumerate() {
+            let seen = track.look(plan, event, now.tick, values);
+            if !seen.fires {
+                track.quiet(event, now.tick, seen);
+                continue;
+            }
+            let before = track.before(plan.points.len());
+            track.took(event, now.tick, seen, values);
+            let state = track.state(event);
+            track.owed = None;
+            happened.push(Happening {
+                event: index,
+                values: values.to_vec(),
+                before,
+                state: Some(state),
+            });
+        }
+        happened
     }
 }
+
+#[cfg(test)]
+mod tests;
