@@ -1,1 +1,335 @@
-//! profile.
+//! Device profiles: what is particular to a device, as a file. Owns the format, `extends`, checks, the read
+//! plan, decoding, mapping to contract fields, and examples.
+//!
+//! Pure: no I/O, no clock, no async. Files come through [`Files`]; samples come from drivers, drafts go to the
+//! unit room. Owns no ids, no sequence and no envelope ([`crate::contract`]), and no state machine of triggers
+//! ([`crate::watch`]).
+
+mod checks;
+mod connection;
+mod decode;
+mod events;
+mod examples;
+mod fields;
+mod format;
+mod mapping;
+mod merge;
+mod ownership;
+mod plan;
+mod points;
+mod read;
+mod schema;
+mod slot;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod triggers;
+
+use crate::diagnostic::tree::{Node, Table, Value};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
+use crate::model::event::EventType;
+use crate::model::plan::{Alive, SlotPlan};
+use crate::model::{DeviceIdentity, Draft, Sample, SlotName, Uom};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How files are read. The caller implements it; `path` is ready to be opened: the profiles folder joined with
+/// the path of a catalog file, or the installed file itself.
+pub trait Files {
+    /// The text of `path`.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    fn read(&self, path: &Path) -> Result<String, FileFault>;
+}
+
+/// Why a file was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// It is not there.
+    #[error("there is no such file")]
+    Missing,
+    /// It is there, but could not be read: permissions, no UTF-8, a folder.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// What `gateway.toml` says of one slot, with places, so that both files are shown where they disagree.
+#[derive(Debug, Clone)]
+pub struct SlotContract {
+    /// Which slot.
+    pub slot: SlotName,
+    /// Types of events that the MES gets from it.
+    pub delivers: Vec<(EventType, Place)>,
+    /// Fields that the MES relies on beyond the required ones, dotted: `torque.min`.
+    pub requires: Vec<(String, Place)>,
+    /// Names and uoms of measurements and readings that the MES knows.
+    pub values: Vec<(String, Uom, Place)>,
+    /// Where the slot stands.
+    pub place: Place,
+}
+
+/// How much is known of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Maturity {
+    /// Read from a manual.
+    #[default]
+    Document,
+    /// Has a capture of a real device.
+    Bench,
+    /// Ran in a plant.
+    Line,
+}
+
+/// What one sample means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meaning {
+    /// An event, or a quarantine where it has reasons.
+    Draft(Box<Draft>),
+    /// Turned away by `only` or `except`; counted.
+    Ignored,
+}
+
+/// How the examples of a profile went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExampleReport {
+    /// As expected.
+    pub passed: usize,
+    /// Not; each is a diagnostic.
+    pub failed: usize,
+}
+
+/// A checked profile. What is in it holds: every point that is named is there, every uom converts.
+#[derive(Debug)]
+pub struct Profile {
+    identity: Arc<DeviceIdentity>,
+    files: Vec<PathBuf>,
+    maturity: Maturity,
+    about: String,
+    sources: Vec<String>,
+    caveats: Vec<String>,
+    connection: connection::Connection,
+    alive: Option<Alive>,
+    points: Vec<points::Point>,
+    events: Vec<events::Event>,
+    examples: Vec<Node>,
+    /// Examples of what it extends, and the profile that they prove; none: it stands only with this one.
+    inherited: Vec<(Option<Box<Profile>>, Vec<Node>)>,
+    place: Place,
+}
+
+impl Profile {
+    /// Reads, merges, checks and compiles `file` (relative to `root`, or absolute). Some even with warnings;
+    /// `None` where there are errors.
+    pub fn load(file: &Path, root: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<Self> {
+        let mut found = Diagnostics::new();
+        let layers = merge::load(file, root, files, &mut found);
+        let profile = layers.and_then(|layers| {
+            let (own, bases) = layers.split_first()?;
+            let mut profile = compile(own, &mut found)?;
+            profile.files = layers.iter().map(|layer| layer.path.clone()).collect();
+            for base in bases.iter().filter(|base| !base.examples.is_empty()) {
+                // What is wrong with a base by itself may be made good by what extends it.
+                let mut aside = Diagnostics::new();
+                let subject = compile(base, &mut aside).filter(|_| !aside.has_errors());
+                profile.inherited.push((subject.map(Box::new), base.examples.clone()));
+            }
+            Some(profile)
+        });
+        let faulty = found.has_errors();
+        out.extend(found);
+        profile.filter(|_| !faulty)
+    }
+
+    /// Vendor, model, serial and digest.
+    #[must_use]
+    pub fn identity(&self) -> &Arc<DeviceIdentity> {
+        &self.identity
+    }
+
+    /// Every file that it was read from, the installed one first.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// How much is known of it.
+    #[must_use]
+    pub fn maturity(&self) -> Maturity {
+        self.maturity
+    }
+
+    /// What it is, in a sentence.
+    #[must_use]
+    pub fn about(&self) -> &str {
+        &self.about
+    }
+
+    /// Documents that it was made from.
+    #[must_use]
+    pub fn sources(&self) -> &[String] {
+        &self.sources
+    }
+
+    /// Known faults of the device.
+    #[must_use]
+    pub fn caveats(&self) -> &[String] {
+        &self.caveats
+    }
+
+    /// Its events: name and type, in the order of the file and of the plan.
+    pub fn events(&self) -> impl Iterator<Item = (&str, EventType)> {
+        self.events.iter().map(|event| (&*event.name, event.kind))
+    }
+
+    /// Its points: name and uom, in the order of the plan.
+    pub fn points(&self) -> impl Iterator<Item = (&str, Option<&Uom>)> {
+        self.points.iter().map(|point| (&*point.name, point.uom.as_ref()))
+    }
+
+    /// What a point of a sample means, for people: `12.34 N.m`, `ok`; why not, where it means nothing.
+    #[must_use]
+    pub fn meaning_of(&self, point: usize, values: &[Option<crate::model::Raw>]) -> String {
+        let said = decode::say(&self.points, point, values);
+        let uom = decode::uom(&self.points, point, values).ok().flatten();
+        match (said, uom) {
+            (decode::Said::Good(value @ decode::Value::Number(_)), Some(uom)) => {
+                format!("{} {}", value.text(), uom.code())
+            }
+            (decode::Said::Good(value), _) => value.text(),
+            (decode::Said::Absent, _) => "absent".to_owned(),
+            (decode::Said::Invalid, _) => "invalid".to_owned(),
+            (decode::Said::Implausible(reason) | decode::Said::Bad(reason), _) => reason,
+        }
+    }
+
+    /// Holds it against what the MES relies on.
+    pub fn check_slot(&self, contract: &SlotContract, out: &mut Diagnostics) {
+        slot::check(self, contract, out);
+    }
+
+    /// What a driver reads for this slot.
+    #[must_use]
+    pub fn plan(&self, slot: &SlotName) -> SlotPlan {
+        plan::of(self, slot)
+    }
+
+    /// What a sample means. Never fails: what cannot be a contract event is a draft with reasons for quarantine.
+    #[must_use]
+    pub fn drafts(&self, contract: &SlotContract, sample: &Sample) -> Vec<Meaning> {
+        match self.events.get(sample.event) {
+            Some(event) => mapping::drafts(event, &self.points, &self.identity, contract, sample),
+            None => Vec::new(),
+        }
+    }
+
+    /// Runs every `[[example]]`. An example proves the file that it stands in: those that are inherited run
+    /// against what is inherited, so that an override breaks none of them.
+    pub fn run_examples(&self, contract: Option<&SlotContract>, out: &mut Diagnostics) -> ExampleReport {
+        examples::run(self, contract, out)
+    }
+}
+
+/// JSON Schema of the profile format, for editors.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schema::schema()
+}
+
+/// From one layer, resolved, to a profile. `None` where nothing can be made of it; faults are in `out`.
+fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
+    let top = &layer.resolved;
+    let start = Place::start_of(&layer.source);
+    let text = |key: &str| top.get(key).and_then(Node::as_text).map(str::to_owned);
+    let texts = |key: &str| -> Vec<String> {
+        let list = top.get(key).map(Node::one_or_more).unwrap_or_default();
+        list.iter().filter_map(Node::as_text).map(str::to_owned).collect()
+    };
+    let examples = layer.examples.clone();
+    for key in ["vendor", "model"] {
+        if text(key).is_none_or(|text| text.is_empty()) && top.get(key).is_none_or(|node| node.as_text() == Some("")) {
+            out.push(
+                Diagnostic::warning(&start, format!("this profile has no `{key}`"))
+                    .help("the MES sees it in every event, and a swap for another device is noticed by it"),
+            );
+        }
+    }
+    let identity = Arc::new(DeviceIdentity {
+        vendor: text("vendor").unwrap_or_default(),
+        model: text("model").unwrap_or_default(),
+        serial: text("serial"),
+        digest: digest(top),
+    });
+    let connection = connection::compile(top.get("connection"), &start, out)?;
+    let empty = Table::default();
+    let table = |key: &str| top.get(key).and_then(Node::as_table).unwrap_or(&empty);
+    let points = points::compile(table("points"), connection.order, out);
+    let events = events::compile(table("events"), &points, out);
+    if table("events").entries.is_empty() {
+        out.push(
+            Diagnostic::warning(&start, "this profile maps no events").help("say what it means: [events.tightening]"),
+        );
+    }
+    let alive = connection::alive(top.get("connection"), &points, out);
+    if !out.iter().any(|fault| fault.severity == Severity::Error) {
+        checks::events(&events, &points, &connection.link, out);
+    }
+    Some(Profile {
+        identity,
+        files: vec![layer.path.clone()],
+        maturity: match text("maturity").as_deref() {
+            Some("bench") => Maturity::Bench,
+            Some("line") => Maturity::Line,
+            _ => Maturity::Document,
+        },
+        about: text("about").unwrap_or_default(),
+        sources: texts("sources"),
+        caveats: texts("caveats"),
+        connection,
+        alive,
+        points,
+        events,
+        examples,
+        inherited: Vec::new(),
+        place: start,
+    })
+}
+
+/// `sha256:…` over the resolved content: keys sorted, numbers by value, comments and layout left out.
+fn digest(top: &Table) -> String {
+    let mut text = String::new();
+    canonical(top, &mut text);
+    format!("sha256:{}", plan::hex(&Sha256::digest(text.as_bytes())))
+}
+
+fn canonical(table: &Table, text: &mut String) {
+    let mut entries: Vec<_> = table.entries.iter().collect();
+    entries.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    text.push('{');
+    for (key, node) in entries {
+        text.push_str(&serde_json::Value::from(key.name.as_str()).to_string());
+        text.push(':');
+        canonical_value(node, text);
+        text.push(',');
+    }
+    text.push('}');
+}
+
+fn canonical_value(node: &Node, text: &mut String) {
+    match &node.value {
+        Value::Text(value) => text.push_str(&serde_json::Value::from(value.as_str()).to_string()),
+        Value::Integer(value) => text.push_str(&value.to_string()),
+        Value::Float(value) => text.push_str(&value.to_string()),
+        Value::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+        Value::List(items) => {
+            text.push('[');
+            for item in items {
+                canonical_value(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Table(table) => canonical(table, text),
+    }
+}

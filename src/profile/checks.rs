@@ -1,0 +1,169 @@
+//! What is doubtful about an event as a whole: ids that cannot tell results apart, results torn between two requests.
+//!
+//! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
+
+use super::events::{Event, single, verdict_points};
+use super::plan::one_request;
+use super::points::Point;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::event::EventType;
+use crate::model::plan::{ModbusTcp, ModbusType, Trigger};
+
+/// Checks every event.
+pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+    for event in events {
+        id(event, points, out);
+        torn(event, points, link, out);
+        clears(event, points, out);
+        uom(event, points, out);
+    }
+}
+
+/// An id must tell one result from the next, also after the device was switched off.
+fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
+    let Some(place) = &event.id_place else { return };
+    let found: Vec<&Point> = event.id.iter().filter_map(|index| points.get(*index)).collect();
+    let verdict = verdict_points(event);
+    let flat = |point: &Point| point.is_bool() || point.modbus.bits.is_some_and(|(_, width)| width <= 2);
+    let same = event.id.iter().all(|index| {
+        verdict.contains(index)
+            || points
+                .get(*index)
+                .is_some_and(|point| flat(point) || point.map.is_some())
+    });
+    if !found.is_empty() && same {
+        out.push(
+            Diagnostic::error(place, format!("this `id` cannot tell one {} from the next", event.kind))
+                .label("the same again and again")
+                .help("name what differs in each result: a result number, a time stamp, a serial number; or leave `id` out, and every trigger is its own"),
+        );
+        return;
+    }
+    if let Some(list) = found.iter().find(|point| point.is_list()) {
+        out.push(Diagnostic::error(
+            place,
+            format!("`{}` is an array, which is no id", list.name),
+        ));
+    }
+    let [only] = event.id[..] else { return };
+    let counts = event.counter.is_some_and(|counter| counter.point == only)
+        || event
+            .triggers
+            .iter()
+            .any(|trigger| matches!(trigger, Trigger::Changes(points) if points[..] == [only]));
+    let narrow = points.get(only).is_some_and(|point| {
+        matches!(
+            point.modbus.kind,
+            ModbusType::U16
+                | ModbusType::I16
+                | ModbusType::U32
+                | ModbusType::I32
+                | ModbusType::Bcd16
+                | ModbusType::Bcd32
+        )
+    });
+    if counts && narrow {
+        out.push(
+            Diagnostic::warning(place, "this `id` consists only of a counter that restarts")
+                .label("the same numbers come again")
+                .help("add what differs after a restart, a time stamp of the device: id = [\"stamp\", \"count\"]"),
+        );
+    }
+}
+
+/// A result must not be put together from two moments.
+fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+    if event.kind == EventType::Readings
+        || event.kind == EventType::Measurement
+        || event.stable.is_some_and(|stable| stable > 1)
+    {
+        return;
+    }
+    let reads = event.reads(points);
+    if one_request(points, &reads, link) {
+        return;
+    }
+    // A level that still stands, or a number that is still the same, proves that nothing came between.
+    let guarded = event.triggers.iter().all(|trigger| match trigger {
+        Trigger::Rises(_) | Trigger::Equals(..) => true,
+        Trigger::Changes(found) => found.iter().all(|index| {
+            event.id.contains(index)
+                || event.counter.is_some_and(|counter| counter.point == *index)
+                || points.get(*index).is_some_and(|point| {
+                    point.map.is_none() && !point.is_bool() && !verdict_points(event).contains(index)
+                })
+        }),
+        _ => false,
+    });
+    if !guarded {
+        out.push(
+            Diagnostic::warning(&event.place, format!("[events.{}] may be put together from two moments", event.name))
+                .label("its points do not come in one request")
+                .help("add `stable = 2` (read until two readings agree), or trigger on a counter or a level that can be read again"),
+        );
+    }
+}
+
+/// What reading clears must be what triggers, or it is gone before anybody looks.
+fn clears(event: &Event, points: &[Point], out: &mut Diagnostics) {
+    let triggers: Vec<usize> = event
+        .triggers
+        .iter()
+        .flat_map(|trigger| trigger.points().to_vec())
+        .collect();
+    for index in event.reads(points) {
+        let Some(point) = points.get(index).filter(|point| point.modbus.clears) else {
+            continue;
+        };
+        if triggers.contains(&index)
+            && event.triggers.iter().any(|trigger| {
+                trigger.points().contains(&index) && !matches!(trigger, Trigger::Reads(..) | Trigger::Rises(_))
+            })
+        {
+            out.push(
+                Diagnostic::warning(
+                    &event.place,
+                    format!(
+                        "reading clears `{}`, which triggers [events.{}]",
+                        point.name, event.name
+                    ),
+                )
+                .related(&point.place, "clears")
+                .help(format!(
+                    "write when = {{ reads = [\"{}\", 1] }}: every such read is an event",
+                    point.name
+                )),
+            );
+        }
+        if event.stable.is_some_and(|stable| stable > 1) {
+            out.push(
+                Diagnostic::error(
+                    &event.place,
+                    format!("`{}` cannot be read until stable: reading clears it", point.name),
+                )
+                .related(&point.place, "clears"),
+            );
+        }
+    }
+}
+
+/// A measurement says its uom.
+fn uom(event: &Event, points: &[Point], out: &mut Diagnostics) {
+    if event.kind != EventType::Measurement {
+        return;
+    }
+    let value = event
+        .field("value")
+        .and_then(|member| single(&member.field))
+        .and_then(|index| points.get(index));
+    if let Some(point) = value
+        && point.uom.is_none()
+        && point.uom_from.is_none()
+    {
+        out.push(
+            Diagnostic::error(&point.place, format!("point `{}` needs `uom`", point.name))
+                .label("the value of a measurement")
+                .help("say what it counts in: uom = \"N\", mm, bar, Cel; a plain number is uom = \"1\""),
+        );
+    }
+}

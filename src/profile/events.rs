@@ -1,0 +1,641 @@
+//! `[events.<name>]`: when something happens, what makes it this result, what is owed, and which fields it has.
+//!
+//! Owns the control keys. Does not own the fields ([`super::fields`]), the triggers ([`super::triggers`]) nor what
+//! is doubtful about an event as a whole ([`super::checks`]).
+
+use super::decode::Value;
+use super::fields::{Field, Member, Scope};
+use super::format::{EVENT, ON_START};
+use super::ownership;
+use super::points::{self, Point};
+use super::stamp::{self, Stamp};
+use super::triggers;
+use crate::diagnostic::tree::{Key, Node, Table, wrong};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
+use crate::model::draft::EchoMatch;
+use crate::model::event::EventType;
+use crate::model::plan::{Ack, Keep, OnStart, PointIx, Trigger};
+use std::sync::Arc;
+
+/// One event of the profile.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) name: Arc<str>,
+    pub(super) kind: EventType,
+    /// Its header.
+    pub(super) place: Place,
+    pub(super) triggers: Vec<Trigger>,
+    pub(super) fields: Vec<Member>,
+    pub(super) id: Vec<PointIx>,
+    pub(super) id_place: Option<Place>,
+    pub(super) counter: Option<Counter>,
+    pub(super) time: Option<Stamp>,
+    pub(super) ack: Option<Ack>,
+    pub(super) echo: Option<(PointIx, EchoMatch)>,
+    pub(super) only: Vec<Filter>,
+    pub(super) except: Vec<Filter>,
+    /// Name and point.
+    pub(super) extra: Vec<(String, PointIx)>,
+    /// Of readings: name, point, and where it is named.
+    pub(super) values: Vec<(String, PointIx, Place)>,
+    pub(super) alarms: Vec<AlarmWord>,
+    pub(super) stable: Option<u8>,
+    pub(super) on_start: OnStart,
+    pub(super) keep: Keep,
+}
+
+/// `counter`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counter {
+    pub(super) point: PointIx,
+    pub(super) first: i64,
+    pub(super) last: Option<i64>,
+}
+
+/// One key of `only` or `except`.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// A field, dotted, or a point.
+    pub(super) what: Filtered,
+    pub(super) values: Vec<Value>,
+}
+
+/// What a filter looks at.
+#[derive(Debug)]
+pub(super) enum Filtered {
+    /// Dotted path in the event's data.
+    Field(String),
+    Point(PointIx),
+}
+
+/// An alarm word.
+#[derive(Debug)]
+pub(super) struct AlarmWord {
+    pub(super) point: PointIx,
+    pub(super) bits: Vec<AlarmBit>,
+}
+
+/// One bit of it.
+#[derive(Debug)]
+pub(super) struct AlarmBit {
+    pub(super) bit: u32,
+    pub(super) code: String,
+    pub(super) text: Option<String>,
+    pub(super) category: Option<String>,
+    pub(super) severity: Option<Value>,
+}
+
+impl Event {
+    /// The field of this name.
+    pub(super) fn field(&self, name: &str) -> Option<&Member> {
+        self.fields.iter().find(|member| member.spec.name == name)
+    }
+
+    /// Whether it happens only by time.
+    pub(super) fn is_periodic(&self) -> bool {
+        self.triggers.iter().all(|trigger| matches!(trigger, Trigger::Every(_)))
+    }
+
+    /// Points that are read together when it happens, in order, each once.
+    pub(super) fn reads(&self, points: &[Point]) -> Vec<PointIx> {
+        let mut found: Vec<PointIx> = self
+            .triggers
+            .iter()
+            .flat_map(|trigger| trigger.points().to_vec())
+            .collect();
+        found.extend(&self.id);
+        found.extend(self.counter.map(|counter| counter.point));
+        if let Some(stamp) = &self.time {
+            found.extend(&stamp.points);
+        }
+        if let Some(Ack {
+            value: crate::model::plan::AckValue::Copy(point),
+            ..
+        }) = &self.ack
+        {
+            found.push(*point);
+        }
+        found.extend(self.echo.map(|(point, _)| point));
+        for member in &self.fields {
+            member.field.points(&mut found);
+        }
+        for filter in self.only.iter().chain(&self.except) {
+            if let Filtered::Point(point) = filter.what {
+                found.push(point);
+            }
+        }
+        found.extend(self.extra.iter().map(|(_, point)| *point));
+        found.extend(self.values.iter().map(|(_, point, _)| *point));
+        found.extend(self.alarms.iter().map(|word| word.point));
+        // What a point needs to be understood comes with it.
+        let mut at = 0;
+        while let Some(point) = found.get(at).and_then(|index| points.get(*index)) {
+            found.extend(point.scale_from);
+            found.extend(point.uom_from);
+            at += 1;
+            if at > 4 * points.len() + 4096 {
+                break;
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+}
+
+/// Compiles all events.
+pub(super) fn compile(table: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<Event> {
+    table
+        .entries
+        .iter()
+        .filter_map(|(key, node)| one(key, node, points, out))
+        .collect()
+}
+
+fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Event> {
+    let keys = node.as_table()?;
+    let name = key.name.as_str();
+    if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        out.push(
+            Diagnostic::error(&key.place, format!("`{name}` is no name of an event"))
+                .help("letters, digits, _ and -, at most 64"),
+        );
+    }
+    let kind = kind(key, keys, out)?;
+    let scope = Scope { points, kind };
+    let names = |key: &str, out: &mut Diagnostics| -> Vec<PointIx> {
+        let found = keys.get(key).map(Node::one_or_more).unwrap_or_default();
+        found
+            .iter()
+            .filter_map(|node| points::find(points, node.as_text()?, &node.place, out))
+            .collect()
+    };
+    let word = |key: &str| keys.get(key).and_then(Node::as_text);
+    let id = names("id", out);
+    if let Some(node) = keys.get("id")
+        && node.one_or_more().is_empty()
+    {
+        out.push(
+            Diagnostic::error(&node.place, "an `id` needs a point")
+                .help("leave `id` out where the device has none: every trigger is its own then"),
+        );
+    }
+    let fields = fields(keys, scope, out);
+    let alarms = alarms(keys, scope, out);
+    let values = values(keys, points, kind, out);
+    let looked: Vec<PointIx> = {
+        let mut found: Vec<PointIx> = values.iter().map(|(_, point, _)| *point).collect();
+        fields.iter().for_each(|member| member.field.points(&mut found));
+        found
+    };
+    let triggers = match keys.get("when") {
+        Some(when) => triggers::compile(when, points, &looked, out),
+        None if !alarms.is_empty() => vec![Trigger::Changes(alarms.iter().map(|word| word.point).collect())],
+        None => {
+            out.push(
+                Diagnostic::error(&key.place, format!("[events.{name}] needs `when`"))
+                    .help("say what makes it happen: when = { changes = \"result_count\" }"),
+            );
+            Vec::new()
+        }
+    };
+    let ack = keys.get("ack").and_then(|node| triggers::ack(node, points, out));
+    let event = Event {
+        name: name.into(),
+        kind,
+        place: key.place.clone(),
+        triggers,
+        id,
+        id_place: keys.get("id").map(|node| node.place.clone()),
+        counter: counter(keys, points, out),
+        time: keys.get("time").and_then(|node| stamp::compile(node, points, out)),
+        ack,
+        echo: echo(keys, points, out),
+        only: filters(keys, "only", scope, out),
+        except: filters(keys, "except", scope, out),
+        extra: extra(keys, points, out),
+        stable: keys
+            .get("stable")
+            .and_then(Node::as_integer)
+            .and_then(|stable| u8::try_from(stable).ok()),
+        on_start: word("on_start")
+            .and_then(|word| ON_START.iter().find(|(known, _)| *known == word))
+            .map(|(_, value)| *value)
+            .unwrap_or_default(),
+        keep: if word("keep") == Some("latest") {
+            Keep::Latest
+        } else {
+            Keep::Stored
+        },
+        fields,
+        values,
+        alarms,
+    };
+    required(&event, keys, out);
+    Some(event)
+}
+
+fn kind(key: &Key, keys: &Table, out: &mut Diagnostics) -> Option<EventType> {
+    let (word, place) = match keys.get("type") {
+        Some(node) => (node.as_text()?, &node.place),
+        None => (key.name.as_str(), &key.place),
+    };
+    let mapped: Vec<&str> = EventType::ALL
+        .iter()
+        .filter(|kind| kind.is_mapped())
+        .map(|kind| kind.word())
+        .collect();
+    match EventType::of(word) {
+        Some(kind) if kind.is_mapped() => Some(kind),
+        Some(_) => {
+            out.push(
+                Diagnostic::error(place, format!("`{word}` events are the gateway's own"))
+                    .help(format!("a profile maps to {}", mapped.join(", "))),
+            );
+            None
+        }
+        None => {
+            let fault = match ownership::owned(word) {
+                Some(what) => Diagnostic::error(place, format!("`{word}` would state {what}")).help(ownership::WHY),
+                None => {
+                    Diagnostic::error(place, format!("`{word}` is no type of event")).maybe_help(meant(word, &mapped))
+                }
+            };
+            out.push(
+                if keys.get("type").is_none() && fault.help.as_ref().is_some_and(|help| help.starts_with("known")) {
+                    fault.help(format!(
+                        "the name is the type, unless `type` says so: type = \"alarm\". Types are {}",
+                        mapped.join(", ")
+                    ))
+                } else {
+                    fault
+                },
+            );
+            None
+        }
+    }
+}
+
+/// Every key that is no control key.
+fn fields(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<Member> {
+    let kind = scope.kind;
+    let mut found = Vec::new();
+    for (key, node) in &keys.entries {
+        let name = key.name.as_str();
+        if EVENT.iter().any(|known| known.name == name) || (kind == EventType::Readings && name == "values") {
+            continue;
+        }
+        let made = match (kind, name) {
+            (_, "result_id") => Some("`result_id` is made of `id`: its last value"),
+            (EventType::Measurement, "uom") => Some("the uom of a measurement is that of its value's point"),
+            (EventType::Readings, "uoms" | "quality") => Some("uoms and quality of readings come from their points"),
+            _ => None,
+        };
+        if let Some(why) = made {
+            out.push(Diagnostic::error(&key.place, format!("`{name}` cannot be mapped")).help(why));
+            continue;
+        }
+        match kind.field(name) {
+            Some(spec) => found.extend(scope.field(spec, name, &key.place, node, out)),
+            None => unknown(key, kind, out),
+        }
+    }
+    // In the order in which they are published.
+    let order = |member: &Member| kind.fields().iter().position(|spec| spec.name == member.spec.name);
+    found.sort_by_key(order);
+    found
+}
+
+fn unknown(key: &Key, kind: EventType, out: &mut Diagnostics) {
+    let name = key.name.as_str();
+    let fault = match ownership::owned(name) {
+        Some(what) => Diagnostic::error(&key.place, format!("`{name}` would state {what}")).help(ownership::WHY),
+        None => {
+            let known: Vec<&str> = kind
+                .fields()
+                .iter()
+                .map(|spec| spec.name)
+                .filter(|name| *name != "result_id")
+                .chain(EVENT.iter().map(|key| key.name).filter(|name| *name != "repeat"))
+                .collect();
+            Diagnostic::error(&key.place, format!("unknown field `{name}`"))
+                .label(format!("not of a {kind} event"))
+                .maybe_help(meant(name, &known))
+        }
+    };
+    out.push(fault);
+}
+
+/// Fields that the MES may rely on in every event of the type.
+fn required(event: &Event, keys: &Table, out: &mut Diagnostics) {
+    for spec in event.kind.fields().iter().filter(|spec| spec.required) {
+        let automatic = match event.kind {
+            EventType::Measurement => spec.name == "uom",
+            EventType::Alarm if keys.get("alarms").is_some() => matches!(spec.name, "code" | "active"),
+            _ => false,
+        };
+        if automatic || keys.get(spec.name).is_some() {
+            continue;
+        }
+        out.push(
+            Diagnostic::error(&event.place, format!("[events.{}] needs `{}`", event.name, spec.name))
+                .label(format!("every {} event has it: {}", event.kind, spec.doc))
+                .help(format!(
+                    "name the point that says it: {} = \"…\", or {{ const = … }}",
+                    spec.name
+                )),
+        );
+    }
+    if event.kind != EventType::Alarm
+        && let Some((key, _)) = keys.entry("alarms")
+    {
+        out.push(
+            Diagnostic::error(&key.place, format!("a {} event has no `alarms`", event.kind))
+                .help("write type = \"alarm\""),
+        );
+    }
+    if event.keep == Keep::Latest
+        && let Some(node) = keys.get("keep")
+    {
+        if event.kind != EventType::Readings {
+            out.push(
+                Diagnostic::error(
+                    &node.place,
+                    format!("a {} event cannot be kept as `latest`", event.kind),
+                )
+                .help("only readings may be lost in an outage; leave `keep` out"),
+            );
+        } else if let Some((ack, _)) = keys.entry("ack") {
+            out.push(
+                Diagnostic::error(&ack.place, "what is not stored cannot be acknowledged")
+                    .related(&node.place, "not stored"),
+            );
+        }
+    }
+}
+
+fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Counter> {
+    let node = keys.get("counter")?;
+    let (name, first, last) = match node.as_table() {
+        None => (node, None, None),
+        Some(keys) => {
+            let Some(point) = keys.get("point") else {
+                out.push(Diagnostic::error(&node.place, "`counter` needs `point`"));
+                return None;
+            };
+            (point, keys.get("first").and_then(Node::as_integer), keys.get("last"))
+        }
+    };
+    let point = points::find(points, name.as_text()?, &name.place, out)?;
+    let found = points.get(point)?;
+    if found.is_text() || found.is_bool() || found.is_list() || found.map.is_some() {
+        out.push(
+            Diagnostic::error(&name.place, format!("`{}` does not count", found.name))
+                .help("a counter is a whole number that goes up by one"),
+        );
+    }
+    let first = first.unwrap_or(1);
+    if let Some(last) = last {
+        if last.as_integer()? <= first {
+            out.push(Diagnostic::error(&last.place, "`last` must be above `first`"));
+        } else if found.raw(last).is_none() {
+            out.push(points::never(&found.name, &found.modbus, last));
+        }
+    }
+    Some(Counter {
+        point,
+        first,
+        last: last.and_then(Node::as_integer),
+    })
+}
+
+fn echo(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx, EchoMatch)> {
+    let node = keys.get("unit")?;
+    let (name, how) = match node.as_table() {
+        None => (node, None),
+        Some(keys) => {
+            let Some(point) = keys.get("point") else {
+                out.push(Diagnostic::error(&node.place, "`unit` needs `point`"));
+                return None;
+            };
+            (point, keys.get("match").and_then(Node::as_text))
+        }
+    };
+    let point = points::find(points, name.as_text()?, &name.place, out)?;
+    let how = match how {
+        Some("prefix") => EchoMatch::Prefix,
+        Some("suffix") => EchoMatch::Suffix,
+        Some("contains") => EchoMatch::Contains,
+        _ => EchoMatch::Exact,
+    };
+    Some((point, how))
+}
+
+fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<Filter> {
+    let Some(table) = keys.get(key).and_then(Node::as_table) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (at, node) in &table.entries {
+        let first = at.name.split('.').next().unwrap_or_default();
+        let mapped = keys.get(first).is_some() && scope.kind.field(first).is_some();
+        let point = scope.points.iter().position(|point| *point.name == *at.name);
+        let what = match (mapped, point) {
+            (true, _) => Filtered::Field(at.name.clone()),
+            (false, Some(point)) => Filtered::Point(point),
+            (false, None) => {
+                let mut known: Vec<&str> = scope.points.iter().map(|point| &*point.name).collect();
+                known.extend(
+                    scope
+                        .kind
+                        .fields()
+                        .iter()
+                        .map(|spec| spec.name)
+                        .filter(|name| keys.get(name).is_some()),
+                );
+                out.push(
+                    Diagnostic::error(
+                        &at.place,
+                        format!("`{}` is neither a field of this event nor a point", at.name),
+                    )
+                    .maybe_help(meant(&at.name, &known)),
+                );
+                continue;
+            }
+        };
+        found.push(Filter {
+            what,
+            values: node.one_or_more().iter().filter_map(Value::of).collect(),
+        });
+    }
+    found
+}
+
+/// `extra`: names, or a table of names and points.
+fn extra(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<(String, PointIx)> {
+    let Some(node) = keys.get("extra") else {
+        return Vec::new();
+    };
+    let pairs: Vec<(&str, &Node)> = match node.as_table() {
+        Some(table) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        None => node
+            .one_or_more()
+            .iter()
+            .filter_map(|node| Some((node.as_text()?, node)))
+            .collect(),
+    };
+    pairs
+        .into_iter()
+        .filter_map(|(name, node)| {
+            let point = points::find(points, node.as_text()?, &node.place, out)?;
+            Some((name.to_owned(), point))
+        })
+        .collect()
+}
+
+/// `values` of readings.
+fn values(keys: &Table, points: &[Point], kind: EventType, out: &mut Diagnostics) -> Vec<(String, PointIx, Place)> {
+    if kind != EventType::Readings {
+        return Vec::new();
+    }
+    let Some(node) = keys.get("values") else {
+        return Vec::new();
+    };
+    let pairs: Vec<(&str, &Node)> = match (node.as_text(), node.as_table()) {
+        (Some("*"), _) => {
+            let all = points
+                .iter()
+                .enumerate()
+                .filter(|(_, point)| !point.modbus.clears && !point.is_list());
+            return all
+                .map(|(index, point)| (point.name.to_string(), index, node.place.clone()))
+                .collect();
+        }
+        (_, Some(table)) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        _ => node
+            .one_or_more()
+            .iter()
+            .map(|node| (node.as_text().unwrap_or_default(), node))
+            .collect(),
+    };
+    let mut found: Vec<(String, PointIx, Place)> = Vec::new();
+    for (name, node) in pairs {
+        let Some(point) = node.as_text() else {
+            wrong(
+                node,
+                "values",
+                "a point, a list of points, a table of names and points, or \"*\"",
+                out,
+            );
+            continue;
+        };
+        let Some(index) = points::find(points, point, &node.place, out) else {
+            continue;
+        };
+        if points.get(index).is_some_and(Point::is_list) {
+            out.push(Diagnostic::error(
+                &node.place,
+                format!("`{point}` is an array; readings are single values"),
+            ));
+        }
+        if found.iter().any(|(have, _, _)| have == name) {
+            out.push(Diagnostic::error(&node.place, format!("`{name}` is read twice")));
+        }
+        found.push((name.to_owned(), index, node.place.clone()));
+    }
+    found
+}
+
+fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<AlarmWord> {
+    let mut found = Vec::new();
+    for node in keys.get("alarms").map(Node::one_or_more).unwrap_or_default() {
+        let Some(table) = node.as_table() else { continue };
+        let (Some(name), Some(bits)) = (table.get("point"), table.get("bits").and_then(Node::as_table)) else {
+            out.push(
+                Diagnostic::error(&node.place, "`alarms` needs `point` and `bits`")
+                    .help("alarms = { point = \"word\", bits = { 0 = \"guard_open\" } }"),
+            );
+            continue;
+        };
+        let Some(index) = name
+            .as_text()
+            .and_then(|text| points::find(scope.points, text, &name.place, out))
+        else {
+            continue;
+        };
+        let Some(point) = scope.points.get(index) else { continue };
+        let width = i64::from(point.modbus.kind.width()) * 16;
+        if point.is_text() || point.is_list() || point.is_bool() || point.map.is_some() || point.modbus.bits.is_some() {
+            out.push(
+                Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))
+                    .help("an alarm word is a plain number: u16, u32, u64")
+                    .related(&point.place, "the point"),
+            );
+            continue;
+        }
+        let mut word = AlarmWord {
+            point: index,
+            bits: Vec::new(),
+        };
+        for (at, node) in &bits.entries {
+            let bit = at.name.parse::<i64>().ok().filter(|bit| (0..width).contains(bit));
+            let Some(bit) = bit.and_then(|bit| u32::try_from(bit).ok()) else {
+                out.push(Diagnostic::error(
+                    &at.place,
+                    format!("`{}` has bits 0 to {}", point.name, width - 1),
+                ));
+                continue;
+            };
+            let text = |key: &str| node.as_table()?.get(key)?.as_text().map(str::to_owned);
+            let Some(code) = node.as_text().map(str::to_owned).or_else(|| text("code")) else {
+                out.push(Diagnostic::error(&node.place, "an alarm needs `code`"));
+                continue;
+            };
+            word.bits.push(AlarmBit {
+                bit,
+                code,
+                text: text("text"),
+                category: text("category"),
+                severity: node
+                    .as_table()
+                    .and_then(|table| table.get("severity"))
+                    .and_then(Value::of),
+            });
+        }
+        found.push(word);
+    }
+    for member in ["code", "active"] {
+        if let (Some((key, _)), false) = (keys.entry(member), found.is_empty()) {
+            out.push(Diagnostic::error(
+                &key.place,
+                format!("`{member}` comes from the bits of `alarms`"),
+            ));
+        }
+    }
+    found
+}
+
+/// Whether a field is the verdict by a point, and which.
+pub(super) fn verdict_points(event: &Event) -> Vec<PointIx> {
+    let mut found = Vec::new();
+    if let Some(member) = event.field("result") {
+        member.field.points(&mut found);
+    }
+    found
+}
+
+/// The point that gives a single-value field.
+pub(super) fn single(field: &Field) -> Option<PointIx> {
+    match field {
+        Field::One(super::fields::Source::Point(point)) => Some(*point),
+        _ => None,
+    }
+}

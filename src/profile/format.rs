@@ -1,0 +1,441 @@
+//! The keys of a profile, declared once. The reader ([`super::read`]) holds files against this table and the
+//! editors' schema ([`super::schema`]) is written from it, so the two cannot drift.
+//!
+//! Owns names, kinds and words of keys. Does not own what they mean together ([`super::points`], [`super::events`]);
+//! the fields of events are the contract's ([`crate::model::event`]).
+
+use crate::model::plan::{OnStart, WordOrder};
+
+/// What may stand under a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Text.
+    Text,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A whole number in this range.
+    Integer(i64, i64),
+    /// A number, whole or not.
+    Number,
+    /// true or false.
+    Bool,
+    /// Text like `50ms`.
+    Duration,
+    /// A number, text, true or false.
+    Scalar,
+    /// A list of these.
+    List(&'static Kind),
+    /// One of these or a list of them.
+    OneOrMore(&'static Kind),
+    /// A table of these keys and no others.
+    Table(&'static [Key]),
+    /// A table whose keys are the author's.
+    Map(&'static Kind),
+    /// The first of these whose TOML kind it is.
+    Either(&'static [Kind]),
+    /// An event: control keys ([`EVENT`]) and the fields of its type.
+    Event,
+    /// A table that is looked at where it is used.
+    Any,
+    /// Of a protocol or stage that this build does not have.
+    Later,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    /// How it is written.
+    pub(super) name: &'static str,
+    /// What may stand there.
+    pub(super) kind: Kind,
+    /// For editors.
+    pub(super) doc: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, doc }
+}
+
+const fn later(name: &'static str) -> Key {
+    key(name, Kind::Later, "not in this build yet")
+}
+
+/// Protocols of the format; this build has [`PROTOCOLS_BUILT`].
+pub(super) const PROTOCOLS: &[&str] = &[
+    "modbus-tcp",
+    "modbus-rtu",
+    "modbus-rtu-over-tcp",
+    "opcua",
+    "serial",
+    "tcp",
+    "open-protocol",
+];
+/// Protocols that this build has a driver for.
+pub(super) const PROTOCOLS_BUILT: &[&str] = &["modbus-tcp"];
+
+/// Byte orders.
+pub(super) const ORDERS: &[(&str, WordOrder)] = &[
+    ("abcd", WordOrder::Abcd),
+    ("cdab", WordOrder::Cdab),
+    ("badc", WordOrder::Badc),
+    ("dcba", WordOrder::Dcba),
+];
+const ORDER_WORDS: &[&str] = &["abcd", "cdab", "badc", "dcba"];
+
+/// What the first value is.
+pub(super) const ON_START: &[(&str, OnStart)] = &[("baseline", OnStart::Baseline), ("take", OnStart::Take)];
+
+/// Types of Modbus points.
+pub(super) const TYPES: &[&str] = &[
+    "bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "string",
+];
+
+/// The file.
+pub(super) const TOP: &[Key] = &[
+    key("profile", Kind::Integer(1, 1), "format of this file: 1"),
+    key("vendor", Kind::Text, "who makes the device, as they spell it"),
+    key("model", Kind::Text, "model, as the vendor spells it"),
+    key("about", Kind::Text, "what it is, in a sentence"),
+    key(
+        "maturity",
+        Kind::Words(&["document", "bench", "line"]),
+        "document: read from a manual; bench: has a capture of a real device; line: ran in a plant",
+    ),
+    key(
+        "sources",
+        Kind::OneOrMore(&Kind::Text),
+        "documents that it was made from, with revision and page",
+    ),
+    key(
+        "caveats",
+        Kind::OneOrMore(&Kind::Text),
+        "known faults of the device, one entry each",
+    ),
+    key(
+        "extends",
+        Kind::Text,
+        "path of a profile under the profiles folder, without .toml",
+    ),
+    key("serial", Kind::Text, "which individual: two of a model are two devices"),
+    key(
+        "remove",
+        Kind::OneOrMore(&Kind::Text),
+        "dotted paths of what is inherited and not wanted: events.tightening.counter",
+    ),
+    key("connection", Kind::Table(CONNECTION), "how the device is reached"),
+    later("frame"),
+    key("points", Kind::Map(&Kind::Table(POINT)), "what the device says"),
+    key("events", Kind::Map(&Kind::Event), "what it means"),
+    key("example", Kind::List(&Kind::Table(EXAMPLE)), "how we know"),
+];
+
+/// `[connection]`.
+pub(super) const CONNECTION: &[Key] = &[
+    key("protocol", Kind::Words(PROTOCOLS), "how the device speaks"),
+    key("address", Kind::Text, "host[:port]; the port of Modbus TCP is 502"),
+    key("server_id", Kind::Integer(0, 255), "Modbus server (unit identifier)"),
+    key("poll", Kind::Duration, "how often triggers are looked at"),
+    key("timeout", Kind::Duration, "how long an answer may take"),
+    key(
+        "word_order",
+        Kind::Words(ORDER_WORDS),
+        "byte order of values of more than one register; A is the most significant byte",
+    ),
+    key(
+        "alive",
+        Kind::Table(ALIVE),
+        "a life sign: answering is not enough to be online",
+    ),
+    key(
+        "max_registers",
+        Kind::Integer(1, 125),
+        "largest read of registers in one request",
+    ),
+    key(
+        "max_bits",
+        Kind::Integer(1, 2000),
+        "largest read of coils or discrete inputs in one request",
+    ),
+    key(
+        "max_gap",
+        Kind::Integer(0, 124),
+        "unwanted registers that a read may span to save a request",
+    ),
+    later("baud"),
+    later("framing"),
+    later("results"),
+    later("revision"),
+    later("recover"),
+    later("security"),
+    later("trust"),
+    later("trust_file"),
+    later("username"),
+    later("password_file"),
+    later("cert_file"),
+    later("key_file"),
+    later("publishing"),
+];
+
+const ALIVE: &[Key] = &[
+    key("changes", Kind::Text, "the point that must change"),
+    key("within", Kind::Duration, "in which time"),
+];
+
+/// A point.
+pub(super) const POINT: &[Key] = &[
+    key(
+        "at",
+        Kind::Text,
+        "holding:N, input:N, coil:N, discrete:N, zero-based; or a one-based reference, 40001",
+    ),
+    key("type", Kind::Words(TYPES), "how the registers are read"),
+    key(
+        "word_order",
+        Kind::Words(ORDER_WORDS),
+        "as in [connection], for this point",
+    ),
+    key(
+        "bit",
+        Kind::Integer(0, 63),
+        "one bit of a word, 0 the least significant",
+    ),
+    key(
+        "bits",
+        Kind::List(&Kind::Integer(0, 63)),
+        "[lowest, highest] bit of a small number inside a word",
+    ),
+    key("count", Kind::Integer(1, 2000), "elements of an array"),
+    key("length", Kind::Integer(1, 250), "bytes of a string"),
+    key("clears", Kind::Bool, "reading it clears it"),
+    key("uom", Kind::Text, "unit of measure: N.m, deg, Cel, lbf.in"),
+    key("uom_from", Kind::Text, "point that names the unit of measure"),
+    key("scale", Kind::Number, "the raw number is multiplied by it"),
+    key("scale_from", Kind::Text, "point that holds the number of decimals"),
+    key("offset", Kind::Number, "added after scaling"),
+    key(
+        "map",
+        Kind::Map(&Kind::Scalar),
+        "raw value to meaning: { 1 = \"ok\", 2 = \"nok\" }; `else` for all others",
+    ),
+    key(
+        "trim",
+        Kind::Either(&[Kind::Bool, Kind::Text]),
+        "false: blanks of a text are kept; or the characters to cut at both ends",
+    ),
+    key(
+        "invalid",
+        Kind::OneOrMore(&Kind::Scalar),
+        "raw values that mean: no value",
+    ),
+    key(
+        "plausible",
+        Kind::List(&Kind::Number),
+        "[low, high] in the point's uom; what is beyond goes to quarantine",
+    ),
+    key(
+        "deadband",
+        Kind::Number,
+        "a smaller change, in the point's uom, is none",
+    ),
+    key("about", Kind::Text, "what it is, in the document's words"),
+    later("gs1"),
+    later("node"),
+    later("field"),
+    later("columns"),
+    later("column"),
+    later("pid"),
+];
+
+/// Keys of an event that are no fields.
+pub(super) const EVENT: &[Key] = &[
+    key(
+        "type",
+        Kind::Text,
+        "type of event, where the name of the section is not it",
+    ),
+    key("when", Kind::OneOrMore(&WHEN), "what makes it happen"),
+    key(
+        "id",
+        Kind::OneOrMore(&Kind::Text),
+        "points that make this result this result, for the device",
+    ),
+    key(
+        "counter",
+        Kind::Either(&[Kind::Text, Kind::Table(COUNTER)]),
+        "a device's counter: a jump is a gap, lower is a restart",
+    ),
+    key("time", Kind::Table(TIME), "the device's own time"),
+    key(
+        "ack",
+        Kind::Table(ACK),
+        "what the device is told once the event is durable",
+    ),
+    key(
+        "unit",
+        Kind::Either(&[Kind::Text, Kind::Table(ECHO)]),
+        "the production unit as the device echoes it",
+    ),
+    key(
+        "only",
+        Kind::Map(&Kind::OneOrMore(&Kind::Scalar)),
+        "fields or points that must have one of these values; others are ignored",
+    ),
+    key(
+        "except",
+        Kind::Map(&Kind::OneOrMore(&Kind::Scalar)),
+        "fields or points that must not have one of these values",
+    ),
+    key(
+        "extra",
+        Kind::Either(&[Kind::OneOrMore(&Kind::Text), Kind::Map(&Kind::Text)]),
+        "points carried beside the contract",
+    ),
+    key(
+        "stable",
+        Kind::Integer(1, 10),
+        "readings that must agree before it counts",
+    ),
+    key(
+        "on_start",
+        Kind::Words(&["baseline", "take"]),
+        "what the first value ever seen is",
+    ),
+    key(
+        "keep",
+        Kind::Words(&["stored", "latest"]),
+        "latest: not stored, only the newest is sent",
+    ),
+    key(
+        "alarms",
+        Kind::OneOrMore(&Kind::Table(ALARMS)),
+        "an alarm word: one event a changed bit",
+    ),
+    key("about", Kind::Text, "for whoever reads the file"),
+    later("repeat"),
+];
+
+/// `when`.
+pub(super) const WHEN: Kind = Kind::Either(&[Kind::Text, Kind::Table(TRIGGER)]);
+
+const TRIGGER: &[Key] = &[
+    key(
+        "changes",
+        Kind::OneOrMore(&Kind::Text),
+        "a point, or several of them; \"*\" for all of the event",
+    ),
+    key(
+        "at_most",
+        Kind::Duration,
+        "with changes: shortest time between two events",
+    ),
+    key("rises", Kind::Text, "a point that becomes true"),
+    key("falls", Kind::Text, "a point that becomes false"),
+    key(
+        "equals",
+        Kind::List(&Kind::Scalar),
+        "[point, raw value] that it becomes",
+    ),
+    key(
+        "reads",
+        Kind::List(&Kind::Scalar),
+        "[point, raw value]: every read of this value, for flags that reading clears",
+    ),
+    key("every", Kind::Duration, "time passed"),
+    later("event"),
+];
+
+/// Triggers that are words, of later protocols.
+pub(super) const WORD_TRIGGERS: &[&str] = &["frame", "result", "alarm", "identifier"];
+
+const COUNTER: &[Key] = &[
+    key("point", Kind::Text, "where it is"),
+    key(
+        "first",
+        Kind::Integer(i64::MIN, i64::MAX),
+        "what it starts from, and what follows `last`; 1 unless said",
+    ),
+    key(
+        "last",
+        Kind::Integer(i64::MIN, i64::MAX),
+        "after which it wraps; without it, it does not",
+    ),
+];
+
+const TIME: &[Key] = &[
+    key("point", Kind::Text, "where it is"),
+    key("points", Kind::List(&Kind::Text), "its parts, joined by blanks"),
+    key("format", Kind::Text, "unix, unix_ms, or strftime: %Y-%m-%d %H:%M:%S"),
+    key("zone", Kind::Text, "Europe/Berlin, local or utc; of strftime"),
+];
+
+const ACK: &[Key] = &[
+    key("write", Kind::Text, "point that is written"),
+    key("copy", Kind::Text, "point whose value is written"),
+    key(
+        "value",
+        Kind::Either(&[Kind::Bool, Kind::Number]),
+        "value that is written",
+    ),
+    key(
+        "then",
+        Kind::Either(&[Kind::Bool, Kind::Number]),
+        "written when the trigger has fallen",
+    ),
+    key(
+        "timeout",
+        Kind::Duration,
+        "how long the device may take to take the trigger back",
+    ),
+];
+
+const ECHO: &[Key] = &[
+    key("point", Kind::Text, "where it is"),
+    key(
+        "match",
+        Kind::Words(&["exact", "prefix", "suffix", "contains"]),
+        "how it is compared; a part confirms, never supplies",
+    ),
+];
+
+const ALARMS: &[Key] = &[
+    key("point", Kind::Text, "the alarm word"),
+    key(
+        "bits",
+        Kind::Map(&Kind::Either(&[Kind::Text, Kind::Table(ALARM_BIT)])),
+        "bit to alarm code: { 0 = \"guard_open\" }",
+    ),
+];
+
+const ALARM_BIT: &[Key] = &[
+    key("code", Kind::Text, "the device's code"),
+    key("text", Kind::Text, "what it means"),
+    key(
+        "category",
+        Kind::Words(&["device", "process", "safety"]),
+        "whose concern",
+    ),
+    key("severity", Kind::Scalar, "as the device grades it"),
+];
+
+/// `[[example]]`.
+pub(super) const EXAMPLE: &[Key] = &[
+    key("name", Kind::Text, "what it shows"),
+    key(
+        "origin",
+        Kind::Words(&["captured", "document", "computed"]),
+        "captured from a real device, from a document, or computed by hand",
+    ),
+    key(
+        "given",
+        Kind::OneOrMore(&Kind::Map(&Kind::Any)),
+        "what stands in the registers: { \"input:100\" = [7] }, or values = { point = 7 }; a list is a sequence in time",
+    ),
+    key(
+        "expect",
+        Kind::List(&Kind::Map(&Kind::Any)),
+        "the events, complete, with dotted fields",
+    ),
+];
+
+/// Members of a field's table that are no contract members.
+pub(super) const FIELD_EXTRA: &[&str] = &["point", "const", "uom", "bits", "except"];

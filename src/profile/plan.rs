@@ -1,0 +1,122 @@
+//! The read plan of a profile: what a driver is given. Owns fingerprints and what fits one request; reads nothing.
+
+use super::Profile;
+use super::events::Event;
+use super::points::Point;
+use crate::model::event::EventType;
+use crate::model::plan::{EventPlan, Link, ModbusTcp, PointIx, SlotPlan, Trigger};
+use crate::model::{DeviceIdentity, SlotName};
+use crate::wire::modbus;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// The plan for one slot.
+pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
+    let points = &profile.points;
+    let events = profile.events.iter().map(|event| {
+        let reads = event.reads(points);
+        let whole = one_request(points, &reads, &profile.connection.link);
+        // A verdict and its value from two requests are read until they agree (interface 3).
+        let unsure = event.kind == EventType::Measurement && !whole;
+        EventPlan {
+            name: event.name.clone(),
+            triggers: event.triggers.clone(),
+            points: reads,
+            id: event.id.clone(),
+            ack: event.ack.clone(),
+            stable: event.stable.unwrap_or(if unsure { 2 } else { 1 }),
+            on_start: event.on_start,
+            keep: event.keep,
+            fingerprint: fingerprint(&profile.identity, event, points),
+        }
+    });
+    SlotPlan {
+        slot: slot.clone(),
+        link: Link::ModbusTcp(profile.connection.link.clone()),
+        points: points.iter().map(Point::plan).collect(),
+        events: events.collect(),
+        alive: profile.alive.clone(),
+    }
+}
+
+/// Whether all these points can come in one request.
+pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusTcp) -> bool {
+    let mut found = reads
+        .iter()
+        .filter_map(|index| points.get(*index))
+        .map(|point| &point.modbus);
+    let Some(first) = found.next() else { return true };
+    if first.clears && reads.len() > 1 {
+        return false;
+    }
+    let end = |point: &crate::model::plan::ModbusPoint| u32::from(point.address) + u32::from(modbus::span(point));
+    let mut spans = vec![(u32::from(first.address), end(first))];
+    for point in found {
+        if point.table != first.table || point.clears {
+            return false;
+        }
+        spans.push((u32::from(point.address), end(point)));
+    }
+    spans.sort_unstable();
+    let low = spans.first().map_or(0, |span| span.0);
+    let mut high = low;
+    for (start, stop) in spans {
+        if start > high + u32::from(link.max_gap) {
+            return false;
+        }
+        high = high.max(stop);
+    }
+    let most = if first.table.is_bits() {
+        link.max_bits
+    } else {
+        link.max_registers
+    };
+    high - low <= u32::from(most)
+}
+
+/// Of device, triggers and id: a trigger state stored under another is not carried over.
+/// Addresses of the trigger's and the id's points belong to it; connection, poll and mapping do not.
+fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point]) -> String {
+    let mut text = format!("{:?}\n{:?}\n{:?}\n", device.vendor, device.model, device.serial);
+    let mut name = |label: &str, found: &[PointIx], more: &str| {
+        text.push_str(label);
+        for point in found.iter().filter_map(|index| points.get(*index)) {
+            let at = &point.modbus;
+            let wrote = write!(
+                text,
+                " {}:{}:{}:{:?}:{:?}:{:?}",
+                at.table.word(),
+                at.address,
+                at.kind.width(),
+                at.kind,
+                at.order,
+                at.bits
+            );
+            debug_assert!(wrote.is_ok());
+        }
+        text.push_str(more);
+        text.push('\n');
+    };
+    for trigger in &event.triggers {
+        match trigger {
+            Trigger::Changes(found) | Trigger::ChangesAny { points: found, .. } => name("changes", found, ""),
+            Trigger::Rises(point) => name("rises", &[*point], ""),
+            Trigger::Falls(point) => name("falls", &[*point], ""),
+            Trigger::Equals(point, raw) => name("equals", &[*point], &raw.text()),
+            Trigger::Reads(point, raw) => name("reads", &[*point], &raw.text()),
+            Trigger::Every(_) => name("every", &[], ""),
+        }
+    }
+    name("id", &event.id, "");
+    hex(Sha256::digest(text.as_bytes()).iter().take(16))
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let wrote = write!(text, "{byte:02x}");
+        debug_assert!(wrote.is_ok());
+    }
+    text
+}

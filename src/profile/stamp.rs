@@ -1,0 +1,166 @@
+//! `time`: the device's own clock. Owns its formats and zones; a stamp that cannot be read is absent, never a fault.
+
+use super::decode::{Said, say};
+use super::points::{self, Point};
+use crate::diagnostic::tree::Node;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::model::Raw;
+use crate::model::draft::DeviceTime;
+use crate::model::plan::PointIx;
+use jiff::Timestamp;
+use jiff::fmt::strtime::BrokenDownTime;
+use jiff::tz::TimeZone;
+
+/// Where a device's time is and how it is written.
+#[derive(Debug)]
+pub(super) struct Stamp {
+    pub(super) points: Vec<PointIx>,
+    pub(super) format: Format,
+    pub(super) zone: TimeZone,
+}
+
+/// How it is written.
+#[derive(Debug)]
+pub(super) enum Format {
+    /// Seconds since 1970, UTC.
+    Unix,
+    /// Milliseconds since 1970, UTC.
+    UnixMs,
+    /// strftime.
+    Text(String),
+}
+
+/// Compiles `time`.
+pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Stamp> {
+    let keys = node.as_table()?;
+    let names: Vec<&Node> = match (keys.get("point"), keys.get("points")) {
+        (Some(point), None) => vec![point],
+        (None, Some(list)) => list.one_or_more().iter().collect(),
+        _ => {
+            out.push(Diagnostic::error(
+                &node.place,
+                "`time` needs `point`, or `points` and not both",
+            ));
+            return None;
+        }
+    };
+    let found: Vec<PointIx> = names
+        .iter()
+        .filter_map(|name| points::find(points, name.as_text()?, &name.place, out))
+        .collect();
+    let Some((format, place)) = keys.get("format").and_then(|node| Some((node.as_text()?, &node.place))) else {
+        if keys.get("format").is_none() {
+            out.push(
+                Diagnostic::error(&node.place, "`time` needs `format`")
+                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+            );
+        }
+        return None;
+    };
+    let format = match format {
+        "unix" => Format::Unix,
+        "unix_ms" => Format::UnixMs,
+        text if text.contains('%') => Format::Text(text.to_owned()),
+        text => {
+            out.push(
+                Diagnostic::error(place, format!("`{text}` is no format of time"))
+                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+            );
+            return None;
+        }
+    };
+    if let Format::Text(text) = &format {
+        let sample = jiff::civil::date(2026, 11, 22)
+            .at(10, 15, 3, 0)
+            .to_zoned(TimeZone::UTC)
+            .ok()?;
+        if let Err(fault) = jiff::fmt::strtime::format(text, &sample) {
+            out.push(Diagnostic::error(
+                place,
+                format!("`{text}` is no strftime format: {fault}"),
+            ));
+        }
+    } else if found.len() > 1 {
+        out.push(Diagnostic::error(&node.place, "a unix time is one point"));
+    }
+    let zone = match keys.get("zone").and_then(|node| Some((node.as_text()?, &node.place))) {
+        Some((_, place)) if !matches!(format, Format::Text(_)) => {
+            out.push(Diagnostic::warning(
+                place,
+                "a unix time is UTC: `zone` means nothing here",
+            ));
+            TimeZone::UTC
+        }
+        None if !matches!(format, Format::Text(_)) => TimeZone::UTC,
+        None | Some(("local", _)) => TimeZone::system(),
+        Some(("utc" | "UTC", _)) => TimeZone::UTC,
+        Some((name, place)) => match TimeZone::get(name) {
+            Ok(zone) => zone,
+            Err(_) => {
+                out.push(
+                    Diagnostic::error(place, format!("`{name}` is no time zone"))
+                        .help("write \"Europe/Berlin\", \"local\" or \"utc\""),
+                );
+                return None;
+            }
+        },
+    };
+    Some(Stamp {
+        points: found,
+        format,
+        zone,
+    })
+}
+
+impl Stamp {
+    /// The device's time, where it can be read.
+    pub(super) fn read(&self, points: &[Point], values: &[Option<Raw>]) -> Option<DeviceTime> {
+        let parts: Vec<_> = self
+            .points
+            .iter()
+            .map(|index| match say(points, *index, values) {
+                Said::Good(value) => Some(value),
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
+        let timestamp = match &self.format {
+            Format::Unix => {
+                let millis = parts.first()?.number()?.times(1_000_i64.into());
+                return unix(i64::try_from(millis.round_significant(30).to_i128()?).ok()?);
+            }
+            Format::UnixMs => return unix(i64::try_from(parts.first()?.number()?.to_i128()?).ok()?),
+            Format::Text(format) => {
+                let text = parts
+                    .iter()
+                    .map(super::decode::Value::text)
+                    .collect::<Vec<_>>()
+                    .join(" ");
+                let broken = BrokenDownTime::parse(format, &text).ok()?;
+                match broken.to_timestamp() {
+                    Ok(timestamp) => timestamp,
+                    Err(_) => self.zone.to_timestamp(broken.to_datetime().ok()?).ok()?,
+                }
+            }
+        };
+        let said = if self.zone == TimeZone::UTC {
+            timestamp.to_string()
+        } else {
+            timestamp
+                .display_with_offset(self.zone.to_offset(timestamp))
+                .to_string()
+        };
+        Some(DeviceTime {
+            said,
+            wall: timestamp.as_millisecond(),
+        })
+    }
+}
+
+/// A clock that says 1970 was never set: absent.
+fn unix(millis: i64) -> Option<DeviceTime> {
+    let timestamp = Timestamp::from_millisecond(millis).ok()?;
+    (millis > 0).then(|| DeviceTime {
+        said: timestamp.to_string(),
+        wall: millis,
+    })
+}

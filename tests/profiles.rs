@@ -1,0 +1,156 @@
+//! The catalog: every file in device-profiles/ is a named test, and rules hold over the whole library.
+
+use lineside::diagnostic::Diagnostics;
+use lineside::model::SlotName;
+use lineside::profile::{self, FileFault, Files, Maturity, Profile};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Result<String, FileFault> {
+        std::fs::read_to_string(path).map_err(|fault| match fault.kind() {
+            std::io::ErrorKind::NotFound => FileFault::Missing,
+            _ => FileFault::Unreadable(fault.to_string()),
+        })
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles")
+}
+
+/// Every catalog file, relative to the profiles folder, sorted.
+fn catalog() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "toml") {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn load(file: &Path) -> Profile {
+    let mut out = Diagnostics::new();
+    let profile = Profile::load(file, &root(), &Disk, &mut out);
+    assert!(out.is_empty(), "{}", out.render(false));
+    profile.unwrap()
+}
+
+/// Loads without a word, proves itself, and yields a plan.
+fn proves_itself(file: &str) {
+    let profile = load(Path::new(file));
+    let mut out = Diagnostics::new();
+    let report = profile.run_examples(None, &mut out);
+    assert!(out.is_empty(), "{}", out.render(false));
+    assert!(report.passed >= 2, "a good and a bad result at least");
+    assert_eq!(report.failed, 0);
+    let plan = profile.plan(&SlotName::new("st10", "tool"));
+    assert_eq!(plan.events.len(), profile.events().count());
+    assert!(!profile.about().is_empty());
+    assert!(!profile.sources().is_empty());
+}
+
+/// One named test a file; and a test that none was forgotten.
+macro_rules! files {
+    ($($name:ident: $path:literal),+ $(,)?) => {
+        $(#[test] fn $name() { proves_itself($path); })+
+
+        #[test]
+        fn every_file_of_the_catalog_has_its_test() {
+            let named = vec![$($path),+];
+            let found = catalog();
+            let found: Vec<_> = found.iter().map(|path| path.to_str().unwrap()).collect();
+            assert_eq!(found, named, "add the file to `files!` in tests/profiles.rs");
+        }
+    };
+}
+
+files! {
+    example_plc_cell: "example/plc-cell.toml",
+    example_t_100: "example/t-100.toml",
+    example_torque_tool: "example/torque-tool.toml",
+}
+
+#[test]
+fn the_path_of_a_file_is_lower_case_digits_and_dashes() {
+    for file in catalog() {
+        let text = file.to_str().unwrap().strip_suffix(".toml").unwrap().to_owned();
+        assert_eq!(text.split('/').count(), 2, "{text}: <vendor>/<model>.toml");
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-/".contains(c);
+        assert!(text.chars().all(allowed), "{text}");
+    }
+}
+
+#[test]
+fn no_two_files_are_the_same_device() {
+    let mut seen = BTreeMap::new();
+    for file in catalog() {
+        let profile = load(&file);
+        let device = profile.identity();
+        let before = seen.insert((device.vendor.clone(), device.model.clone()), file.clone());
+        assert_eq!(before, None, "{}", file.display());
+        assert!(!device.vendor.is_empty() && !device.model.is_empty());
+        assert!(device.digest.starts_with("sha256:"));
+        assert_eq!(device.serial, None, "a model has no serial number");
+    }
+}
+
+#[test]
+fn a_claimed_maturity_has_its_evidence() {
+    for file in catalog() {
+        let text = Disk.read(&root().join(&file)).unwrap();
+        let captured = text.contains("origin = \"captured\"");
+        let profile = load(&file);
+        assert!(
+            profile.maturity() == Maturity::Document || captured,
+            "{} claims more than a document, but has no captured example",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn no_file_has_an_address_of_somebody_s_plant() {
+    for file in catalog() {
+        let plan = load(&file).plan(&SlotName::new("st10", "tool"));
+        assert_eq!(plan.link.address(), "", "{}", file.display());
+    }
+}
+
+#[test]
+fn the_schema_for_editors_is_the_present_one() {
+    let path = root().join("schema.json");
+    let wanted = serde_json::to_string_pretty(&profile::schema()).unwrap() + "\n";
+    if std::env::var_os("LINESIDE_BLESS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    let have = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        have == wanted,
+        "device-profiles/schema.json is stale: LINESIDE_BLESS=1 cargo test --test profiles"
+    );
+}
+
+#[test]
+fn the_schema_accepts_the_catalog_and_refuses_a_typo() {
+    let schema = jsonschema::validator_for(&profile::schema()).unwrap();
+    for file in catalog() {
+        let text = Disk.read(&root().join(&file)).unwrap();
+        let mut tree: serde_json::Value = serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
+        for fault in schema.iter_errors(&tree) {
+            panic!("{}: {fault} at {}", file.display(), fault.instance_path);
+        }
+        tree["points"]["torque"]["scael"] = 1.into();
+        assert!(!schema.is_valid(&tree));
+    }
+}
