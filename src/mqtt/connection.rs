@@ -146,15 +146,15 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
     /// Works until the connection is lost or we are asked to stop, and says goodbye then.
     pub(super) async fn run(mut self, mut listener: Listener) -> Ended {
         let stop = self.lasting.stop.clone();
-        let stopped = stop.cancelled();
-        tokio::pin!(stopped);
+        let asked = stop.cancelled();
+        tokio::pin!(asked);
         loop {
-            let step = tokio::select! {
+            let done = tokio::select! {
                 biased;
-                () = &mut stopped, if self.phase != Phase::Closing => Err(Stop::Asked),
-                step = self.step(&mut listener) => step,
+                () = &mut asked => Err(Stop::Asked),
+                done = self.step(&mut listener) => done,
             };
-            match step {
+            match done {
                 Ok(()) => {}
                 Err(Stop::Asked) => {
                     self.part(&mut listener).await;
@@ -230,7 +230,7 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
     fn silence(&self) -> Duration {
         let keep_alive = self
             .granted
-            .map_or(Duration::from_secs(60), |granted| granted.keep_alive);
+            .map_or(Duration::from_mins(1), |granted| granted.keep_alive);
         keep_alive * 2 + Duration::from_secs(2)
     }
 

@@ -124,7 +124,7 @@ impl<'d, D: Drain> Feeder<'d, D> {
     /// Settles what is left, and never returns.
     pub(super) async fn only_settle(&mut self) {
         self.finish().await;
-        pending().await
+        pending::<()>().await;
     }
 
     /// Settles what is left.

@@ -102,7 +102,8 @@ fn by_text(error: &(dyn Error + 'static)) -> Lost {
     let mut text = format!("{error} {error:?}");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text.push_str(&format!(" {inner}"));
+        text.push(' ');
+        text.push_str(&inner.to_string());
         cause = inner.source();
     }
     sentence_of(&text).unwrap_or_else(|| Lost::broken(format!("the connection to the broker failed: {error}")))

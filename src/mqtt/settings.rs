@@ -91,7 +91,7 @@ impl Default for Timing {
             ack: Duration::from_secs(20),
             reconnect: (Duration::from_millis(500), Duration::from_secs(30)),
             refused: (Duration::from_millis(200), Duration::from_secs(5)),
-            poison: (Duration::from_secs(5), Duration::from_secs(60)),
+            poison: (Duration::from_secs(5), Duration::from_mins(1)),
             useful: Duration::from_secs(10),
             heard: Duration::from_secs(5),
             farewell: Duration::from_millis(450),
@@ -184,5 +184,5 @@ impl Settings {
 
 /// Whether something can be published to `topic` (MQTT 5, section 4.7).
 pub(super) fn is_topic(topic: &str) -> bool {
-    !topic.is_empty() && topic.len() <= usize::from(u16::MAX) && !topic.contains(['+', '#', '\0'])
+    !topic.is_empty() && u16::try_from(topic.len()).is_ok() && !topic.contains(['+', '#', '\0'])
 }

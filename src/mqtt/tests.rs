@@ -20,8 +20,10 @@ const LONG: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 struct Store(Arc<Inner>);
 
+type Waiting = BTreeMap<Arc<str>, VecDeque<(u64, Bytes)>>;
+
 struct Inner {
-    waiting: Mutex<BTreeMap<Arc<str>, VecDeque<(u64, Bytes)>>>,
+    waiting: Mutex<Waiting>,
     settled: Mutex<Vec<Settlement>>,
     appended: watch::Sender<u64>,
     settlements: watch::Sender<usize>,
@@ -766,7 +768,7 @@ async fn of_latest_values_only_the_newest_is_sent_after_an_outage() {
     rig.until("a loss", |heard| matches!(heard, Heard::Disconnected { .. }))
         .await;
     for value in ["1", "2", "3"] {
-        let _ = rig.out.publish_latest("readings", value);
+        assert_ne!(rig.out.publish_latest("readings", value), Posted::Refused);
     }
     let newest = |received: &[(usize, Packet)]| {
         let of = received.iter().filter_map(|(_, packet)| match packet {

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,13 +133,14 @@ impl Fake {
 
     /// Waits until what was received is as wanted.
     pub fn wait(&self, what: &str, wanted: impl Fn(&[(usize, Packet)]) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut packets = self.log.packets.lock().unwrap();
-        while !wanted(&packets) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "the broker never saw: {what}; it saw {packets:#?}");
-            packets = self.log.changed.wait_timeout(packets, left).unwrap().0;
-        }
+        let packets = self.log.packets.lock().unwrap();
+        let waiting = |packets: &mut Vec<(usize, Packet)>| !wanted(packets);
+        let (packets, wait) = self
+            .log
+            .changed
+            .wait_timeout_while(packets, Duration::from_secs(20), waiting)
+            .unwrap();
+        assert!(!wait.timed_out(), "the broker never saw: {what}; it saw {packets:#?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 const WAITS: Waits = Waits {
     refused: (Duration::from_millis(200), Duration::from_secs(5)),
-    poison: (Duration::from_secs(5), Duration::from_secs(60)),
+    poison: (Duration::from_secs(5), Duration::from_mins(1)),
 };
 const NOW: Duration = Duration::ZERO;
 
