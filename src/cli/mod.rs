@@ -1,1 +1,125 @@
-//! cli.
+//! The command line: one file a command. Owns arguments, what is printed and exit codes; does no work of its own.
+
+mod check;
+mod contract;
+mod demo;
+mod outbox;
+mod profile;
+mod run;
+
+use clap::{Args, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code of a fault in a user's file.
+const INVALID: u8 = 2;
+
+/// Machines to MES: device profiles in, unit-contextualised durable events out.
+#[derive(Debug, Parser)]
+#[command(name = "lineside", version, arg_required_else_help = true, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: Log,
+}
+
+/// How the program tells what it does; always on stderr.
+#[derive(Debug, Args)]
+struct Log {
+    /// Log lines as JSON
+    #[arg(long, global = true)]
+    log_json: bool,
+    /// What is logged: error, warn, info, debug, trace, or `lineside::mqtt=debug,info`
+    #[arg(long, global = true, value_name = "FILTER", env = "LINESIDE_LOG")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The gateway: reads devices, stores, publishes
+    #[command(after_help = "Examples:\n  lineside run --config /etc/lineside/gateway.toml\n\n\
+        SIGTERM: stops reading, commits and ends within 2 s. Exit codes: 0; 2 gateway.toml is faulty; 1 other.")]
+    Run(run::Arguments),
+    /// All on this machine, nothing to install: a broker, simulated devices, a small MES
+    #[command(after_help = "Examples:\n  lineside demo\n  lineside demo --for 20s\n\n\
+        With --for it stops by itself and prints what was sent, received, missing, duplicated, unbound;\n\
+        exit code 0 only if nothing is missing.")]
+    Demo(demo::Arguments),
+    /// Validates a configuration or profiles and runs every example in them
+    #[command(after_help = "Examples:\n  lineside check --config /etc/lineside/gateway.toml\n  \
+        lineside check device-profiles/example/t-100.toml --json\n\nExit codes: 0; 2 with diagnostics.")]
+    Check(check::Arguments),
+    /// Writes the JSON Schema of every event type
+    #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
+    Contract(contract::Arguments),
+    /// Looks into the store-and-forward buffer, also while the gateway runs
+    #[command(after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
+        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json")]
+    Outbox(outbox::Arguments),
+    /// Profiles: their format
+    #[command(after_help = "Examples:\n  lineside profile schema > device-profiles/schema.json")]
+    Profile(profile::Arguments),
+}
+
+/// `--config`, wherever a command needs one.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// gateway.toml
+    #[arg(long, value_name = "FILE", default_value = "/etc/lineside/gateway.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that was asked for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Run(command) => run::run(&command, &arguments.log),
+        Command::Demo(command) => demo::run(&command, &arguments.log),
+        Command::Check(command) => check::run(&command),
+        Command::Contract(command) => contract::run(&command),
+        Command::Outbox(command) => outbox::run(&command),
+        Command::Profile(command) => profile::run(&command),
+    }
+}
+
+/// Prints a result. A reader that went away is no fault of ours.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).is_err() {
+        tracing::debug!("nobody reads what is printed");
+    }
+}
+
+/// Says what is wrong, on stderr.
+fn complain(text: &str) {
+    let mut out = std::io::stderr().lock();
+    if out.write_all(text.trim_end().as_bytes()).and_then(|()| out.write_all(b"\n")).is_err() {
+        tracing::debug!("nobody reads what is wrong");
+    }
+}
+
+/// Whether diagnostics are coloured.
+fn coloured() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// Sets up logging on stderr; `quiet` is what is logged where nothing else is asked for.
+fn start_log(log: &Log, quiet: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(log.log.as_deref().unwrap_or(quiet));
+    let filter = filter.unwrap_or_else(|fault| {
+        complain(&format!("error: --log: {fault}; going on with `info`"));
+        tracing_subscriber::EnvFilter::new("info")
+    });
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.log_json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_target(false).with_ansi(coloured()).try_init()
+    };
+    if started.is_err() {
+        complain("error: logging was set up twice");
+    }
+}

@@ -1,1 +1,601 @@
-//! gateway.
+//! The gateway: the only room that sees more than one stage. Builds the pipeline, supervises, shuts down.
+//!
+//! Owns which task runs, who is told what, and the order of starting and stopping. The stages do the work:
+//! drivers report, the [`committer`] decodes, binds, numbers and stores on its own thread, the session publishes.
+//! No task is detached: all of them are in one `JoinSet`, and one that fails ends the process, since the
+//! supervisor starts it again and recovery is the ordinary start.
+
+mod committer;
+pub mod control;
+pub mod setup;
+mod slots;
+pub mod store;
+
+use crate::clock::Clock;
+use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
+use crate::contract::Allocator;
+use crate::device::{self, SlotStart};
+use crate::model::commit::space;
+use crate::model::sample::TriggerState;
+use crate::model::{Commit, Moment, SlotName, StateChange};
+use crate::mqtt::{self, Outbound};
+use crate::outbox::{Limits, Outbox, OutboxError};
+use crate::unit::{StationRule, UnitSource, Units};
+use committer::{Committer, GatewayStatus};
+use rand::Rng;
+use serde_json::{Map, Value, json};
+use setup::Setup;
+use slots::Slots;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{REQUESTS, Request, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Reports that may wait for the store's thread, over all devices.
+const REPORTS: usize = 1024;
+/// Free space that is kept on the file system of the store.
+const RESERVE: u64 = 64 << 20;
+/// How often the session makes itself heard where nothing else does.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long the session has been silent before the MES counts as out of reach, beside its keep-alive.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long drivers have to end after a stop.
+const DRIVERS_END: Duration = Duration::from_millis(700);
+/// How long the session has to say goodbye.
+const SESSION_ENDS: Duration = Duration::from_millis(600);
+
+/// Why the gateway did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The runtime or a thread could not be made.
+    #[error("cannot start: {0}")]
+    Start(#[from] std::io::Error),
+    /// The state directory cannot be used.
+    #[error("cannot use the state directory {path}: {source}")]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] OutboxError),
+    /// The control socket cannot be made.
+    #[error(transparent)]
+    Control(#[from] control::ControlError),
+    /// The settings of the session cannot be used.
+    #[error("[mqtt]: {0}")]
+    Mqtt(#[from] mqtt::SettingsFault),
+    /// A task ended that should not.
+    #[error("{0} ended unexpectedly: {1}; start the gateway again, nothing that was acknowledged is lost")]
+    Ended(&'static str, String),
+}
+
+/// Runs the gateway until SIGTERM or SIGINT.
+pub fn run_until_signal(setup: Setup) -> Result<(), GatewayError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let mut signals = JoinSet::new();
+        signals.spawn(signalled(stop.clone())?);
+        run(setup, stop).await
+    })
+}
+
+/// Cancels `stop` at SIGTERM or SIGINT. SIGHUP does not end the process.
+fn signalled(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: device files and gateway.toml are read at the next start"),
+            }
+        }
+        tracing::info!("stopping: no more reading, everything that came is committed");
+        stop.cancel();
+    })
+}
+
+/// Runs the gateway until `stop`. Returns when everything that devices said is durable.
+pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayError> {
+    let clock = Clock::machine();
+    let session = random_id();
+    let started = clock.now();
+    let Setup { config, slots: slot_setups } = setup;
+    make_state_dir(&config.gateway.state_dir)?;
+
+    let (requests, requests_in) = mpsc::channel(REQUESTS);
+    let (reports, reports_in) = mpsc::channel(REPORTS);
+    let (changed, changes) = watch::channel(0_u64);
+    let store = Store { requests, changed: changes };
+
+    let settings = settings(&config, &session, started);
+    let (outbound, heard, session_task) = mqtt::session(settings, store.clone(), clock.clone())?;
+
+    let opening = Opening {
+        config: config.clone(),
+        slots: Slots::new(&slot_setups, &config.gateway.id, &session, started),
+        outbound: outbound.clone(),
+        clock: clock.clone(),
+        changed,
+        session,
+        started,
+    };
+    let (mut opened, committer) = start_committer(opening, reports_in, requests_in)?;
+    let states = opened.recv_states().await?;
+
+    let session_stop = CancellationToken::new();
+    let mut tasks: JoinSet<(&'static str, Result<(), String>)> = JoinSet::new();
+    let publishing = session_task.run(session_stop.clone());
+    tasks.spawn(async move {
+        publishing.await;
+        ("the MQTT session", Ok(()))
+    });
+    let stations = config.stations.iter().map(|station| (config.plant.unit_topic(&station.id), station.id.clone()));
+    let listening = listen_to_mes(heard, stations.collect(), store.clone(), outbound, clock.clone(), session_stop.clone());
+    tasks.spawn(async move {
+        listening.await;
+        ("listening to the MES", Ok(()))
+    });
+    let listener = control::listen(&config.gateway.state_dir)?;
+    let serving = control::serve(listener, store.clone(), session_stop.clone());
+    tasks.spawn(async move {
+        serving.await;
+        ("the control socket", Ok(()))
+    });
+    let mut drivers = JoinSet::new();
+    for link in links(&slot_setups, states) {
+        drivers.spawn(device::run_link(link, reports.clone(), clock.clone(), stop.clone()));
+    }
+    drop(reports);
+    drop(store);
+    tracing::info!("{} of {} slots have a device", slot_setups.iter().filter(|s| s.plan.is_some()).count(), slot_setups.len());
+
+    let ended = supervise(&stop, &mut drivers, &mut tasks, &committer).await;
+    stop.cancel();
+    if tokio::time::timeout(DRIVERS_END, async { while drivers.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!("a device did not let go of its link in time");
+        drivers.abort_all();
+        while drivers.join_next().await.is_some() {}
+    }
+    // The reports' channel closes with the last driver; what is in it is committed while the session says goodbye.
+    session_stop.cancel();
+    if tokio::time::timeout(SESSION_ENDS, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+    }
+    let committed = tokio::task::spawn_blocking(move || committer.thread.join()).await;
+    if let Err(fault) = std::fs::remove_file(control::socket(&config.gateway.state_dir)) {
+        tracing::debug!("control socket: {fault}");
+    }
+    let committed = committed.map_err(|fault| GatewayError::Ended("the store", fault.to_string()))?;
+    match committed {
+        Ok(Ok(())) => ended,
+        Ok(Err(fault)) => Err(GatewayError::Ended("the store", fault.to_string())),
+        Err(_) => Err(GatewayError::Ended("the store", "it panicked".to_owned())),
+    }
+}
+
+/// Waits for the stop, or for something to end that should not.
+async fn supervise(
+    stop: &CancellationToken,
+    drivers: &mut JoinSet<()>,
+    tasks: &mut JoinSet<(&'static str, Result<(), String>)>,
+    committer: &CommitterThread,
+) -> Result<(), GatewayError> {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = committer.ended.cancelled() => return Ok(()),
+            Some(ended) = tasks.join_next() => {
+                return Err(match ended {
+                    Ok((who, Ok(()))) => GatewayError::Ended(who, "no reason given".to_owned()),
+                    Ok((who, Err(fault))) => GatewayError::Ended(who, fault),
+                    Err(fault) => GatewayError::Ended("a task", fault.to_string()),
+                });
+            }
+            Some(ended) = drivers.join_next() => {
+                if let Err(fault) = ended {
+                    return Err(GatewayError::Ended("a driver", fault.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// What the store's thread needs to begin.
+struct Opening {
+    config: Config,
+    slots: Slots,
+    outbound: Outbound,
+    clock: Clock,
+    changed: watch::Sender<u64>,
+    session: String,
+    started: Moment,
+}
+
+type States = HashMap<SlotName, HashMap<String, TriggerState>>;
+
+struct CommitterThread {
+    thread: std::thread::JoinHandle<Result<(), committer::CommitError>>,
+    ended: CancellationToken,
+}
+
+/// The answer of a store that is being opened.
+struct Opened(oneshot::Receiver<Result<States, GatewayError>>);
+
+impl Opened {
+    async fn recv_states(&mut self) -> Result<States, GatewayError> {
+        match (&mut self.0).await {
+            Ok(states) => states,
+            Err(_) => Err(GatewayError::Ended("the store", "it did not open".to_owned())),
+        }
+    }
+}
+
+/// Starts the store's thread: opens the outbox there and runs the committer on it.
+fn start_committer(
+    opening: Opening,
+    reports: mpsc::Receiver<crate::model::Report>,
+    requests: mpsc::Receiver<Request>,
+) -> Result<(Opened, CommitterThread), GatewayError> {
+    let (answer, answered) = oneshot::channel();
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+        let _guard = guard;
+        match open(opening) {
+            Ok((committer, states)) => {
+                if answer.send(Ok(states)).is_err() {
+                    return Ok(());
+                }
+                runtime.block_on(committer.run(reports, requests))
+            }
+            Err(fault) => {
+                if answer.send(Err(fault)).is_err() {
+                    tracing::debug!("nobody waited for the store");
+                }
+                Ok(())
+            }
+        }
+    })?;
+    Ok((Opened(answered), CommitterThread { thread, ended }))
+}
+
+/// Opens the store and brings back all that it knows.
+fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
+    let Opening { config, slots, outbound, clock, changed, session, started } = opening;
+    let limits = limits(&config);
+    let (mut outbox, report) = Outbox::open(&config.gateway.state_dir, limits.clone(), clock.clone())?;
+    for note in &report.notes {
+        tracing::warn!("store: {note}");
+    }
+    let mut allocator = Allocator::new(config.plant.clone(), &config.gateway.id, &report.stream);
+    let topics: Vec<(Arc<str>, u64)> = report.topics.iter().map(|topic| (topic.topic.clone(), topic.next)).collect();
+    allocator.resume(&topics);
+    let mut units = Units::new(station_rules(&config));
+
+    let mut states = States::new();
+    let mut configured: BTreeSet<String> = BTreeSet::new();
+    let names: Vec<SlotName> = config.slots().map(|(_, slot)| slot.name.clone()).collect();
+    outbox.scan_state(&[space::TRIGGER], &mut |key, value| {
+        let Some((slot, event)) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()).and_then(|key| key.split_once('/')) else {
+            return;
+        };
+        if let (Some(name), Ok(state)) = (names.iter().find(|name| name.to_string() == slot), serde_json::from_slice(value)) {
+            states.entry(name.clone()).or_default().insert(event.to_owned(), state);
+        }
+    })?;
+    outbox.scan_state(&[space::UNIT], &mut |key, value| {
+        if let Some(station) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()) {
+            units.restore(station, value);
+        }
+    })?;
+    outbox.scan_state(&[space::SLOT], &mut |key, value| {
+        if let Some(slot) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()) {
+            allocator.restore_slot(slot, value);
+        }
+    })?;
+    outbox.scan_state(&[space::CONFIGURED], &mut |key, _| {
+        if let Some(slot) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()) {
+            configured.insert(slot.to_owned());
+        }
+    })?;
+
+    let mut commit = Commit::default();
+    clear_gone_slots(&config, &slots, &configured, &outbound, &mut commit);
+    if !commit.is_empty() {
+        outbox.append(std::slice::from_ref(&commit))?;
+        allocator.committed();
+    }
+
+    let mut committer = Committer {
+        outbox: Some(outbox),
+        state_dir: config.gateway.state_dir.clone(),
+        limits,
+        allocator,
+        units,
+        slots,
+        plant: config.plant.clone(),
+        outbound,
+        clock,
+        changed,
+        gateway: GatewayStatus {
+            topic: config.plant.gateway_status_topic(&config.gateway.id),
+            session,
+            since: started,
+            published: None,
+            troubles: HashMap::new(),
+        },
+        pending: VecDeque::new(),
+        full: None,
+        unsynced: None,
+        forgettable: HashSet::new(),
+        lazy: Vec::new(),
+        busy: false,
+        broken: None,
+    };
+    if let Some(lost) = &report.lost {
+        let kept = lost.kept.as_ref().map_or_else(String::new, |kept| format!("; it is kept in {}", kept.display()));
+        tracing::error!("the store was lost: {}{kept}; numbers go on past what was given, a gap tells", lost.reason);
+        committer.tell_lost();
+    }
+    Ok((committer, states))
+}
+
+/// A slot that was configured once and is no more gets an empty retained status.
+fn clear_gone_slots(
+    config: &Config,
+    slots: &Slots,
+    configured: &BTreeSet<String>,
+    outbound: &Outbound,
+    commit: &mut Commit,
+) {
+    let key = |slot: &str| {
+        let mut key = vec![space::CONFIGURED];
+        key.extend_from_slice(slot.as_bytes());
+        key
+    };
+    let present: BTreeSet<String> = slots.names().iter().map(ToString::to_string).collect();
+    for gone in configured.difference(&present) {
+        let Some((station, slot)) = gone.split_once('.') else { continue };
+        let topic = config.plant.slot_topic(&SlotName::new(station, slot), "status");
+        if outbound.set_retained(&topic, Vec::new()) == mqtt::Posted::Refused {
+            tracing::warn!("no room to clear {topic}");
+            continue;
+        }
+        commit.state.push(StateChange { key: key(gone), value: None });
+    }
+    for new in present.difference(configured) {
+        commit.state.push(StateChange { key: key(new), value: Some(vec![1]) });
+    }
+}
+
+/// Hears what the MES says and whether it is within reach.
+async fn listen_to_mes(
+    mut heard: mpsc::Receiver<mqtt::Heard>,
+    stations: HashMap<String, Arc<str>>,
+    store: Store,
+    outbound: Outbound,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let patience = u64::try_from((KEEP_ALIVE + SILENCE).as_millis()).unwrap_or(u64::MAX);
+    let (mut connected, mut alive) = (false, false);
+    let mut look = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        let mut request = None;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            news = heard.recv() => match news {
+                None => return,
+                Some(mqtt::Heard::Connecting) => {}
+                Some(mqtt::Heard::Connected { .. }) => tracing::info!("broker: connected"),
+                Some(mqtt::Heard::Ready { proven }) => {
+                    if !proven {
+                        tracing::warn!(
+                            "the broker did not echo our own status: may {} read and write its status topic? Units may be late",
+                            "this user"
+                        );
+                    }
+                    connected = true;
+                }
+                Some(mqtt::Heard::Disconnected { reason, retry_in }) => {
+                    tracing::warn!("broker: {reason}; tried again in {:.1} s, events wait in the outbox", retry_in.as_secs_f64());
+                    connected = false;
+                }
+                Some(mqtt::Heard::Message { topic, payload, at, .. }) => {
+                    if let Some(station) = stations.get(&topic) {
+                        request = Some(Request::Unit { station: station.clone(), payload: payload.to_vec(), at });
+                    }
+                }
+                Some(mqtt::Heard::Trouble { topic, sentence }) => {
+                    tracing::warn!("{sentence}");
+                    let about = topic.map_or_else(|| "mqtt".to_owned(), |topic| topic.to_string());
+                    request = Some(Request::Trouble { about, sentence: Some(sentence) });
+                }
+                Some(mqtt::Heard::Recovered { topic }) => {
+                    let about = topic.map_or_else(|| "mqtt".to_owned(), |topic| topic.to_string());
+                    tracing::info!("{about}: works again");
+                    request = Some(Request::Trouble { about, sentence: None });
+                }
+            },
+            _ = look.tick() => {}
+        }
+        if let Some(request) = request
+            && store.requests.send(request).await.is_err()
+        {
+            return;
+        }
+        let now = clock.now();
+        let last = outbound.last_heard().unwrap_or(now);
+        let within_reach = connected && now.tick.saturating_sub(last.tick) <= patience;
+        if within_reach != alive {
+            alive = within_reach;
+            // It was surely there until it was last heard, and surely is from now on.
+            let at = if alive { now } else { last };
+            if store.requests.send(Request::Mes { alive, at }).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Slots with a device, by the link that they share.
+fn links(slots: &[setup::SlotSetup], mut states: States) -> Vec<Vec<SlotStart>> {
+    let starts = slots.iter().filter_map(|slot| {
+        let plan = slot.plan.clone()?;
+        let states = states.remove(&plan.slot).unwrap_or_default();
+        Some(SlotStart { plan, states })
+    });
+    device::group(starts.collect())
+}
+
+fn station_rules(config: &Config) -> Vec<StationRule> {
+    let source = |from: &UnitFrom| match from {
+        UnitFrom::Mes => UnitSource::Mes,
+        UnitFrom::Device => UnitSource::Device,
+        UnitFrom::Slot(slot) => UnitSource::Slot(slot.clone()),
+    };
+    let rule = |station: &crate::config::Station| StationRule {
+        station: station.id.clone(),
+        sources: station.unit_from.iter().map(source).collect(),
+        pattern: station.unit_pattern.clone(),
+        late: station.late,
+    };
+    config.stations.iter().map(rule).collect()
+}
+
+/// Limits of the outbox, as configured.
+#[must_use]
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        max_bytes: config.outbox.max_bytes,
+        when_full: match config.outbox.when_full {
+            WhenFull::Hold => crate::outbox::WhenFull::Hold,
+            WhenFull::DropOldest => crate::outbox::WhenFull::DropOldest,
+        },
+        max_age: config.outbox.max_age,
+        keep_sent: config.outbox.keep_sent,
+        reserve: RESERVE,
+        ..Limits::default()
+    }
+}
+
+fn settings(config: &Config, session: &str, started: Moment) -> mqtt::Settings {
+    let from = &config.mqtt;
+    let topic = config.plant.gateway_status_topic(&config.gateway.id);
+    let mut settings = mqtt::Settings::new(&from.host, from.port, &from.client_id, &topic);
+    settings.tls = from.tls.then(|| {
+        let (cert_file, key_file) = from.identity.clone().unzip();
+        mqtt::Tls { ca_file: from.ca_file.clone(), cert_file, key_file }
+    });
+    settings.version = match from.version {
+        MqttVersion::V5 => mqtt::Version::V5,
+        MqttVersion::V311 => mqtt::Version::V311,
+    };
+    settings.username.clone_from(&from.username);
+    settings.password_file.clone_from(&from.password_file);
+    settings.inflight = from.inflight;
+    settings.require_subscriber = from.require_subscriber;
+    settings.keep_alive = KEEP_ALIVE;
+    settings.will_payload = gateway_status("offline", started, session, None).into_bytes();
+    settings.hello = gateway_status("online", started, session, None).into_bytes();
+    settings.subscriptions = config.stations.iter().map(|station| config.plant.unit_topic(&station.id)).collect();
+    settings
+}
+
+/// The gateway's status. `since` is when this session began.
+fn gateway_status(state: &str, since: Moment, session: &str, stored: Option<(u64, &str)>) -> String {
+    let mut status = Map::new();
+    status.insert("state".into(), state.into());
+    status.insert("since".into(), since.rfc3339().into());
+    status.insert("session".into(), session.into());
+    status.insert("version".into(), env!("CARGO_PKG_VERSION").into());
+    if let Some((waiting, stream)) = stored {
+        status.insert("waiting".into(), waiting.into());
+        status.insert("stream".into(), stream.into());
+    }
+    Value::Object(status).to_string()
+}
+
+/// `outbox stats`, of a store that is open here.
+#[must_use]
+pub fn outbox_stats(outbox: &Outbox) -> Value {
+    let stats = outbox.stats();
+    let tally = |tally: crate::outbox::Tally| json!({"events": tally.events, "bytes": tally.bytes});
+    let topics: Map<String, Value> = stats
+        .topics
+        .iter()
+        .map(|topic| {
+            let state = &topic.state;
+            let oldest = state.oldest.map(Moment::rfc3339);
+            let value = json!({
+                "next": state.next, "delivered": state.delivered, "waiting": state.waiting, "bytes": state.bytes,
+                "oldest": oldest, "sent": tally(topic.sent), "rejected": topic.rejected, "dropped": topic.dropped,
+            });
+            (state.topic.to_string(), value)
+        })
+        .collect();
+    json!({
+        "stream": stats.stream, "format": stats.format, "waiting": tally(stats.waiting), "sent": tally(stats.sent),
+        "rejected": tally(stats.rejected), "state_bytes": stats.state_bytes, "disk_bytes": stats.disk_bytes,
+        "free_bytes": stats.free_bytes, "max_bytes": stats.max_bytes, "commits": stats.commits, "events": stats.events,
+        "sync_last_us": stats.sync_last_us, "sync_max_us": stats.sync_max_us, "sync_total_us": stats.sync_total_us,
+        "damaged_records": stats.damaged_records, "rotating": stats.rotating, "rotations": stats.rotations,
+        "powered_s": stats.powered_ms / 1_000, "topics": topics,
+    })
+}
+
+/// `outbox list`, of a store that is open here.
+#[must_use]
+pub fn outbox_list(outbox: &Outbox, topic: Option<&str>, limit: usize) -> Value {
+    use crate::outbox::Standing;
+    let listed = match outbox.list(topic, limit) {
+        Ok(listed) => listed,
+        Err(fault) => return json!({ "error": fault.to_string() }),
+    };
+    let row = |entry: crate::outbox::Listed| {
+        let (standing, reason) = match &entry.standing {
+            Standing::Waiting => ("waiting", None),
+            Standing::Sent => ("sent", None),
+            Standing::Rejected(reason) => ("rejected", Some(reason.clone())),
+            Standing::Damaged => ("damaged", None),
+        };
+        let event = entry.event.as_ref();
+        json!({
+            "topic": *entry.topic, "sequence": entry.sequence, "standing": standing, "reason": reason,
+            "id": event.map(|event| &event.id), "stored": event.map(|event| event.stored_at.rfc3339()),
+            "event": event.and_then(|event| serde_json::from_slice::<Value>(&event.body).ok()),
+        })
+    };
+    listed.into_iter().map(row).collect()
+}
+
+fn make_state_dir(path: &Path) -> Result<(), GatewayError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let fault = |source| GatewayError::StateDir { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(fault)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(path).map_err(fault)
+}
+
+fn random_id() -> String {
+    let mut rng = rand::rng();
+    (0..12).map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[rng.random_range(0..32)])).collect()
+}

@@ -12,6 +12,7 @@
 
 pub mod board;
 mod connection;
+pub mod consumer;
 mod feeder;
 mod link;
 pub mod outbound;

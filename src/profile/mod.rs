@@ -148,6 +148,12 @@ impl Profile {
         &self.identity
     }
 
+    /// Where its `[connection]` stands.
+    #[must_use]
+    pub fn connection_place(&self) -> &Place {
+        &self.connection.place
+    }
+
     /// Every file that it was read from, the installed one first.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {

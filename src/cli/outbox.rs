@@ -1,0 +1,138 @@
+//! `lineside outbox`: looks into the store-and-forward buffer, through the running gateway or on the store itself.
+
+use super::{ConfigFile, INVALID, complain, coloured, print};
+use crate::clock::Clock;
+use crate::diagnostic::Diagnostics;
+use crate::gateway::store::Question;
+use crate::gateway::{self, control, setup};
+use crate::outbox::Outbox;
+use clap::Subcommand;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// How much waits, how much was sent, how big the store is
+    Stats {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Machine-readable output
+        #[arg(long)]
+        json: bool,
+    },
+    /// The events that wait, oldest first in each topic
+    List {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Only topics that contain this text
+        #[arg(long)]
+        topic: Option<String>,
+        /// Events at most
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// Machine-readable output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let (file, json, question) = match &arguments.what {
+        What::Stats { file, json } => (file, *json, Question::OutboxStats),
+        What::List { file, topic, limit, json } => {
+            (file, *json, Question::OutboxList { topic: topic.clone(), limit: *limit })
+        }
+    };
+    let mut out = Diagnostics::new();
+    let Some(config) = setup::configuration(&file.config, &mut out) else {
+        complain(&out.render(coloured()));
+        return ExitCode::from(INVALID);
+    };
+    let answer = match control::ask(&config.gateway.state_dir, &question) {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => directly(&config, &question),
+        Err(fault) => Err(fault.to_string()),
+    };
+    match answer {
+        Ok(answer) => {
+            print(&if json { format!("{answer:#}") } else { readable(&question, &answer) });
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            complain(&format!("error: {fault}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// No gateway runs: the store is opened here.
+fn directly(config: &crate::config::Config, question: &Question) -> Result<Value, String> {
+    if !config.gateway.state_dir.is_dir() {
+        return Err(format!(
+            "there is no {}: no gateway has run with this configuration yet",
+            config.gateway.state_dir.display()
+        ));
+    }
+    let (outbox, report) = Outbox::open(&config.gateway.state_dir, gateway::limits(config), Clock::machine())
+        .map_err(|fault| fault.to_string())?;
+    for note in &report.notes {
+        complain(&format!("note: {note}"));
+    }
+    let answer = match question {
+        Question::OutboxStats => gateway::outbox_stats(&outbox),
+        Question::OutboxList { topic, limit } => gateway::outbox_list(&outbox, topic.as_deref(), *limit),
+    };
+    outbox.close();
+    Ok(answer)
+}
+
+fn readable(question: &Question, answer: &Value) -> String {
+    match question {
+        Question::OutboxStats => {
+            let mut text = String::new();
+            lines(answer, 0, &mut text);
+            text.trim_end().to_owned()
+        }
+        Question::OutboxList { .. } => {
+            let Some(events) = answer.as_array() else { return answer.to_string() };
+            if events.is_empty() {
+                return "nothing waits".to_owned();
+            }
+            let text = |event: &Value, key: &str| event[key].as_str().map_or_else(|| event[key].to_string(), str::to_owned);
+            let rows = events.iter().map(|event| {
+                format!("{:>20}  {:<32}  {}", text(event, "sequence"), text(event, "id"), text(event, "topic"))
+            });
+            rows.collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// A JSON object as indented lines, one a scalar.
+fn lines(value: &Value, depth: usize, text: &mut String) {
+    let indent = depth * 2;
+    let rows: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => items.iter().map(|item| ("-".to_owned(), item)).collect(),
+        scalar => vec![(String::new(), scalar)],
+    };
+    for (key, value) in rows {
+        // Writing to a String does not fail.
+        let written = match value {
+            Value::Object(_) | Value::Array(_) => {
+                let written = writeln!(text, "{:indent$}{key}", "");
+                lines(value, depth + 1, text);
+                written
+            }
+            Value::String(value) => writeln!(text, "{:indent$}{key:<24} {value}", ""),
+            scalar => writeln!(text, "{:indent$}{key:<24} {scalar}", ""),
+        };
+        debug_assert!(written.is_ok());
+    }
+}

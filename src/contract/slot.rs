@@ -1,0 +1,103 @@
+//! What is remembered of a slot's device: who it is, which incarnation of its ids counts, its counters and its clock.
+
+use super::slot_key;
+use crate::model::draft::DeviceIdentity;
+use crate::model::{Draft, SlotName, StateChange};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Live results whose clock offset is remembered.
+const OFFSETS: usize = 9;
+/// Offsets that differ by less than this are the same: a device's clock has seconds.
+const SAME_OFFSET: i64 = 1_000;
+
+/// Stored as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SlotState {
+    /// Vendor, model and serial.
+    device: Option<(String, String, Option<String>)>,
+    /// Which life of its ids this is.
+    pub(super) incarnation: String,
+    /// Last value of the counter of each event.
+    #[serde(default)]
+    pub(super) counters: BTreeMap<String, i64>,
+    /// Device time less gateway time of the last live results, in milliseconds.
+    #[serde(default)]
+    offsets: Vec<i64>,
+    /// Wall time of the last result, to the second.
+    #[serde(default)]
+    seen: Option<i64>,
+}
+
+impl Default for SlotState {
+    fn default() -> Self {
+        Self { device: None, incarnation: incarnation(), counters: BTreeMap::new(), offsets: Vec::new(), seen: None }
+    }
+}
+
+fn incarnation() -> String {
+    format!("{:016x}", rand::rng().random::<u64>())
+}
+
+impl SlotState {
+    /// The device that speaks: another one than before has ids, counters and a clock of its own.
+    pub(super) fn meet(&mut self, device: &DeviceIdentity) {
+        let who = (device.vendor.clone(), device.model.clone(), device.serial.clone());
+        if self.device.as_ref() == Some(&who) {
+            return;
+        }
+        if self.device.is_some() {
+            self.renew();
+            self.counters.clear();
+            self.offsets.clear();
+        }
+        self.device = Some(who);
+    }
+
+    /// Its ids begin anew.
+    pub(super) fn renew(&mut self) {
+        self.incarnation = incarnation();
+    }
+
+    /// Takes note of the counter.
+    pub(super) fn count(&mut self, draft: &Draft) {
+        if let Some(reading) = draft.counter.filter(|_| !draft.backfill) {
+            self.counters.insert(draft.event.to_string(), reading.value);
+        }
+    }
+
+    /// Learns the offset of the device's clock from a live result, and when the device last had something to say.
+    pub(super) fn learn(&mut self, draft: &Draft) {
+        if draft.id.is_none() && draft.counter.is_none() && draft.device_time.is_none() {
+            return;
+        }
+        self.seen = Some(draft.seen.wall - draft.seen.wall.rem_euclid(1_000));
+        let (Some(said), Some(_), false) = (&draft.device_time, draft.since, draft.backfill) else { return };
+        let offset = said.wall.saturating_sub(draft.seen.wall);
+        let known = self.offset();
+        if self.offsets.len() == OFFSETS && known.is_some_and(|known| (known - offset).abs() < SAME_OFFSET) {
+            return;
+        }
+        if self.offsets.len() == OFFSETS {
+            self.offsets.remove(0);
+        }
+        self.offsets.push(offset);
+    }
+
+    /// The device's clock less ours, in milliseconds: the median of what was learned.
+    pub(super) fn offset(&self) -> Option<i64> {
+        let mut sorted = self.offsets.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// When the last result was seen.
+    pub(super) const fn last_seen(&self) -> Option<i64> {
+        self.seen
+    }
+
+    pub(super) fn change(&self, slot: &SlotName) -> StateChange {
+        StateChange { key: slot_key(slot), value: serde_json::to_vec(self).ok() }
+    }
+}

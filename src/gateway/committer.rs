@@ -1,0 +1,747 @@
+//! The committer: on the store's own thread, it takes reports in order, decodes, binds, numbers and seals
+//! them, makes them durable, and only then answers the device and lets the publisher see them.
+//!
+//! Owns the outbox, the allocator, the units and the slots' statuses, all on one thread: nothing of it is
+//! locked. Group commit puts several reports into one sync and never splits one. While there is no room
+//! ([`Full`]) reports wait where they are, so that devices are not acknowledged; requests are still answered.
+
+use super::slots::Slots;
+use super::store::{Question, Request};
+use crate::clock::Clock;
+use crate::contract::{self, Allocator, KnownIds, Now, Sealing, UnitOf};
+use crate::model::commit::space;
+use crate::model::event::{GapCause, UnitState};
+use crate::model::sample::{Counted, LinkState, TriggerState};
+use crate::model::{Commit, DeviceIdentity, Draft, EventType, Moment, Plant, Report, Sample, SlotName, StateChange};
+use crate::mqtt::{Outbound, Outcome, Posted, Ready, Settlement};
+use crate::outbox::{Entry, Full, Limits, Outbox, OutboxError, WhenFull};
+use crate::profile::Meaning;
+use crate::unit::{Heard, UnitSource, Units};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Reports that go into one commit at most.
+const GROUP: usize = 256;
+/// Bytes that one report may need in the store, for asking whether there is room before it is numbered.
+const ROOM_FOR_ONE: u64 = 8 << 10;
+/// How often housekeeping, statuses and a full outbox are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Records that housekeeping may touch between two looks at the channels.
+const TEND: usize = 512;
+/// Lazy changes beyond this are worth a commit of their own.
+const LAZY: usize = 4_096;
+
+/// Why the store's thread ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A fault inside the store's engine: the process must begin again.
+    #[error("the store failed and must be opened anew: {0}")]
+    Store(#[from] OutboxError),
+    /// What was read back is not what was written.
+    #[error("the store was lost while the gateway ran: {0}")]
+    Lost(String),
+}
+
+/// Everything that lives on the store's thread.
+pub(super) struct Committer {
+    /// `None` between a failure and the next opening.
+    pub(super) outbox: Option<Outbox>,
+    pub(super) state_dir: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) allocator: Allocator,
+    pub(super) units: Units,
+    pub(super) slots: Slots,
+    pub(super) plant: Plant,
+    pub(super) outbound: Outbound,
+    pub(super) clock: Clock,
+    pub(super) changed: watch::Sender<u64>,
+    pub(super) gateway: GatewayStatus,
+    pub(super) pending: VecDeque<Report>,
+    pub(super) full: Option<Full>,
+    /// Commits that the store did not take: written again, unchanged, before anything else.
+    pub(super) unsynced: Option<Batch>,
+    pub(super) forgettable: HashSet<Arc<str>>,
+    /// Changes that need no sync of their own: they go with the next commit.
+    pub(super) lazy: Vec<StateChange>,
+    /// Housekeeping has more to do.
+    pub(super) busy: bool,
+    /// Found where it could not be returned: ends the thread at the next look.
+    pub(super) broken: Option<CommitError>,
+}
+
+/// What the gateway's own status says.
+#[derive(Debug, Clone)]
+pub(super) struct GatewayStatus {
+    pub(super) topic: String,
+    pub(super) session: String,
+    pub(super) since: Moment,
+    pub(super) published: Option<Vec<u8>>,
+    pub(super) troubles: HashMap<String, String>,
+}
+
+/// Commits on their way to the disk, and what is done when they are there.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    commits: Vec<Commit>,
+    answers: Vec<oneshot::Sender<()>>,
+    latest: Vec<(SlotName, Arc<str>, Vec<u8>)>,
+}
+
+/// Looks ids up in the store.
+struct Known<'a>(&'a Outbox);
+
+impl KnownIds for Known<'_> {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        match self.0.state(key) {
+            Ok(found) => found,
+            Err(fault) => {
+                tracing::error!("looking up an id: {fault}");
+                None
+            }
+        }
+    }
+}
+
+impl Committer {
+    /// Runs until both channels are closed and everything that came is durable.
+    pub(super) async fn run(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        mut requests: mpsc::Receiver<Request>,
+    ) -> Result<(), CommitError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut reports_open, mut requests_open) = (true, true);
+        while reports_open || requests_open {
+            if let Some(fault) = self.broken.take() {
+                return Err(fault);
+            }
+            let takes_reports = reports_open && self.pending.len() < GROUP && self.unsynced.is_none();
+            tokio::select! {
+                request = requests.recv(), if requests_open => match request {
+                    Some(request) => self.answer(request),
+                    None => requests_open = false,
+                },
+                report = reports.recv(), if takes_reports => match report {
+                    Some(report) => {
+                        self.pending.push_back(report);
+                        while self.pending.len() < GROUP && let Ok(report) = reports.try_recv() {
+                            self.pending.push_back(report);
+                        }
+                        self.commit_pending()?;
+                    }
+                    None => reports_open = false,
+                },
+                _ = tick.tick() => self.tend()?,
+                // Housekeeping goes on in small steps, but never before what devices and the publisher want.
+                () = std::future::ready(()), if self.busy && requests.is_empty() && reports.is_empty() => self.housekeep()?,
+            }
+        }
+        self.commit_pending()?;
+        self.publish_statuses();
+        if let Some(outbox) = self.outbox.take() {
+            outbox.close()?;
+        }
+        Ok(())
+    }
+
+    /// Housekeeping: a store that failed, a full outbox, statuses, ids to forget, the outbox's own.
+    fn tend(&mut self) -> Result<(), CommitError> {
+        if let Some(by) = self.clock.take_step() {
+            tracing::warn!("the wall clock stepped by {by} ms; intervals are not touched, times from now on follow it");
+            self.units.clock_stepped(by);
+        }
+        self.retry_unsynced()?;
+        self.commit_pending()?;
+        self.forget();
+        if self.unsynced.is_none() {
+            self.commit_units()?;
+            self.housekeep()?;
+        }
+        self.publish_statuses();
+        Ok(())
+    }
+
+    /// A step of the outbox's own housekeeping.
+    fn housekeep(&mut self) -> Result<(), CommitError> {
+        let Some(outbox) = &mut self.outbox else { return Ok(()) };
+        match outbox.tend(TEND) {
+            Ok(more) => {
+                self.busy = more;
+                Ok(())
+            }
+            Err(fault) => self.failed(fault, Batch::default()),
+        }
+    }
+
+    /// Takes what is pending, as far as there is room, and makes it durable.
+    fn commit_pending(&mut self) -> Result<(), CommitError> {
+        if self.pending.is_empty() || self.unsynced.is_some() {
+            return Ok(());
+        }
+        if !self.make_room()? {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let units = self.units.take_changes();
+        if !units.is_empty() {
+            batch.commits.push(Commit { events: Vec::new(), state: units });
+        }
+        while let Some(report) = self.pending.pop_front() {
+            self.take(report, &mut batch);
+        }
+        self.write(batch)
+    }
+
+    /// Whether there is room for what is pending; drops the oldest where that is the rule.
+    fn make_room(&mut self) -> Result<bool, CommitError> {
+        let Some(outbox) = &mut self.outbox else { return Ok(false) };
+        let bytes = ROOM_FOR_ONE.saturating_mul(u64::try_from(self.pending.len()).unwrap_or(u64::MAX));
+        let mut room = outbox.has_room(bytes);
+        if self.limits.when_full == WhenFull::DropOldest && (room.is_err() || self.limits.max_age.is_some()) {
+            let dropped = match outbox.make_room() {
+                Ok(dropped) => dropped,
+                Err(fault) => {
+                    self.failed(fault, Batch::default())?;
+                    return Ok(false);
+                }
+            };
+            room = outbox.has_room(bytes);
+            let mut commit = Commit::default();
+            let now = self.clock.now();
+            for gone in &dropped {
+                tracing::error!("{}: {} events were dropped to make room, a gap tells", gone.topic, gone.count);
+                if let Some((slot, kind)) = self.owner(&gone.topic) {
+                    let from = gone.from.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+                    let before = gone.to.saturating_add(1).to_string();
+                    self.gap(&slot, (GapCause::Dropped, kind), (from, Some(before), Some(gone.count)), now, &mut commit);
+                }
+            }
+            if !commit.is_empty() {
+                self.write(Batch { commits: vec![commit], ..Batch::default() })?;
+            }
+        }
+        match (room, &self.full) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                tracing::info!("the outbox has room again: devices are acknowledged again");
+                self.full = None;
+                self.trouble_everywhere("outbox", None);
+            }
+            (Err(full), was) => {
+                if was.is_none() {
+                    tracing::error!("{full}; devices are not acknowledged until there is room");
+                }
+                self.trouble_everywhere("outbox", Some(&format!("{full}; devices are not acknowledged until there is room")));
+                self.full = Some(full);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One report into the batch.
+    fn take(&mut self, report: Report, batch: &mut Batch) {
+        match report {
+            Report::Sample(sample) => self.take_sample(*sample, batch),
+            Report::State { slot, event, state, durable } => {
+                batch.commits.push(Commit { events: Vec::new(), state: vec![trigger_change(&slot, &event, &state)] });
+                batch.answers.extend(durable);
+            }
+            Report::Link { slot, state, reason, at } => {
+                log_link(&slot, state, &reason);
+                if let Some(entry) = self.slots.get_mut(&slot) {
+                    entry.link(state, reason, at);
+                }
+                self.publish_statuses();
+            }
+            Report::Counted { slot, what, number } => self.count(&slot, what, number),
+            Report::Alarm { slot, code, active, text, at } => {
+                tracing::warn!("{slot}: {text}");
+                let mut commit = Commit::default();
+                self.alarm(&slot, code, active, &text, at, &mut commit);
+                batch.commits.push(commit);
+            }
+        }
+    }
+
+    fn take_sample(&mut self, mut sample: Sample, batch: &mut Batch) {
+        let slot = sample.plan.slot.clone();
+        let durable = sample.durable.take();
+        let state = sample.state.take();
+        let Some(entry) = self.slots.get_mut(&slot) else { return };
+        let (contract, profile) = (entry.contract.clone(), entry.profile.clone());
+        let meanings = profile.map(|profile| profile.drafts(&contract, &sample)).unwrap_or_default();
+        let mut commit = Commit::default();
+        for meaning in meanings {
+            match meaning {
+                Meaning::Ignored => self.count(&slot, Counted::Ignored, 1),
+                Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
+            }
+        }
+        if let (Some(state), Some(event)) = (state, sample.plan.events.get(sample.event)) {
+            commit.state.push(trigger_change(&slot, &event.name, &state));
+        }
+        if !commit.is_empty() {
+            batch.commits.push(commit);
+        }
+        batch.answers.extend(durable);
+    }
+
+    /// Binds, numbers and seals one draft.
+    fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
+        let Some(outbox) = &self.outbox else { return };
+        let slot = draft.slot.clone();
+        let binding = self.units.bind(&draft);
+        let unbound = binding.state == UnitState::Unbound;
+        let unit = UnitOf { fields: binding.to_json(), subject: binding.id };
+        let now = Now { moment: self.clock.now(), set: self.clock.is_set() };
+        let begun = commit.events.len();
+        let sealing = self.allocator.seal(draft, unit, now, &Known(outbox), commit);
+        let gaps = commit.events.iter().skip(begun).filter(|event| event.kind == EventType::Gap).count();
+        let Some(entry) = self.slots.get_mut(&slot) else { return };
+        let counts = &mut entry.counts;
+        counts.gaps = counts.gaps.saturating_add(u64::try_from(gaps).unwrap_or(0));
+        match sealing {
+            Sealing::Stored { kind, .. } => {
+                counts.events = counts.events.saturating_add(1);
+                counts.quarantined = counts.quarantined.saturating_add(u64::from(kind == EventType::Quarantine));
+                counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
+            }
+            Sealing::Duplicate => {
+                counts.add(Counted::Duplicate, 1);
+                tracing::debug!("{slot}: the same result again, not sent again");
+            }
+            Sealing::NoResult => counts.add(Counted::Ignored, 1),
+            Sealing::Latest { topic, body } => latest.push((slot, topic, body)),
+        }
+    }
+
+    /// Makes a batch durable, then answers devices and wakes the publisher.
+    fn write(&mut self, mut batch: Batch) -> Result<(), CommitError> {
+        let Some(outbox) = &mut self.outbox else {
+            self.unsynced = Some(batch);
+            return Ok(());
+        };
+        batch.commits.retain(|commit| !commit.is_empty());
+        if !self.lazy.is_empty() && (!batch.commits.is_empty() || self.lazy.len() > LAZY) {
+            batch.commits.push(Commit { events: Vec::new(), state: std::mem::take(&mut self.lazy) });
+        }
+        if batch.commits.is_empty() {
+            self.done(batch);
+            return Ok(());
+        }
+        match outbox.append(&batch.commits) {
+            Ok(()) => {
+                self.done(batch);
+                Ok(())
+            }
+            Err(fault) => self.failed(fault, batch),
+        }
+    }
+
+    /// The store refused: what was to be written is kept and written again once it opens.
+    fn failed(&mut self, fault: OutboxError, batch: Batch) -> Result<(), CommitError> {
+        if fault.ends_process() || !(fault.is_fatal() || matches!(fault, OutboxError::Full(_))) {
+            return Err(fault.into());
+        }
+        tracing::error!("{fault}; nothing is acknowledged until this is on disk");
+        self.trouble_everywhere("store", Some(&format!("{fault}; nothing is acknowledged until it works again")));
+        self.unsynced = Some(match self.unsynced.take() {
+            Some(mut earlier) => {
+                earlier.commits.extend(batch.commits);
+                earlier.answers.extend(batch.answers);
+                earlier.latest.extend(batch.latest);
+                earlier
+            }
+            None => batch,
+        });
+        Ok(())
+    }
+
+    /// After the sync: numbers are known, devices are answered, the publisher is woken.
+    fn done(&mut self, batch: Batch) {
+        self.allocator.committed();
+        for commit in &batch.commits {
+            for event in &commit.events {
+                if let Some(entry) = self.slots.get_mut(&event.slot) {
+                    entry.gave(event.kind.word(), event.sequence);
+                }
+            }
+        }
+        for answer in batch.answers {
+            if answer.send(()).is_err() {
+                tracing::debug!("a driver went away before it could acknowledge; it will after its next start");
+            }
+        }
+        for (slot, topic, body) in batch.latest {
+            if self.outbound.publish_latest(&topic, body) != Posted::Queued {
+                self.count(&slot, Counted::Superseded, 1);
+            }
+        }
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// After a failed sync everything since is written again and synced before anything else happens.
+    fn retry_unsynced(&mut self) -> Result<(), CommitError> {
+        let Some(batch) = self.unsynced.take() else { return Ok(()) };
+        let opened = match self.outbox.take() {
+            Some(outbox) => outbox.reopen(),
+            None => Outbox::open(&self.state_dir, self.limits.clone(), self.clock.clone()),
+        };
+        match opened {
+            Ok((outbox, report)) => {
+                if let Some(lost) = report.lost {
+                    return Err(CommitError::Lost(lost.reason));
+                }
+                self.outbox = Some(outbox);
+            }
+            Err(fault) if fault.ends_process() => return Err(fault.into()),
+            Err(fault) => {
+                tracing::warn!("the store does not open yet: {fault}");
+                self.unsynced = Some(batch);
+                return Ok(());
+            }
+        }
+        self.write(batch)?;
+        if self.unsynced.is_none() {
+            tracing::info!("the store works again");
+            self.trouble_everywhere("store", None);
+        }
+        Ok(())
+    }
+
+    fn commit_units(&mut self) -> Result<(), CommitError> {
+        let state = self.units.take_changes();
+        if state.is_empty() {
+            return Ok(());
+        }
+        self.write(Batch { commits: vec![Commit { events: Vec::new(), state }], ..Batch::default() })
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Unit { station, payload, at } => self.unit(&station, &payload, at),
+            Request::Mes { alive, at } => self.units.alive(&UnitSource::Mes, alive, at),
+            Request::Fetch { request, answer } => {
+                let ready = if self.unsynced.is_some() { Vec::new() } else { self.fetch(&request) };
+                if answer.send(ready).is_err() {
+                    tracing::debug!("the session went away before it got its events");
+                }
+            }
+            Request::Settle { settled, answer } => {
+                for settlement in settled {
+                    self.settle(settlement);
+                }
+                if answer.send(()).is_err() {
+                    tracing::debug!("the session went away after it settled");
+                }
+            }
+            Request::Trouble { about, sentence } => {
+                match &sentence {
+                    Some(sentence) => self.gateway.troubles.insert(about.clone(), sentence.clone()),
+                    None => self.gateway.troubles.remove(&about),
+                };
+                if let Some((slot, _)) = self.owner(&about) {
+                    let now = self.clock.now();
+                    if let Some(entry) = self.slots.get_mut(&slot) {
+                        entry.trouble(&about, sentence, now);
+                    }
+                }
+            }
+            Request::Ask { question, answer } => {
+                let reply = self.reply(&question);
+                if answer.send(reply).is_err() {
+                    tracing::debug!("a command went away before it was answered");
+                }
+            }
+        }
+    }
+
+    /// The MES said which unit is at a station.
+    fn unit(&mut self, station: &str, payload: &[u8], at: Moment) {
+        let (sentence, code) = match self.units.mes_said(station, payload, at) {
+            Heard::Refused(sentence) => (sentence, "unit_message_refused"),
+            Heard::NotAUnit(sentence) => (sentence, "not_a_unit"),
+            heard => {
+                tracing::debug!("{station}: unit: {heard:?}");
+                return;
+            }
+        };
+        tracing::warn!("{station}: {sentence}");
+        let mut commit = Commit::default();
+        let slots: Vec<_> = self.slots.at_station(station).cloned().collect();
+        for slot in slots {
+            self.alarm(&slot, code, true, &sentence, at, &mut commit);
+        }
+        commit.state.extend(self.units.take_changes());
+        self.write_or_log(commit);
+    }
+
+    fn alarm(&mut self, slot: &SlotName, code: &str, active: bool, text: &str, at: Moment, commit: &mut Commit) {
+        let draft = contract::gateway_alarm(slot, code, active, text, at, &self.device_of(slot));
+        self.seal(draft, commit, &mut Vec::new());
+    }
+
+    fn gap(
+        &mut self,
+        slot: &SlotName,
+        why: (GapCause, EventType),
+        which: (Option<String>, Option<String>, Option<u64>),
+        at: Moment,
+        commit: &mut Commit,
+    ) {
+        let draft = contract::gap(slot, why, which, at, &self.device_of(slot));
+        self.seal(draft, commit, &mut Vec::new());
+    }
+
+    /// Who fills a slot, for what the gateway itself says about it.
+    fn device_of(&mut self, slot: &SlotName) -> Arc<DeviceIdentity> {
+        let profile = self.slots.get_mut(slot).and_then(|entry| entry.profile.clone());
+        profile.map(|profile| profile.identity().clone()).unwrap_or_default()
+    }
+
+    fn fetch(&mut self, request: &crate::mqtt::Fetch) -> Vec<Ready> {
+        let Some(outbox) = &self.outbox else { return Vec::new() };
+        let mut ready = Vec::new();
+        let mut damaged: Vec<(Arc<str>, u64, u64)> = Vec::new();
+        let (mut events, mut bytes) = (request.max_events, request.max_bytes);
+        for state in outbox.topics() {
+            if state.waiting == 0 || events == 0 || request.skip.contains(&state.topic) {
+                continue;
+            }
+            let after = request.after.get(&state.topic).copied().unwrap_or(0);
+            let most = events.min(request.per_topic);
+            let read = match outbox.read(&state.topic, after, most, bytes) {
+                Ok(read) => read,
+                Err(fault) => {
+                    tracing::error!("reading {}: {fault}", state.topic);
+                    continue;
+                }
+            };
+            for stored in read {
+                match stored {
+                    Entry::Event(event) => {
+                        events = events.saturating_sub(1);
+                        bytes = bytes.saturating_sub(event.body.len());
+                        ready.push(Ready {
+                            topic: state.topic.clone(),
+                            sequence: event.sequence,
+                            id: event.id,
+                            body: event.body.into(),
+                        });
+                    }
+                    Entry::Damaged { from, to } => damaged.push((state.topic.clone(), from, to)),
+                }
+            }
+            if bytes == 0 {
+                break;
+            }
+        }
+        for (topic, from, to) in damaged {
+            self.tell_damaged(&topic, from, to);
+        }
+        ready
+    }
+
+    /// A number that is missing at drain is a damaged record: told by a gap once all before it is settled, and passed over.
+    fn tell_damaged(&mut self, topic: &Arc<str>, from: u64, to: u64) {
+        let Some(outbox) = &mut self.outbox else { return };
+        let settled = outbox.topics().iter().any(|state| state.topic == *topic && state.delivered.saturating_add(1) >= from);
+        if !settled {
+            return;
+        }
+        if let Err(fault) = outbox.delivered(topic, to) {
+            tracing::error!("{topic}: {fault}");
+            return;
+        }
+        tracing::error!("{topic}: records {from} to {to} are damaged in the store; a gap tells");
+        let Some((slot, kind)) = self.owner(topic) else { return };
+        let mut commit = Commit::default();
+        let after = from.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+        let count = to.saturating_sub(from).saturating_add(1);
+        let before = Some(to.saturating_add(1).to_string());
+        let now = self.clock.now();
+        self.gap(&slot, (GapCause::Damaged, kind), (after, before, Some(count)), now, &mut commit);
+        self.write_or_log(commit);
+    }
+
+    /// A commit of the gateway's own, outside of a group.
+    fn write_or_log(&mut self, commit: Commit) {
+        let batch = Batch { commits: vec![commit], ..Batch::default() };
+        let written = if self.unsynced.is_some() {
+            self.failed(OutboxError::Failed("it is being opened again".to_owned()), batch)
+        } else {
+            self.write(batch)
+        };
+        if let Err(fault) = written {
+            tracing::error!("{fault}");
+            self.broken = Some(fault);
+        }
+    }
+
+    fn settle(&mut self, settlement: Settlement) {
+        let Some(outbox) = &mut self.outbox else { return };
+        match settlement.outcome {
+            Outcome::Delivered => {
+                if let Err(fault) = outbox.delivered(&settlement.topic, settlement.sequence) {
+                    tracing::error!("{}: {fault}; it will be delivered again", settlement.topic);
+                }
+                self.forgettable.insert(settlement.topic);
+            }
+            Outcome::Rejected { reason } => {
+                tracing::error!("{}: event {} was refused for good: {reason}", settlement.topic, settlement.sequence);
+                if let Err(fault) = outbox.reject(&settlement.topic, settlement.sequence, &reason) {
+                    tracing::error!("{}: {fault}; it will be tried again", settlement.topic);
+                    return;
+                }
+                let Some((slot, kind)) = self.owner(&settlement.topic) else { return };
+                let now = self.clock.now();
+                if let Some(entry) = self.slots.get_mut(&slot) {
+                    entry.trouble("rejected", Some(format!("the broker refused {kind} {}: {reason}", settlement.sequence)), now);
+                }
+                // A gap that is refused itself must not beget another one.
+                if kind == EventType::Gap {
+                    return;
+                }
+                let mut commit = Commit::default();
+                let sequence = settlement.sequence;
+                let after = sequence.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+                let before = Some(sequence.saturating_add(1).to_string());
+                self.gap(&slot, (GapCause::Rejected, kind), (after, before, Some(1)), now, &mut commit);
+                self.write_or_log(commit);
+            }
+        }
+    }
+
+    /// Ids that are delivered and old enough are forgotten; no sync of its own is worth that.
+    fn forget(&mut self) {
+        if self.unsynced.is_some() || self.forgettable.is_empty() {
+            return;
+        }
+        let Some(outbox) = &self.outbox else { return };
+        let topics: HashMap<Arc<str>, u64> = outbox.topics().into_iter().map(|t| (t.topic, t.delivered)).collect();
+        for topic in std::mem::take(&mut self.forgettable) {
+            if let Some(delivered) = topics.get(&topic) {
+                self.lazy.extend(self.allocator.forget(&topic, *delivered, &Known(outbox)));
+            }
+        }
+    }
+
+    /// After the loss of a store the numbers go on past what was given, and a gap on each topic tells.
+    pub(super) fn tell_lost(&mut self) {
+        let Some(outbox) = &self.outbox else { return };
+        let mut commit = Commit::default();
+        let now = self.clock.now();
+        for topic in outbox.topics() {
+            if let Some((slot, kind)) = self.owner(&topic.topic).filter(|(_, kind)| *kind != EventType::Gap) {
+                let before = Some(topic.next.to_string());
+                self.gap(&slot, (GapCause::StoreLost, kind), (None, before, None), now, &mut commit);
+            }
+        }
+        self.write_or_log(commit);
+    }
+
+    /// Which slot and type a topic belongs to.
+    fn owner(&self, topic: &str) -> Option<(SlotName, EventType)> {
+        let kind = EventType::of(topic.rsplit('/').next()?)?;
+        let slot = self.slots.names().iter().find(|slot| self.plant.slot_topic(slot, kind.word()) == topic)?;
+        Some((slot.clone(), kind))
+    }
+
+    fn count(&mut self, slot: &SlotName, what: Counted, number: u64) {
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.counts.add(what, number);
+        }
+    }
+
+    fn trouble_everywhere(&mut self, about: &str, sentence: Option<&str>) {
+        let now = self.clock.now();
+        for slot in self.slots.names().to_vec() {
+            if let Some(entry) = self.slots.get_mut(&slot) {
+                entry.trouble(about, sentence.map(str::to_owned), now);
+            }
+        }
+        match sentence {
+            Some(sentence) => self.gateway.troubles.insert(about.to_owned(), sentence.to_owned()),
+            None => self.gateway.troubles.remove(about),
+        };
+        self.publish_statuses();
+    }
+
+    /// Publishes every status that has changed.
+    fn publish_statuses(&mut self) {
+        let mut waiting_by_slot: HashMap<SlotName, u64> = HashMap::new();
+        let mut waiting = 0_u64;
+        let topics = self.outbox.as_ref().map(Outbox::topics).unwrap_or_default();
+        for state in topics {
+            waiting = waiting.saturating_add(state.waiting);
+            if let Some((slot, _)) = self.owner(&state.topic) {
+                let sum = waiting_by_slot.entry(slot).or_default();
+                *sum = sum.saturating_add(state.waiting);
+            }
+        }
+        for slot in self.slots.names().to_vec() {
+            if let Some(entry) = self.slots.get_mut(&slot) {
+                entry.waits(waiting_by_slot.get(&slot).copied().unwrap_or(0));
+            }
+        }
+        for (slot, status) in self.slots.changed_statuses() {
+            self.retain(&self.plant.slot_topic(&slot, "status"), status);
+        }
+        let status = self.gateway_status("online", waiting);
+        if self.gateway.published.as_ref() != Some(&status) {
+            self.retain(&self.gateway.topic.clone(), status.clone());
+            self.gateway.published = Some(status);
+        }
+    }
+
+    fn retain(&self, topic: &str, payload: Vec<u8>) {
+        if self.outbound.set_retained(topic, payload) == Posted::Refused {
+            tracing::warn!("no room for the status on {topic}");
+        }
+    }
+
+    fn gateway_status(&self, state: &str, waiting: u64) -> Vec<u8> {
+        let stream = self.outbox.as_ref().map_or("", Outbox::stream);
+        super::gateway_status(state, self.gateway.since, &self.gateway.session, Some((waiting, stream))).into_bytes()
+    }
+
+    fn reply(&mut self, question: &Question) -> Value {
+        let Some(outbox) = &self.outbox else { return json!({"error": "the store is not open"}) };
+        match question {
+            Question::OutboxStats => {
+                let mut stats = super::outbox_stats(outbox);
+                let slots: serde_json::Map<String, Value> =
+                    self.slots.entries().map(|(slot, entry)| (slot.to_string(), entry.counts.json())).collect();
+                stats["slots"] = Value::Object(slots);
+                stats["troubles"] = json!(self.gateway.troubles);
+                stats
+            }
+            Question::OutboxList { topic, limit } => super::outbox_list(outbox, topic.as_deref(), *limit),
+        }
+    }
+}
+
+fn log_link(slot: &SlotName, state: LinkState, reason: &str) {
+    match state {
+        LinkState::Online => tracing::info!("{slot}: online"),
+        LinkState::Degraded => tracing::warn!("{slot}: degraded: {reason}"),
+        LinkState::Offline => tracing::warn!("{slot}: offline: {reason}"),
+    }
+}
+
+/// Where the state of a trigger is kept.
+pub(super) fn trigger_key(slot: &SlotName, event: &str) -> Vec<u8> {
+    let mut key = vec![space::TRIGGER];
+    key.extend_from_slice(format!("{slot}/{event}").as_bytes());
+    key
+}
+
+fn trigger_change(slot: &SlotName, event: &str, state: &TriggerState) -> StateChange {
+    StateChange { key: trigger_key(slot, event), value: serde_json::to_vec(state).ok() }
+}

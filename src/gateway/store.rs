@@ -1,0 +1,82 @@
+//! The way to the store's thread: requests go in by a bounded channel, answers come back.
+//!
+//! Owns the handle that tasks hold and the [`Drain`] that the publisher empties. The thread itself is
+//! [`super::committer`].
+
+use crate::model::Moment;
+use crate::mqtt::{Drain, Fetch, Ready, Settlement};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Requests that may wait for the store's thread.
+pub(super) const REQUESTS: usize = 256;
+
+/// What is asked of the store's thread, beside the reports of devices.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// The MES said which unit is at a station.
+    Unit { station: Arc<str>, payload: Vec<u8>, at: Moment },
+    /// The MES came within reach, or went out of it.
+    Mes { alive: bool, at: Moment },
+    /// Events to publish.
+    Fetch { request: Fetch, answer: oneshot::Sender<Vec<Ready>> },
+    /// What became of published events.
+    Settle { settled: Vec<Settlement>, answer: oneshot::Sender<()> },
+    /// Something of the session that a person should see: in a sentence, `None` when it is over.
+    Trouble { about: String, sentence: Option<String> },
+    /// A question of a command.
+    Ask { question: Question, answer: oneshot::Sender<serde_json::Value> },
+}
+
+/// What a command asks.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Question {
+    /// `outbox stats`.
+    OutboxStats,
+    /// `outbox list`.
+    OutboxList {
+        /// Only topics that contain this text.
+        topic: Option<String>,
+        /// Events at most.
+        limit: usize,
+    },
+}
+
+/// A handle on the store's thread. Cheap to clone; when all are gone the thread ends.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) changed: watch::Receiver<u64>,
+}
+
+impl Store {
+    /// Asks, and waits for the answer; `None` where the thread has ended.
+    pub(super) async fn ask(&self, question: Question) -> Option<serde_json::Value> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Ask { question, answer }).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Drain for Store {
+    async fn fetch(&self, request: Fetch) -> Vec<Ready> {
+        let (answer, answered) = oneshot::channel();
+        if self.requests.send(Request::Fetch { request, answer }).await.is_err() {
+            return Vec::new();
+        }
+        answered.await.unwrap_or_default()
+    }
+
+    async fn settle(&self, settled: Vec<Settlement>) {
+        let (answer, answered) = oneshot::channel();
+        if self.requests.send(Request::Settle { settled, answer }).await.is_err() || answered.await.is_err() {
+            // The thread has ended: the broker will get these again, and the consumer drops them by id.
+            tracing::debug!("settlements came after the store was closed");
+        }
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+}
