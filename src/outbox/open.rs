@@ -180,13 +180,11 @@ fn find(state_dir: &Path, leases: &Leases, host: &Host, notes: &mut Vec<String>)
         }
         Err(OpenFault::Refused(error)) => Err(error),
         Err(OpenFault::Damaged(reason)) => {
-            let mut number = shelf.next_number();
             let mut kept = None;
-            for (_, dir) in shelf.stores.iter().rev() {
+            for (number, (_, dir)) in (shelf.next_number()..).zip(shelf.stores.iter().rev()) {
                 let aside = state_dir.join(format!("store.damaged-{number}"));
                 fs::rename(dir, &aside).map_err(tidy)?;
                 kept.get_or_insert(aside);
-                number += 1;
             }
             sync_dir(state_dir).map_err(tidy)?;
             Ok(Found::Lost(Lost { kept, reason }))
