@@ -18,7 +18,8 @@ const OPEN_NEEDS: u64 = 16 << 20;
 const LOCK: &str = "store.lock";
 
 impl Outbox {
-    /// Opens the outbox in `state_dir`, or begins one. Looks at every record once: about a second for a million events.
+    /// Opens the outbox in `state_dir`, or begins one. Looks at every record once: 4 s for a million events of 600 bytes
+    /// on 2 cores, sled's own open included.
     ///
     /// A store that cannot be read is moved aside as `store.damaged-<n>` and kept; a new one with a new stream goes on
     /// past every number that was leased.
