@@ -1,6 +1,12 @@
 //! What the outbox costs beside a plain file: durable appends of 1, 16 and 256 events, and draining.
 //! The floor is one write and one fdatasync of the same bytes, in the same run and on the same disk.
 
+#![allow(missing_docs, reason = "criterion's macro makes a function without any")]
+#![expect(
+    clippy::expect_used,
+    reason = "a bench whose set-up fails has nothing to measure and stops"
+)]
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use lineside::clock::Clock;
 use lineside::model::{Commit, EventType, Sealed, SlotName};

@@ -102,10 +102,11 @@ fn write(dir: &Path, commits: u64, seed: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn say(word: &str, lines: &[(String, u64)]) -> io::Result<()> {
-    let text: String = lines
+    let lines: Vec<String> = lines
         .iter()
         .map(|(topic, sequence)| format!("{word} {topic} {sequence}\n"))
         .collect();
+    let text = lines.concat();
     // One write: it marks a moment in the trace.
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;

@@ -178,12 +178,11 @@ impl Outbox {
         let key = frame::state_key(&change.key);
         let sealed = value.map(|value| seal(&key, value));
         let after = sealed.as_ref().map_or(0, |sealed| record_bytes(&key, sealed));
-        let before = match plan.state.insert(key.clone(), after) {
-            Some(before) => before,
-            None => {
-                let found = self.watch(self.store.get(&key))?;
-                found.map_or(0, |found| record_bytes(&key, &found))
-            }
+        let before = if let Some(before) = plan.state.insert(key.clone(), after) {
+            before
+        } else {
+            let found = self.watch(self.store.get(&key))?;
+            found.map_or(0, |found| record_bytes(&key, &found))
         };
         plan.state_before += before;
         plan.state_after += after;

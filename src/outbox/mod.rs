@@ -44,7 +44,8 @@ use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use store::{Host, Store};
 
-/// Disk bytes that a record byte costs, in tenths: measured with 600-byte events.
+/// Disk bytes that a record byte costs, in tenths: a million events of 600 bytes (727 as records) make a file of 1.59
+/// times their records, and `reference/store.md` section 3 has 1.70 of the payload.
 const DISK_TENTHS: u64 = 17;
 
 /// Disk that records of so many bytes take, by estimate.

@@ -18,7 +18,8 @@ const OPEN_NEEDS: u64 = 16 << 20;
 const LOCK: &str = "store.lock";
 
 impl Outbox {
-    /// Opens the outbox in `state_dir`, or begins one. Looks at every record once: about a second for a million events.
+    /// Opens the outbox in `state_dir`, or begins one. Looks at every record once: 4 s for a million events of 600 bytes
+    /// on 2 cores, sled's own open included.
     ///
     /// A store that cannot be read is moved aside as `store.damaged-<n>` and kept; a new one with a new stream goes on
     /// past every number that was leased.
@@ -180,13 +181,11 @@ fn find(state_dir: &Path, leases: &Leases, host: &Host, notes: &mut Vec<String>)
         }
         Err(OpenFault::Refused(error)) => Err(error),
         Err(OpenFault::Damaged(reason)) => {
-            let mut number = shelf.next_number();
             let mut kept = None;
-            for (_, dir) in shelf.stores.iter().rev() {
+            for (number, (_, dir)) in (shelf.next_number()..).zip(shelf.stores.iter().rev()) {
                 let aside = state_dir.join(format!("store.damaged-{number}"));
                 fs::rename(dir, &aside).map_err(tidy)?;
                 kept.get_or_insert(aside);
-                number += 1;
             }
             sync_dir(state_dir).map_err(tidy)?;
             Ok(Found::Lost(Lost { kept, reason }))

@@ -76,9 +76,9 @@ impl Outbox {
     }
 
     fn begin_rotation(&mut self) -> Result<Option<Rotation>, OutboxError> {
-        let shelf = Shelf::look(&self.state_dir).map_err(|error| OutboxError::io("look into state_dir", error))?;
-        let (path, unfinished) = store_paths(&self.state_dir, shelf.next_number());
-        for leftover in shelf.unfinished {
+        let present = Shelf::look(&self.state_dir).map_err(|error| OutboxError::io("look into state_dir", error))?;
+        let (path, unfinished) = store_paths(&self.state_dir, present.next_number());
+        for leftover in present.unfinished {
             fs::remove_dir_all(leftover).map_err(|error| OutboxError::io("remove an unfinished store", error))?;
         }
         match Store::create_next(&unfinished, &self.host) {

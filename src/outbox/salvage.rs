@@ -73,8 +73,11 @@ pub fn salvage(dir: &Path, each: &mut dyn FnMut(Salvaged)) -> Result<u64, Outbox
     Ok(broken)
 }
 
+/// Takes place, key and payload of a frame.
+type Found<'a> = dyn FnMut(u64, &[u8], &[u8]) + 'a;
+
 /// Shows place, key and payload of every whole frame.
-fn search(file: &File, found: &mut dyn FnMut(u64, &[u8], &[u8])) -> std::io::Result<()> {
+fn search(file: &File, found: &mut Found<'_>) -> std::io::Result<()> {
     let mut buffer = vec![0; WINDOW + LONGEST];
     let mut start = 0u64;
     loop {
@@ -128,23 +131,22 @@ fn assemble(file: &File, sequence: u64, parts: &BTreeMap<u16, u64>) -> std::io::
         let Some((_, payload, _)) = parse_frame(buffer.get(..filled).unwrap_or_default(), None) else {
             return Ok(None);
         };
-        match &mut stored {
-            Some((event, _)) => event.body.extend_from_slice(payload),
-            None => {
-                let Some((head, inline)) = decode_head(payload) else {
-                    return Ok(None);
-                };
-                let event = Stored {
-                    sequence,
-                    id: head.id,
-                    kind: head.kind,
-                    slot: head.slot,
-                    body: inline.to_vec(),
-                    stored_at: Moment::new(head.wall, 0),
-                };
-                stored = Some((event, head.length));
-            }
+        if let Some((event, _)) = &mut stored {
+            event.body.extend_from_slice(payload);
+            continue;
         }
+        let Some((head, inline)) = decode_head(payload) else {
+            return Ok(None);
+        };
+        let event = Stored {
+            sequence,
+            id: head.id,
+            kind: head.kind,
+            slot: head.slot,
+            body: inline.to_vec(),
+            stored_at: Moment::new(head.wall, 0),
+        };
+        stored = Some((event, head.length));
     }
     Ok(stored.and_then(|(event, length)| (event.body.len() == length as usize).then_some(event)))
 }

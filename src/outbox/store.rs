@@ -25,15 +25,20 @@ const STREAM_NAME: &str = "stream";
 /// Tries, 10 ms apart, to get sled's own lock on a directory that this process has just closed.
 const LOCK_TRIES: u32 = 300;
 
+/// One thing that the machine does.
+type Hook<A, T> = Arc<dyn Fn(&A) -> io::Result<T> + Send + Sync>;
+/// Takes key and value of each record.
+type Each<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// What of the machine a test may put its own in the place of.
 #[derive(Clone)]
 pub(super) struct Host {
     /// Free bytes of the file system of a path, for those who are not root.
-    pub(super) free: Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>,
+    pub(super) free: Hook<Path, u64>,
     /// Makes a file's bytes durable.
-    pub(super) sync: Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>,
+    pub(super) sync: Hook<File, ()>,
     /// Told of each step at which a crash must be survived; an error stands for that crash.
-    pub(super) step: Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>,
+    pub(super) step: Hook<str, ()>,
 }
 
 impl Host {
@@ -195,12 +200,7 @@ impl Store {
     }
 
     /// Shows the records of a range in the order of their keys until `each` breaks.
-    pub(super) fn range(
-        &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), OutboxError> {
+    pub(super) fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, each: &mut Each<'_>) -> Result<(), OutboxError> {
         guard("scan", || {
             for record in self.db.range::<&[u8], _>((from, to)) {
                 let (key, value) = record?;
@@ -213,11 +213,7 @@ impl Store {
     }
 
     /// Shows the records whose key begins with `prefix`.
-    pub(super) fn prefix(
-        &self,
-        prefix: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), OutboxError> {
+    pub(super) fn prefix(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<(), OutboxError> {
         guard("scan", || {
             for record in self.db.scan_prefix(prefix) {
                 let (key, value) = record?;

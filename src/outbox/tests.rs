@@ -427,7 +427,7 @@ fn drop_oldest_takes_the_oldest_over_all_topics_and_tells() {
     let small = Limits {
         max_bytes: 400_000,
         when_full: WhenFull::DropOldest,
-        max_age: Some(Duration::from_secs(3_600)),
+        max_age: Some(Duration::from_hours(1)),
         ..limits()
     };
     let (mut outbox, _) = Outbox::open(dir.path(), small.clone(), clock.clone()).unwrap();
