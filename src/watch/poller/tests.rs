@@ -1,6 +1,6 @@
 use super::super::tests::{ack, event, plan, values};
 use super::*;
-use crate::model::plan::Trigger;
+use crate::model::plan::{AckValue, EventPlan, Trigger};
 use proptest::prelude::*;
 
 /// What a device shows, by point: 0 counter, 1 ready, 2 value, 3 ack, 4 id.
