@@ -212,6 +212,7 @@ pub struct EventPlan {
     /// What the device is told once the event is durable.
     pub ack: Option<Ack>,
     /// Readings that must agree before it counts, 1 to 10; 1 is one reading.
+    /// 0: its values are each their own (readings) and need not be of one moment; then nothing is read again.
     pub stable: u8,
     /// What the first value ever seen is.
     pub on_start: OnStart,

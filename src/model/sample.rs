@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 pub struct TriggerState {
     /// [`super::plan::EventPlan::fingerprint`] of the plan it was made under.
     pub fingerprint: String,
-    /// Last raw value of each trigger's points, in the order of the plan; `None` where it was absent or invalid.
+    /// Last raw value of each trigger's points, in the order of the plan; `None` where it was absent or invalid
+    /// (of `changes` the last valid one stays).
     pub last: Vec<Option<Raw>>,
     /// Raw id values of the last result that is stored, when the event has an id.
     pub taken: Option<Vec<Option<Raw>>>,

@@ -50,13 +50,13 @@ pub(super) fn event(triggers: Vec<Trigger>) -> EventPlan {
     }
 }
 
-pub(super) fn ack(value: AckValue, then: Option<Raw>) -> Option<Ack> {
-    Some(Ack {
+pub(super) fn ack(value: AckValue, then: Option<Raw>) -> Ack {
+    Ack {
         write: 3,
         value,
         then,
         timeout: Duration::from_millis(500),
-    })
+    }
 }
 
 pub(super) fn values(values: [i64; 5]) -> Vec<Option<Raw>> {
@@ -108,7 +108,7 @@ fn levels_rise_once_and_invalid_counts_as_fallen() {
 #[test]
 fn what_a_device_shows_unacknowledged_at_first_sight_is_taken() {
     let mut of = event(vec![Trigger::Rises(1)]);
-    of.ack = ack(AckValue::Value(Raw::Int(1)), None);
+    of.ack = Some(ack(AckValue::Value(Raw::Int(1)), None));
     assert_eq!(
         count(&mut Watcher::new(plan(of.clone()), &HashMap::new()), 0, [0, 1, 0, 0, 0]),
         1
@@ -118,7 +118,7 @@ fn what_a_device_shows_unacknowledged_at_first_sight_is_taken() {
         0
     );
     let mut of = event(vec![Trigger::Changes(vec![0])]);
-    of.ack = ack(AckValue::Copy(0), None);
+    of.ack = Some(ack(AckValue::Copy(0), None));
     assert_eq!(
         count(&mut Watcher::new(plan(of.clone()), &HashMap::new()), 0, [7, 0, 0, 6, 0]),
         1
@@ -127,7 +127,7 @@ fn what_a_device_shows_unacknowledged_at_first_sight_is_taken() {
         count(&mut Watcher::new(plan(of.clone()), &HashMap::new()), 0, [7, 0, 0, 7, 0]),
         0
     );
-    of.ack = ack(AckValue::Value(Raw::Int(1)), None);
+    of.ack = Some(ack(AckValue::Value(Raw::Int(1)), None));
     assert_eq!(
         count(&mut Watcher::new(plan(of.clone()), &HashMap::new()), 0, [7, 0, 0, 6, 0]),
         0

@@ -28,6 +28,10 @@ pub(super) struct Track {
 }
 
 /// What a reading means to one event.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings about one reading, not a state"
+)]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
     /// It happens.
@@ -223,7 +227,7 @@ impl Track {
         if !self.primed {
             seen.fires = match event.on_start {
                 OnStart::Take => shown,
-                OnStart::Baseline => takes || seen.level.is_none() && self.unechoed(plan, event, values).is_some(),
+                OnStart::Baseline => takes || seen.level.is_none() && unechoed(plan, event, values).is_some(),
             } && (event.on_start == OnStart::Take || event.ack.is_some());
         } else if self.recheck && !seen.fires {
             self.compare(plan, event, values, follows, &mut seen);
@@ -255,7 +259,7 @@ impl Track {
                 seen.again = self.owed.clone().or(shown);
             }
         } else if seen.level.is_none() {
-            seen.again = self.owed.clone().or_else(|| self.unechoed(plan, event, values));
+            seen.again = self.owed.clone().or_else(|| unechoed(plan, event, values));
         }
     }
 
@@ -272,15 +276,6 @@ impl Track {
             None => true,
         };
         shown.iter().all(Option::is_some) && (held || !shown.iter().all(blank)) && shown != *taken
-    }
-
-    /// With an acknowledgement by copy: the value that the device waits for, where its register holds another.
-    fn unechoed(&self, plan: &SlotPlan, event: &EventPlan, values: &[Option<Raw>]) -> Option<Raw> {
-        let ack = event.ack.as_ref()?;
-        let AckValue::Copy(source) = ack.value else { return None };
-        let source = valid(plan, source, values)?;
-        let written = values.get(ack.write)?.as_ref()?;
-        (as_written(plan.points.get(ack.write)?, source).as_ref() != Some(written)).then(|| source.clone())
     }
 
     /// It did not fire: remembers what was seen. True when that must be stored (a baseline, a level that fell).
@@ -328,4 +323,13 @@ pub(super) fn ids(event: &EventPlan, values: &[Option<Raw>]) -> Vec<Option<Raw>>
         .iter()
         .map(|point| values.get(*point).cloned().flatten())
         .collect()
+}
+
+/// With an acknowledgement by copy: the value that the device waits for, where its register holds another.
+fn unechoed(plan: &SlotPlan, event: &EventPlan, values: &[Option<Raw>]) -> Option<Raw> {
+    let ack = event.ack.as_ref()?;
+    let AckValue::Copy(source) = ack.value else { return None };
+    let source = valid(plan, source, values)?;
+    let written = values.get(ack.write)?.as_ref()?;
+    (as_written(plan.points.get(ack.write)?, source).as_ref() != Some(written)).then(|| source.clone())
 }

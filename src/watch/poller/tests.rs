@@ -1,6 +1,6 @@
 use super::super::tests::{ack, event, plan, values};
 use super::*;
-use crate::model::plan::Trigger;
+use crate::model::plan::{AckValue, EventPlan, Trigger};
 use proptest::prelude::*;
 
 /// What a device shows, by point: 0 counter, 1 ready, 2 value, 3 ack, 4 id.
@@ -159,11 +159,11 @@ fn handshake(level: bool) -> EventPlan {
     } else {
         Trigger::Changes(vec![0])
     }]);
-    of.ack = if level {
+    of.ack = Some(if level {
         ack(AckValue::Value(Raw::Int(1)), Some(Raw::Int(0)))
     } else {
         ack(AckValue::Copy(0), None)
-    };
+    });
     of
 }
 
@@ -209,6 +209,34 @@ fn a_crash_between_commit_and_acknowledgement_is_made_good() {
             gateway.commit(9);
         }
         assert_eq!((&*device.acked, &*gateway.results), (&[1][..], &[1][..]));
+    }
+}
+
+#[test]
+fn a_result_that_took_the_place_of_another_while_away_is_not_acknowledged_unread() {
+    for level in [true, false] {
+        let mut of = handshake(level);
+        of.id = vec![4];
+        let (mut device, mut gateway) = (Device::new(level), Gateway::new(of, true));
+        gateway.step(&mut device, &mut quiet);
+        gateway.commit(9);
+        device.make();
+        for _ in 0..5 {
+            gateway.step(&mut device, &mut quiet);
+        }
+        // The device is switched off and on, and makes another result without waiting.
+        gateway.poller.link_lost();
+        gateway.commit(1);
+        device.made = 2;
+        device.shows = [2, i64::from(level), 20, 0, 2];
+        for _ in 0..20 {
+            gateway.step(&mut device, &mut quiet);
+            if !gateway.results.contains(&2) {
+                assert!(device.acked.is_empty());
+            }
+            gateway.commit(1);
+        }
+        assert_eq!((&*device.acked, &*gateway.results), (&[2][..], &[1, 2][..]));
     }
 }
 
