@@ -394,7 +394,8 @@ fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Coun
                 .help("a counter is a whole number that goes up by one"),
         );
     }
-    let first = first.unwrap_or(1);
+    // Only where it is said does a lower value mean that there is no result yet.
+    let first = first.unwrap_or(0);
     if let Some(last) = last {
         if last.as_integer()? <= first {
             out.push(Diagnostic::error(&last.place, "`last` must be above `first`"));

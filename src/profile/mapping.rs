@@ -60,7 +60,7 @@ pub(super) fn drafts(
         data,
         quarantine: reasons,
         id,
-        counter: now.counter(event),
+        counter: now.counter(event, &sample.before),
         seen: sample.seen,
         since: sample.since,
         device_time: event.time.as_ref().and_then(|stamp| stamp.read(points, &sample.values)),
@@ -435,13 +435,17 @@ impl Moment<'_> {
             .then(|| found.into_iter().map(Option::unwrap_or_default).collect())
     }
 
-    fn counter(self, event: &Event) -> Option<CounterReading> {
+    fn counter(self, event: &Event, before: &[Option<Raw>]) -> Option<CounterReading> {
         let counter = event.counter?;
         let value = self.value(&Source::Point(counter.point)).ok()??;
         Some(CounterReading {
             value: i64::try_from(value.number()?.to_i128()?).ok()?,
             first: counter.first,
             last: counter.last,
+            before: before
+                .get(counter.point)
+                .and_then(Option::as_ref)
+                .and_then(|raw| i64::try_from(raw.number()?.to_i128()?).ok()),
         })
     }
 
