@@ -271,7 +271,7 @@ impl Scope<'_> {
                 );
                 out.push(fault.related(place, "used here"));
             }
-            (None, Some(point)) if point.uom_from.is_none() && !point.is_text() => {
+            (None, Some(point)) if point.uom_from.is_none() && !point.is_text() && !point.faulty => {
                 out.push(
                     Diagnostic::warning(&point.place, format!("point `{}` has no uom", point.name))
                         .related(place, format!("taken as `{}` here", contract.code()))
@@ -380,7 +380,7 @@ impl Scope<'_> {
                 let point = self.points.get(*index)?;
                 match &point.map {
                     Some(map) => map.meanings().for_each(|(value, place)| check(value, place, out)),
-                    None if point.is_text() => {}
+                    None if point.is_text() || point.faulty => {}
                     None => out.push(
                         Diagnostic::error(
                             &node.place,
@@ -479,6 +479,7 @@ impl Scope<'_> {
         let index = points::find(self.points, point, &values.place, out)?;
         if let Some(found) = self.points.get(index)
             && !found.is_list()
+            && !found.faulty
         {
             out.push(
                 Diagnostic::error(&values.place, format!("`{point}` is no array"))

@@ -53,7 +53,13 @@ fn climb(
         path: path.display().to_string(),
         text,
     });
-    let mut own = parse(&source, out);
+    let mut syntax = Diagnostics::new();
+    let mut own = parse(&source, &mut syntax);
+    if syntax.has_errors() {
+        // What follows a fault of syntax is not what the author wrote.
+        out.extend(syntax);
+        return None;
+    }
     super::read::table(&own, super::format::TOP, "a profile", out);
     if own.get("profile").is_none() {
         out.push(
@@ -134,10 +140,13 @@ fn unread(path: &Path, fault: &FileFault, from: Option<&Place>, root: &Path) -> 
         return Diagnostic::nowhere(message).help("give the path of a device profile");
     };
     let help = match fault {
-        FileFault::Missing => format!(
-            "`extends` is the path of a profile under {}, without .toml: \"vendor/model\"",
-            root.display()
-        ),
+        FileFault::Missing => {
+            let folder = match root.as_os_str().is_empty() {
+                true => "the profiles folder".to_owned(),
+                false => root.display().to_string(),
+            };
+            format!("`extends` is the path of a profile under {folder}, without .toml: \"vendor/model\"")
+        }
         FileFault::Unreadable(_) => "the gateway must be allowed to read it".to_owned(),
     };
     Diagnostic::error(place, message).help(help)

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub(super) struct Point {
     pub(super) name: Arc<str>,
     pub(super) place: Place,
+    /// It has a fault that was told: nothing more is said of it.
+    pub(super) faulty: bool,
     pub(super) modbus: ModbusPoint,
     /// Raw values that are no value.
     pub(super) invalid: Vec<Raw>,
@@ -189,6 +191,7 @@ fn placeholder(name: &str, place: &Place) -> Point {
     Point {
         name: name.into(),
         place: place.clone(),
+        faulty: true,
         modbus: ModbusPoint {
             table: crate::model::plan::Table::Holding,
             address: 0,
@@ -231,6 +234,7 @@ fn one(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut Diag
     let modbus = modbus?;
     let mut point = Point {
         modbus,
+        faulty: keys.get("uom").is_some() && uom.is_none(),
         scale: number("scale"),
         offset: number("offset"),
         uom: uom.as_ref().map(|(uom, _)| uom.clone()),
