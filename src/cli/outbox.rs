@@ -89,7 +89,7 @@ fn directly(config: &crate::config::Config, question: &Question) -> Result<Value
         Question::OutboxStats => gateway::outbox_stats(&outbox),
         Question::OutboxList { topic, limit } => gateway::outbox_list(&outbox, topic.as_deref(), *limit),
     };
-    outbox.close();
+    outbox.close().map_err(|fault| fault.to_string())?;
     Ok(answer)
 }
 

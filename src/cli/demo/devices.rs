@@ -44,9 +44,15 @@ pub(super) async fn start(
 ) -> std::io::Result<(Line, impl Future<Output = ()> + Send + use<>)> {
     let (tool, tool_at, tool_serves) = Simulator::bind("127.0.0.1:0").await?;
     let (plc, plc_at, plc_serves) = Simulator::bind("127.0.0.1:0").await?;
+    // Switched on now: that is part of the ids of their results.
+    let [_, _, seconds @ ..] = crate::clock::Clock::machine().now().wall.div_euclid(1_000).to_be_bytes();
+    let [_, _, a, b, c, d] = seconds;
+    let on = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
     tool.set(Input, 0, &[0; 23]);
+    tool.set(Input, 23, &on);
     tool.set(Coil, 0, &[0]);
-    plc.set(Holding, 0, &[0; 9]);
+    plc.set(Holding, 0, &[0; 7]);
+    plc.set(Holding, 7, &on);
     let (made_in, made) = watch::channel(Made::default());
     let (unit_here, produce, power) = (unit_here.clone(), produce.clone(), power.clone());
     let run = async move {

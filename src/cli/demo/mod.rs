@@ -53,7 +53,7 @@ enum DemoError {
 }
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
-    start_log(log, "error,lineside=warn");
+    start_log(log, "off,lineside=warn");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(demo(arguments.time)),
