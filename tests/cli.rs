@@ -1,15 +1,23 @@
 //! The command line as a user meets it: the binary, its exit codes, and what it says.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn lineside(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lineside")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_lineside"))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn said(output: &Output) -> (String, String) {
-    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 /// A plant with one slot, filled by the catalog's T-100.
@@ -68,18 +76,32 @@ fn faults_of_both_files_are_told_at_once_with_exit_code_2() {
     let device = folder.path().join("device-profiles/st10.spindle-1.toml");
     let text = std::fs::read_to_string(&device).unwrap();
     std::fs::write(&device, text.replace("[connection]", "[conection]")).unwrap();
-    std::fs::write(folder.path().join("device-profiles/st10.spindle-2.toml"), "profile = 1\n").unwrap();
+    std::fs::write(
+        folder.path().join("device-profiles/st10.spindle-2.toml"),
+        "profile = 1\n",
+    )
+    .unwrap();
     let output = lineside(&["check", "--config", config.to_str().unwrap()]);
     let (_, err) = said(&output);
     assert_eq!(output.status.code(), Some(2), "{err}");
-    for part in ["st10.spindle-1.toml:4:", "conection", "did you mean `connection`?", "no slot `st10.spindle-2`"] {
+    for part in [
+        "st10.spindle-1.toml:4:",
+        "conection",
+        "did you mean `connection`?",
+        "no slot `st10.spindle-2`",
+    ] {
         assert!(err.contains(part), "{part} in:\n{err}");
     }
     let output = lineside(&["check", "--config", config.to_str().unwrap(), "--json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["ok"], false);
     let diagnostics = answer["diagnostics"].as_array().unwrap();
-    assert!(diagnostics.iter().all(|d| d["file"].is_string() && d["line"].is_number()), "{answer:#}");
+    assert!(
+        diagnostics
+            .iter()
+            .all(|d| d["file"].is_string() && d["line"].is_number()),
+        "{answer:#}"
+    );
 }
 
 #[test]
@@ -91,7 +113,10 @@ fn a_slot_that_asks_for_what_its_device_cannot_give_is_refused_with_both_places(
     let output = lineside(&["check", "--config", config.to_str().unwrap()]);
     let (_, err) = said(&output);
     assert_eq!(output.status.code(), Some(2), "{err}");
-    assert!(err.contains("torque.target") && err.contains("gateway.toml:") && err.contains("t-100.toml:"), "{err}");
+    assert!(
+        err.contains("torque.target") && err.contains("gateway.toml:") && err.contains("t-100.toml:"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -102,7 +127,10 @@ fn a_missing_device_file_says_what_to_write() {
     let output = lineside(&["check", "--config", config.to_str().unwrap()]);
     let (_, err) = said(&output);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err.contains("slot `st10.spindle-1` has no device file") && err.contains("disabled = true"), "{err}");
+    assert!(
+        err.contains("slot `st10.spindle-1` has no device file") && err.contains("disabled = true"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -123,7 +151,13 @@ fn schemas_of_every_type_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let config = plant(folder.path());
     let out = folder.path().join("contract");
-    let output = lineside(&["contract", "--config", config.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let output = lineside(&[
+        "contract",
+        "--config",
+        config.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
     for kind in lineside::model::EventType::ALL {
         let text = std::fs::read_to_string(out.join(format!("{kind}.schema.json"))).unwrap();
@@ -147,7 +181,10 @@ fn help_has_examples() {
     for command in ["run", "demo", "check", "contract", "outbox", "profile"] {
         let output = lineside(&[command, "--help"]);
         let (out, _) = said(&output);
-        assert!(output.status.success() && out.contains("Examples:"), "{command}:\n{out}");
+        assert!(
+            output.status.success() && out.contains("Examples:"),
+            "{command}:\n{out}"
+        );
     }
 }
 
@@ -157,5 +194,8 @@ fn the_demo_loses_nothing() {
     let (out, err) = said(&output);
     assert_eq!(output.status.code(), Some(0), "{out}\n{err}");
     assert!(out.contains("missing 0, duplicated 0"), "{out}");
-    assert!(out.contains("spindle-1/tightening") && out.contains("cell/cycle"), "{out}");
+    assert!(
+        out.contains("spindle-1/tightening") && out.contains("cell/cycle"),
+        "{out}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `lineside check`: validates a configuration or profiles, runs their examples, holds slots against profiles.
 
-use super::{INVALID, complain, coloured, print};
+use super::{INVALID, coloured, complain, print};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::setup::{self, Setup};
 use serde_json::json;
@@ -10,7 +10,12 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// gateway.toml: checks it, every device file and every slot
-    #[arg(long, value_name = "FILE", conflicts_with = "profiles", required_unless_present = "profiles")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "profiles",
+        required_unless_present = "profiles"
+    )]
     config: Option<PathBuf>,
     /// Profiles to check by themselves
     #[arg(value_name = "PROFILE")]
@@ -25,34 +30,41 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let mut out = Diagnostics::new();
-    let (what, examples) = match &arguments.config {
-        Some(config) => {
-            let (setup, examples) = setup::check(config, &mut out);
-            (described(setup.as_ref()), examples)
+    let (what, examples) = if let Some(config) = &arguments.config {
+        let (setup, examples) = setup::check(config, &mut out);
+        (described(setup.as_ref()), examples)
+    } else {
+        let mut examples = 0;
+        for profile in &arguments.profiles {
+            examples += setup::check_profile(profile, arguments.root.as_deref(), &mut out);
         }
-        None => {
-            let mut examples = 0;
-            for profile in &arguments.profiles {
-                examples += setup::check_profile(profile, arguments.root.as_deref(), &mut out);
-            }
-            (format!("{} profiles", arguments.profiles.len()), examples)
-        }
+        (format!("{} profiles", arguments.profiles.len()), examples)
     };
     let failed = out.has_errors();
     if arguments.json {
-        print(&format!("{:#}", json!({"ok": !failed, "examples": examples, "diagnostics": out.to_json()})));
+        print(&format!(
+            "{:#}",
+            json!({"ok": !failed, "examples": examples, "diagnostics": out.to_json()})
+        ));
     } else {
         if !out.is_empty() {
             complain(&out.render(coloured()));
         }
         if failed {
-            let errors = out.iter().filter(|d| d.severity == crate::diagnostic::Severity::Error).count();
+            let errors = out
+                .iter()
+                .filter(|d| d.severity == crate::diagnostic::Severity::Error)
+                .count();
             complain(&format!("{errors} errors: nothing of this would be accepted"));
         } else {
             print(&format!("ok: {what}, {examples} examples passed"));
         }
     }
-    if failed { ExitCode::from(INVALID) } else { ExitCode::SUCCESS }
+    if failed {
+        ExitCode::from(INVALID)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn described(setup: Option<&Setup>) -> String {

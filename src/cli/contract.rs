@@ -1,6 +1,6 @@
 //! `lineside contract`: what the MES may rely on, as files.
 
-use super::{ConfigFile, INVALID, complain, coloured, print};
+use super::{ConfigFile, INVALID, coloured, complain, print};
 use crate::contract::schema;
 use crate::diagnostic::Diagnostics;
 use crate::gateway::setup;
@@ -39,7 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 fn write(dir: &Path) -> std::io::Result<usize> {
     std::fs::create_dir_all(dir)?;
     for kind in EventType::ALL {
-        std::fs::write(dir.join(format!("{kind}.schema.json")), format!("{:#}\n", schema(*kind)))?;
+        std::fs::write(
+            dir.join(format!("{kind}.schema.json")),
+            format!("{:#}\n", schema(*kind)),
+        )?;
     }
     Ok(EventType::ALL.len())
 }

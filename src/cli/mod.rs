@@ -55,8 +55,10 @@ enum Command {
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
     /// Looks into the store-and-forward buffer, also while the gateway runs
-    #[command(after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
-        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json")]
+    #[command(
+        after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
+        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json"
+    )]
     Outbox(outbox::Arguments),
     /// Profiles: their format
     #[command(after_help = "Examples:\n  lineside profile schema > device-profiles/schema.json")]
@@ -88,7 +90,11 @@ pub fn main() -> ExitCode {
 /// Prints a result. A reader that went away is no fault of ours.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).is_err() {
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .is_err()
+    {
         tracing::debug!("nobody reads what is printed");
     }
 }
@@ -96,7 +102,11 @@ fn print(text: &str) {
 /// Says what is wrong, on stderr.
 fn complain(text: &str) {
     let mut out = std::io::stderr().lock();
-    if out.write_all(text.trim_end().as_bytes()).and_then(|()| out.write_all(b"\n")).is_err() {
+    if out
+        .write_all(text.trim_end().as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .is_err()
+    {
         tracing::debug!("nobody reads what is wrong");
     }
 }
@@ -113,7 +123,9 @@ fn start_log(log: &Log, quiet: &str) {
         complain(&format!("error: --log: {fault}; going on with `info`"));
         tracing_subscriber::EnvFilter::new("info")
     });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if log.log_json {
         builder.json().flatten_event(true).try_init()
     } else {

@@ -1,6 +1,6 @@
 //! `lineside outbox`: looks into the store-and-forward buffer, through the running gateway or on the store itself.
 
-use super::{ConfigFile, INVALID, complain, coloured, print};
+use super::{ConfigFile, INVALID, coloured, complain, print};
 use crate::clock::Clock;
 use crate::diagnostic::Diagnostics;
 use crate::gateway::store::Question;
@@ -46,9 +46,19 @@ enum What {
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let (file, json, question) = match &arguments.what {
         What::Stats { file, json } => (file, *json, Question::OutboxStats),
-        What::List { file, topic, limit, json } => {
-            (file, *json, Question::OutboxList { topic: topic.clone(), limit: *limit })
-        }
+        What::List {
+            file,
+            topic,
+            limit,
+            json,
+        } => (
+            file,
+            *json,
+            Question::OutboxList {
+                topic: topic.clone(),
+                limit: *limit,
+            },
+        ),
     };
     let mut out = Diagnostics::new();
     let Some(config) = setup::configuration(&file.config, &mut out) else {
@@ -62,7 +72,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     match answer {
         Ok(answer) => {
-            print(&if json { format!("{answer:#}") } else { readable(&question, &answer) });
+            print(&if json {
+                format!("{answer:#}")
+            } else {
+                readable(&question, &answer)
+            });
             ExitCode::SUCCESS
         }
         Err(fault) => {
@@ -101,13 +115,24 @@ fn readable(question: &Question, answer: &Value) -> String {
             text.trim_end().to_owned()
         }
         Question::OutboxList { .. } => {
-            let Some(events) = answer.as_array() else { return answer.to_string() };
+            let Some(events) = answer.as_array() else {
+                return answer.to_string();
+            };
             if events.is_empty() {
                 return "nothing waits".to_owned();
             }
-            let text = |event: &Value, key: &str| event[key].as_str().map_or_else(|| event[key].to_string(), str::to_owned);
+            let text = |event: &Value, key: &str| {
+                event[key]
+                    .as_str()
+                    .map_or_else(|| event[key].to_string(), str::to_owned)
+            };
             let rows = events.iter().map(|event| {
-                format!("{:>20}  {:<32}  {}", text(event, "sequence"), text(event, "id"), text(event, "topic"))
+                format!(
+                    "{:>20}  {:<32}  {}",
+                    text(event, "sequence"),
+                    text(event, "id"),
+                    text(event, "topic")
+                )
             });
             rows.collect::<Vec<_>>().join("\n")
         }

@@ -1,6 +1,6 @@
 //! `lineside run`: the gateway.
 
-use super::{ConfigFile, INVALID, Log, complain, coloured, start_log};
+use super::{ConfigFile, INVALID, Log, coloured, complain, start_log};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::{self, setup};
 use std::process::ExitCode;

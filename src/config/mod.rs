@@ -36,7 +36,9 @@ pub struct Config {
 impl Config {
     /// Every slot with its station, in the order of the file.
     pub fn slots(&self) -> impl Iterator<Item = (&Station, &Slot)> {
-        self.stations.iter().flat_map(|station| station.slots.iter().map(move |slot| (station, slot)))
+        self.stations
+            .iter()
+            .flat_map(|station| station.slots.iter().map(move |slot| (station, slot)))
     }
 }
 

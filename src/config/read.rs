@@ -13,22 +13,47 @@ use std::time::Duration;
 
 /// Reads gateway.toml. `base` is the folder that relative paths start from; `is_file` tells whether a file is there.
 /// All faults go to `out`; `None` where one of them is an error.
-pub fn read(source: &Arc<Source>, base: &Path, is_file: &dyn Fn(&Path) -> bool, out: &mut Diagnostics) -> Option<Config> {
+pub fn read(
+    source: &Arc<Source>,
+    base: &Path,
+    is_file: &dyn Fn(&Path) -> bool,
+    out: &mut Diagnostics,
+) -> Option<Config> {
     let mut faults = Diagnostics::new();
     let root = tree::parse(source, &mut faults);
     let mut top = Section::new(&root, "gateway.toml", &Place::start_of(source));
     let paths = Paths { base, is_file };
 
-    let gateway = section(&mut top, "gateway", "a [gateway] with an id: id = \"gw-body-07\"", &mut faults)
-        .and_then(|section| gateway(section, &paths, &mut faults));
-    let plant = section(&mut top, "plant", "a [plant] with enterprise, site, area and line", &mut faults)
-        .and_then(|section| plant(section, &mut faults));
+    let gateway = section(
+        &mut top,
+        "gateway",
+        "a [gateway] with an id: id = \"gw-body-07\"",
+        &mut faults,
+    )
+    .and_then(|section| gateway(section, &paths, &mut faults));
+    let plant = section(
+        &mut top,
+        "plant",
+        "a [plant] with enterprise, site, area and line",
+        &mut faults,
+    )
+    .and_then(|section| plant(section, &mut faults));
     let id = gateway.as_ref().map_or("", |gateway| gateway.id.as_str());
-    let mqtt = section(&mut top, "mqtt", "an [mqtt] with a broker: broker = \"mqtt://127.0.0.1:1883\"", &mut faults)
-        .and_then(|section| mqtt(section, id, &paths, &mut faults));
+    let mqtt = section(
+        &mut top,
+        "mqtt",
+        "an [mqtt] with a broker: broker = \"mqtt://127.0.0.1:1883\"",
+        &mut faults,
+    )
+    .and_then(|section| mqtt(section, id, &paths, &mut faults));
     let outbox = match top.section("outbox", &mut faults) {
         Some(section) => outbox(section, &mut faults),
-        None => Outbox { max_bytes: 2 << 30, when_full: WhenFull::Hold, max_age: None, keep_sent: 256 << 20 },
+        None => Outbox {
+            max_bytes: 2 << 30,
+            when_full: WhenFull::Hold,
+            max_age: None,
+            keep_sent: 256 << 20,
+        },
     };
     let stations = stations(&mut top, &mut faults);
     top.finish(&mut faults);
@@ -40,7 +65,13 @@ pub fn read(source: &Arc<Source>, base: &Path, is_file: &dyn Fn(&Path) -> bool, 
     }
     let (mut plant, (mqtt, topic_prefix)) = (plant?, mqtt?);
     plant.topic_prefix = topic_prefix;
-    Some(Config { gateway: gateway?, plant, mqtt, outbox, stations })
+    Some(Config {
+        gateway: gateway?,
+        plant,
+        mqtt,
+        outbox,
+        stations,
+    })
 }
 
 /// Where paths start, and what is there.
@@ -59,10 +90,12 @@ impl Paths<'_> {
         let (text, place) = section.text(key, out)?;
         let path = self.base.join(text);
         if !(self.is_file)(&path) {
-            out.push(Diagnostic::error(place, format!("there is no file `{text}`")).help(format!(
-                "it is looked for at {}; paths are relative to gateway.toml",
-                path.display()
-            )));
+            out.push(
+                Diagnostic::error(place, format!("there is no file `{text}`")).help(format!(
+                    "it is looked for at {}; paths are relative to gateway.toml",
+                    path.display()
+                )),
+            );
         }
         Some(path)
     }
@@ -90,12 +123,7 @@ impl Paths<'_> {
     }
 }
 
-fn section<'a>(
-    top: &mut Section<'a>,
-    key: &'static str,
-    help: &str,
-    out: &mut Diagnostics,
-) -> Option<Section<'a>> {
+fn section<'a>(top: &mut Section<'a>, key: &'static str, help: &str, out: &mut Diagnostics) -> Option<Section<'a>> {
     if top.node(key).is_none() {
         top.missing(key, &format!("write {help}"), out);
     }
@@ -117,13 +145,22 @@ fn gateway(mut section: Section<'_>, paths: &Paths<'_>, out: &mut Diagnostics) -
         .required_text("id", "it names this gateway in topics: id = \"gw-body-07\"", out)
         .filter(|(text, place)| id(text, place, out))
         .map(|(text, _)| text.to_owned());
-    let state_dir =
-        paths.path(&mut section, "state_dir", out).unwrap_or_else(|| PathBuf::from("/var/lib/lineside"));
-    let profiles = paths.path(&mut section, "profiles", out).unwrap_or_else(|| paths.base.join("device-profiles"));
+    let state_dir = paths
+        .path(&mut section, "state_dir", out)
+        .unwrap_or_else(|| PathBuf::from("/var/lib/lineside"));
+    let profiles = paths
+        .path(&mut section, "profiles", out)
+        .unwrap_or_else(|| paths.base.join("device-profiles"));
     let web = web(&mut section, paths, out);
     let require_lock = section.boolean("require_lock", out).unwrap_or(false);
     section.finish(out);
-    Some(Gateway { id: id?, state_dir, profiles, web, require_lock })
+    Some(Gateway {
+        id: id?,
+        state_dir,
+        profiles,
+        web,
+        require_lock,
+    })
 }
 
 fn web(section: &mut Section<'_>, paths: &Paths<'_>, out: &mut Diagnostics) -> Option<Web> {
@@ -141,36 +178,50 @@ fn web(section: &mut Section<'_>, paths: &Paths<'_>, out: &mut Diagnostics) -> O
             };
             if !listen.ip().is_loopback() && tls.is_none() && !plain {
                 out.push(
-                    Diagnostic::error(place, "the status page would be readable by everybody on this network")
-                        .help("give web_cert_file and web_key_file, or write web_plain = true to say that this is meant"),
+                    Diagnostic::error(place, "the status page would be readable by everybody on this network").help(
+                        "give web_cert_file and web_key_file, or write web_plain = true to say that this is meant",
+                    ),
                 );
             }
             listen
         }
     };
-    Some(Web { listen, token_file, tls })
+    Some(Web {
+        listen,
+        token_file,
+        tls,
+    })
 }
 
 fn plant(mut section: Section<'_>, out: &mut Diagnostics) -> Option<Plant> {
     let mut level = |key: &'static str| {
         section
-            .required_text(key, "the ISA-95 path above a station is enterprise, site, area and line", out)
+            .required_text(
+                key,
+                "the ISA-95 path above a station is enterprise, site, area and line",
+                out,
+            )
             .filter(|(text, place)| id(text, place, out))
             .map(|(text, _)| text.to_owned())
     };
     let (enterprise, site, area, line) = (level("enterprise"), level("site"), level("area"), level("line"));
     section.finish(out);
-    Some(Plant { topic_prefix: String::new(), enterprise: enterprise?, site: site?, area: area?, line: line? })
+    Some(Plant {
+        topic_prefix: String::new(),
+        enterprise: enterprise?,
+        site: site?,
+        area: area?,
+        line: line?,
+    })
 }
 
-fn mqtt(
-    mut section: Section<'_>,
-    gateway: &str,
-    paths: &Paths<'_>,
-    out: &mut Diagnostics,
-) -> Option<(Mqtt, String)> {
+fn mqtt(mut section: Section<'_>, gateway: &str, paths: &Paths<'_>, out: &mut Diagnostics) -> Option<(Mqtt, String)> {
     let broker = section
-        .required_text("broker", "broker = \"mqtt://127.0.0.1:1883\", or mqtts://host:8883", out)
+        .required_text(
+            "broker",
+            "broker = \"mqtt://127.0.0.1:1883\", or mqtts://host:8883",
+            out,
+        )
         .and_then(|(text, place)| {
             let found = broker(text);
             if found.is_none() {
@@ -181,7 +232,10 @@ fn mqtt(
         });
     let versions = [("5", MqttVersion::V5), ("3.1.1", MqttVersion::V311)];
     let version = section.choice("version", &versions, out).unwrap_or(MqttVersion::V5);
-    let client_id = section.text("client_id", out).map_or(gateway, |(text, _)| text).to_owned();
+    let client_id = section
+        .text("client_id", out)
+        .map_or(gateway, |(text, _)| text)
+        .to_owned();
     let username = section.text("username", out).map(|(text, _)| text.to_owned());
     if let Some(node) = section.node("password") {
         out.push(
@@ -192,7 +246,10 @@ fn mqtt(
     let password_file = paths.file(&mut section, "password_file", out);
     let ca_file = paths.file(&mut section, "ca_file", out);
     let identity = paths.pair(&mut section, ("cert_file", "key_file"), out);
-    let inflight = section.integer("inflight", 1..=65_535, out).and_then(|n| u16::try_from(n).ok()).unwrap_or(100);
+    let inflight = section
+        .integer("inflight", 1..=65_535, out)
+        .and_then(|n| u16::try_from(n).ok())
+        .unwrap_or(100);
     let topic_prefix = section.text("topic_prefix", out).map_or("", |(text, place)| {
         if text.contains(['+', '#', '\0']) || text.starts_with('$') {
             let fault = Diagnostic::error(place, format!("`{text}` cannot begin a topic"));
@@ -205,8 +262,11 @@ fn mqtt(
         && (ca_file.is_some() || identity.is_some())
     {
         out.push(
-            Diagnostic::error(section.place(), "certificates are given, but the broker is reached without TLS")
-                .help("write mqtts:// in `broker`, or take ca_file, cert_file and key_file away"),
+            Diagnostic::error(
+                section.place(),
+                "certificates are given, but the broker is reached without TLS",
+            )
+            .help("write mqtts:// in `broker`, or take ca_file, cert_file and key_file away"),
         );
     }
     section.finish(out);
@@ -263,12 +323,21 @@ fn outbox(mut section: Section<'_>, out: &mut Diagnostics) -> Outbox {
     }
     let keep_sent = section.size("keep_sent", out).unwrap_or(256 << 20);
     section.finish(out);
-    Outbox { max_bytes, when_full, max_age, keep_sent }
+    Outbox {
+        max_bytes,
+        when_full,
+        max_age,
+        keep_sent,
+    }
 }
 
 fn stations(top: &mut Section<'_>, out: &mut Diagnostics) -> Vec<Station> {
     let Some(node) = top.node("station") else {
-        top.missing("station", "write a [[station]] with an id and its [[station.slot]]s", out);
+        top.missing(
+            "station",
+            "write a [[station]] with an id and its [[station.slot]]s",
+            out,
+        );
         return Vec::new();
     };
     let mut seen: HashMap<&str, &Place> = HashMap::new();
@@ -284,16 +353,24 @@ fn stations(top: &mut Section<'_>, out: &mut Diagnostics) -> Vec<Station> {
         let station = named.map_or("", |(text, _)| text);
         let slots = slots(&mut section, station, out);
         let unit_from = unit_from(&mut section, &slots, out);
-        let unit_pattern = section.text("unit_pattern", out).and_then(|(text, place)| match Regex::new(text) {
-            Ok(pattern) => Some(pattern),
-            Err(fault) => {
-                out.push(Diagnostic::error(place, "this is no regular expression").help(fault.to_string()));
-                None
-            }
-        });
+        let unit_pattern = section
+            .text("unit_pattern", out)
+            .and_then(|(text, place)| match Regex::new(text) {
+                Ok(pattern) => Some(pattern),
+                Err(fault) => {
+                    out.push(Diagnostic::error(place, "this is no regular expression").help(fault.to_string()));
+                    None
+                }
+            });
         let late = section.duration("late", out).unwrap_or(Duration::from_secs(10));
         section.finish(out);
-        stations.push(Station { id: station.into(), unit_from, unit_pattern, late, slots });
+        stations.push(Station {
+            id: station.into(),
+            unit_from,
+            unit_pattern,
+            late,
+            slots,
+        });
     }
     stations
 }
@@ -319,27 +396,27 @@ fn twice<'a>(what: &str, id: &'a str, place: &'a Place, seen: &mut HashMap<&'a s
 }
 
 fn unit_from(section: &mut Section<'_>, slots: &[Slot], out: &mut Diagnostics) -> Vec<UnitFrom> {
-    let Some(texts) = section.texts("unit_from", out) else { return vec![UnitFrom::Mes] };
+    let Some(texts) = section.texts("unit_from", out) else {
+        return vec![UnitFrom::Mes];
+    };
     let mut sources = Vec::new();
     for (text, place) in texts {
         let source = match text {
             "mes" => UnitFrom::Mes,
             "device" => UnitFrom::Device,
-            _ => match text.strip_prefix("slot:") {
-                Some(slot) => {
-                    let known: Vec<&str> = slots.iter().map(|slot| &*slot.name.slot).collect();
-                    if !known.contains(&slot) {
-                        let fault = Diagnostic::error(place, format!("there is no slot `{slot}` at this station"));
-                        out.push(fault.maybe_help(meant(slot, &known)));
-                    }
-                    UnitFrom::Slot(slot.into())
-                }
-                None => {
+            _ => {
+                let Some(slot) = text.strip_prefix("slot:") else {
                     let fault = Diagnostic::error(place, format!("`{text}` cannot say which unit is here"));
                     out.push(fault.help("write \"mes\", \"device\" or \"slot:<a slot of this station>\""));
                     continue;
+                };
+                let known: Vec<&str> = slots.iter().map(|slot| &*slot.name.slot).collect();
+                if !known.contains(&slot) {
+                    let fault = Diagnostic::error(place, format!("there is no slot `{slot}` at this station"));
+                    out.push(fault.maybe_help(meant(slot, &known)));
                 }
-            },
+                UnitFrom::Slot(slot.into())
+            }
         };
         if sources.contains(&source) {
             out.push(Diagnostic::error(place, format!("`{text}` stands twice")));
@@ -367,38 +444,62 @@ fn slots(section: &mut Section<'_>, station: &str, out: &mut Diagnostics) -> Vec
         }
         let delivers = delivers(&mut section, out);
         let requires = section.texts("requires", out).unwrap_or_default();
-        let requires = requires.into_iter().map(|(text, place)| (text.to_owned(), place.clone())).collect();
+        let requires = requires
+            .into_iter()
+            .map(|(text, place)| (text.to_owned(), place.clone()))
+            .collect();
         let values = values(&mut section, out);
         let disabled = section.boolean("disabled", out).unwrap_or(false);
         section.finish(out);
         let name = SlotName::new(station, named.map_or("", |(text, _)| text));
-        slots.push(Slot { name, delivers, requires, values, disabled, place: place.clone() });
+        slots.push(Slot {
+            name,
+            delivers,
+            requires,
+            values,
+            disabled,
+            place: place.clone(),
+        });
     }
     slots
 }
 
 fn delivers(section: &mut Section<'_>, out: &mut Diagnostics) -> Vec<(EventType, Place)> {
     if section.node("delivers").is_none() {
-        section.missing("delivers", "say which events the MES gets from it: delivers = \"tightening\"", out);
+        section.missing(
+            "delivers",
+            "say which events the MES gets from it: delivers = \"tightening\"",
+            out,
+        );
     }
-    let known: Vec<&str> = EventType::ALL.iter().filter(|kind| kind.is_mapped()).map(|kind| kind.word()).collect();
+    let known: Vec<&str> = EventType::ALL
+        .iter()
+        .filter(|kind| kind.is_mapped())
+        .map(|kind| kind.word())
+        .collect();
     let mut found = Vec::new();
     for (text, place) in section.texts("delivers", out).unwrap_or_default() {
-        match EventType::of(text).filter(|kind| kind.is_mapped()) {
-            Some(kind) => found.push((kind, place.clone())),
-            None => {
-                let fault = Diagnostic::error(place, format!("`{text}` is no event type that a slot delivers"));
-                out.push(fault.maybe_help(meant(text, &known)));
-            }
+        if let Some(kind) = EventType::of(text).filter(|kind| kind.is_mapped()) {
+            found.push((kind, place.clone()));
+        } else {
+            let fault = Diagnostic::error(place, format!("`{text}` is no event type that a slot delivers"));
+            out.push(fault.maybe_help(meant(text, &known)));
         }
     }
     found
 }
 
 fn values(section: &mut Section<'_>, out: &mut Diagnostics) -> Vec<(String, Uom, Place)> {
-    let Some(node) = section.node("values") else { return Vec::new() };
+    let Some(node) = section.node("values") else {
+        return Vec::new();
+    };
     let Some(table) = node.as_table() else {
-        wrong(node, "values", "a table of names and uoms: values = { press_force = \"N\" }", out);
+        wrong(
+            node,
+            "values",
+            "a table of names and uoms: values = { press_force = \"N\" }",
+            out,
+        );
         return Vec::new();
     };
     let mut found = Vec::new();

@@ -39,8 +39,10 @@ pub enum SecretFault {
 
 /// The first line of `path`, without the line's end.
 pub fn read(path: &Path) -> Result<Secret, SecretFault> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SecretFault::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| SecretFault::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Secret(line.to_owned())),
         _ => Err(SecretFault::Empty(path.to_owned())),

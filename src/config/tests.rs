@@ -49,9 +49,17 @@ disabled = true
 "#;
 
 fn load(text: &str) -> (Option<Config>, Diagnostics) {
-    let source = Arc::new(Source { path: "gateway.toml".into(), text: text.into() });
+    let source = Arc::new(Source {
+        path: "gateway.toml".into(),
+        text: text.into(),
+    });
     let mut out = Diagnostics::new();
-    let config = read(&source, Path::new("/etc/lineside"), &|path| !path.ends_with("gone.pem"), &mut out);
+    let config = read(
+        &source,
+        Path::new("/etc/lineside"),
+        &|path| !path.ends_with("gone.pem"),
+        &mut out,
+    );
     (config, out)
 }
 
@@ -62,11 +70,17 @@ fn every_key_is_read() {
     let config = config.unwrap();
     assert_eq!(config.gateway.state_dir, Path::new("/etc/lineside/state"));
     assert_eq!(config.plant.topic_prefix, "plant");
-    assert_eq!((config.mqtt.port, config.mqtt.version, config.mqtt.inflight), (1884, MqttVersion::V311, 20));
+    assert_eq!(
+        (config.mqtt.port, config.mqtt.version, config.mqtt.inflight),
+        (1884, MqttVersion::V311, 20)
+    );
     assert_eq!(config.mqtt.client_id, "gw-body-07");
-    assert_eq!(config.outbox.max_age, Some(Duration::from_secs(30 * 86_400)));
+    assert_eq!(config.outbox.max_age, Some(Duration::from_hours(30 * 24)));
     let station = &config.stations[0];
-    assert_eq!(station.unit_from, [UnitFrom::Mes, UnitFrom::Slot("scanner".into()), UnitFrom::Device]);
+    assert_eq!(
+        station.unit_from,
+        [UnitFrom::Mes, UnitFrom::Slot("scanner".into()), UnitFrom::Device]
+    );
     assert_eq!(station.slots[1].delivers.len(), 2);
     assert!(station.slots[1].disabled);
 }
@@ -74,7 +88,10 @@ fn every_key_is_read() {
 #[test]
 fn all_faults_are_told_at_once() {
     let text = WHOLE
-        .replace("[mqtt]\nbroker", "[mqtt]\nca_file = \"gone.pem\"\npassword = \"x\"\nbrokr")
+        .replace(
+            "[mqtt]\nbroker",
+            "[mqtt]\nca_file = \"gone.pem\"\npassword = \"x\"\nbrokr",
+        )
         .replace("max_age = \"30d\"", "max_age = \"30 days\"")
         .replace("id = \"scanner\"", "id = \"spindle-1\"")
         .replace("\"alarm\"]", "\"alarn\"]")
@@ -114,8 +131,15 @@ fn an_empty_file_says_what_is_needed() {
 
 #[test]
 fn brokers_are_read() {
-    let with = |broker: &str| load(&WHOLE.replace("mqtt://127.0.0.1:1884", broker)).0.map(|c| (c.mqtt.host, c.mqtt.port, c.mqtt.tls));
-    assert_eq!(with("mqtts://mes.plant.example"), Some(("mes.plant.example".into(), 8883, true)));
+    let with = |broker: &str| {
+        load(&WHOLE.replace("mqtt://127.0.0.1:1884", broker))
+            .0
+            .map(|c| (c.mqtt.host, c.mqtt.port, c.mqtt.tls))
+    };
+    assert_eq!(
+        with("mqtts://mes.plant.example"),
+        Some(("mes.plant.example".into(), 8883, true))
+    );
     assert_eq!(with("mqtt://[::1]:1999"), Some(("::1".into(), 1999, false)));
     assert_eq!(with("mqtt://10.0.0.1/"), Some(("10.0.0.1".into(), 1883, false)));
     for bad in ["127.0.0.1", "http://x", "mqtt://", "mqtt://a:b", "mqtt://u@h"] {

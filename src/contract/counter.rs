@@ -30,26 +30,47 @@ impl Course {
 
 /// Reads `reading` after `known`, the value of the last result, or what the counter showed before it.
 pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
-    let CounterReading { value, first, last, before } = reading;
+    let CounterReading {
+        value,
+        first,
+        last,
+        before,
+    } = reading;
     if value < first {
         return Course::BelowFirst;
     }
-    let Some(known) = known.or(before) else { return Course::Next };
+    let Some(known) = known.or(before) else {
+        return Course::Next;
+    };
     if value == known {
         return Course::Next;
     }
     let jumped = |missing: i64| match u64::try_from(missing) {
         Ok(0) | Err(_) => Course::Next,
-        Ok(missing) => Course::Jumped { after: known, before: value, missing },
+        Ok(missing) => Course::Jumped {
+            after: known,
+            before: value,
+            missing,
+        },
     };
     if value > known {
-        return jumped(value.saturating_sub(known.max(first.saturating_sub(1))).saturating_sub(1));
+        return jumped(
+            value
+                .saturating_sub(known.max(first.saturating_sub(1)))
+                .saturating_sub(1),
+        );
     }
-    let Some(last) = last.filter(|last| known <= *last) else { return Course::Restarted };
+    let Some(last) = last.filter(|last| known <= *last) else {
+        return Course::Restarted;
+    };
     // Round the end: how far it went, if it wrapped. A long way is no wrap but a restart.
     let way = (last - known).saturating_add(value - first).saturating_add(1);
     let size = last.saturating_sub(first).saturating_add(1);
-    if way <= (size / 4).max(2) { jumped(way - 1) } else { Course::Restarted }
+    if way <= (size / 4).max(2) {
+        jumped(way - 1)
+    } else {
+        Course::Restarted
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +78,15 @@ mod tests {
     use super::*;
 
     fn course(known: Option<i64>, value: i64) -> Course {
-        follow(known, CounterReading { value, first: 1, last: Some(65_535), before: None })
+        follow(
+            known,
+            CounterReading {
+                value,
+                first: 1,
+                last: Some(65_535),
+                before: None,
+            },
+        )
     }
 
     #[test]
@@ -65,25 +94,63 @@ mod tests {
         assert_eq!(course(None, 500), Course::Next);
         assert_eq!(course(Some(41), 42), Course::Next);
         assert_eq!(course(Some(42), 42), Course::Next);
-        assert_eq!(course(Some(41), 44), Course::Jumped { after: 41, before: 44, missing: 2 });
+        assert_eq!(
+            course(Some(41), 44),
+            Course::Jumped {
+                after: 41,
+                before: 44,
+                missing: 2
+            }
+        );
         assert_eq!(course(Some(65_535), 1), Course::Next);
-        assert_eq!(course(Some(65_534), 2), Course::Jumped { after: 65_534, before: 2, missing: 2 });
+        assert_eq!(
+            course(Some(65_534), 2),
+            Course::Jumped {
+                after: 65_534,
+                before: 2,
+                missing: 2
+            }
+        );
         assert_eq!(course(Some(500), 1), Course::Restarted);
         assert_eq!(course(Some(500), 0), Course::BelowFirst);
     }
 
     #[test]
     fn without_an_end_lower_is_a_restart() {
-        let reading = |value, before| CounterReading { value, first: 0, last: None, before };
+        let reading = |value, before| CounterReading {
+            value,
+            first: 0,
+            last: None,
+            before,
+        };
         assert_eq!(follow(Some(9), reading(8, None)), Course::Restarted);
-        assert_eq!(follow(None, reading(9, Some(6))), Course::Jumped { after: 6, before: 9, missing: 2 });
+        assert_eq!(
+            follow(None, reading(9, Some(6))),
+            Course::Jumped {
+                after: 6,
+                before: 9,
+                missing: 2
+            }
+        );
     }
 
     #[test]
     fn from_nothing_the_first_is_no_jump() {
-        let reading = |value| CounterReading { value, first: 1, last: Some(100), before: Some(0) };
+        let reading = |value| CounterReading {
+            value,
+            first: 1,
+            last: Some(100),
+            before: Some(0),
+        };
         assert_eq!(follow(None, reading(1)), Course::Next);
-        assert_eq!(follow(None, reading(3)), Course::Jumped { after: 0, before: 3, missing: 2 });
+        assert_eq!(
+            follow(None, reading(3)),
+            Course::Jumped {
+                after: 0,
+                before: 3,
+                missing: 2
+            }
+        );
     }
 
     proptest::proptest! {

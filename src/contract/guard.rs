@@ -45,7 +45,9 @@ fn fits(path: &str, value: &Value, shape: &Shape, reasons: &mut Vec<String>) {
             let numbers = value.get("values").and_then(Value::as_array);
             value.get("name").is_some_and(Value::is_string)
                 && numbers.is_some_and(|values| values.iter().all(is_number))
-                && value.as_object().is_some_and(|axis| axis.keys().all(|key| AXIS.iter().any(|spec| spec.name == key)))
+                && value
+                    .as_object()
+                    .is_some_and(|axis| axis.keys().all(|key| AXIS.iter().any(|spec| spec.name == key)))
         }
         Shape::Object(specs) => {
             object(specs, reasons);
@@ -104,9 +106,12 @@ fn is_integer(value: &Value) -> bool {
 }
 
 fn is_big_integer(value: &Value) -> bool {
-    value.as_str().map(|text| text.strip_prefix('-').unwrap_or(text)).is_some_and(|digits| {
-        digits.len() >= 16 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    value
+        .as_str()
+        .map(|text| text.strip_prefix('-').unwrap_or(text))
+        .is_some_and(|digits| {
+            digits.len() >= 16 && !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
 }
 
 fn what(shape: &Shape) -> String {
@@ -128,7 +133,9 @@ fn what(shape: &Shape) -> String {
 /// The fields of a draft in the order of its type's table.
 pub(super) fn ordered(draft: &Draft) -> Fields {
     let table = draft.kind.fields().iter();
-    table.filter_map(|spec| Some((spec.name.to_owned(), draft.data.get(spec.name)?.clone()))).collect()
+    table
+        .filter_map(|spec| Some((spec.name.to_owned(), draft.data.get(spec.name)?.clone())))
+        .collect()
 }
 
 /// What the MES gets instead of an event that cannot be made.

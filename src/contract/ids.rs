@@ -23,7 +23,12 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |at: u8| char::from(DIGITS.get(usize::from(at)).copied().unwrap_or(b'0'));
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 fn short<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
@@ -44,7 +49,9 @@ pub(super) fn event_id(source: &str, kind: &str, incarnation: &str, values: &[St
 
 /// The id of an event that happens once: of what makes it unique.
 pub(super) fn once(parts: &[&str]) -> String {
-    hex(&short::<16>(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>()))
+    hex(&short::<16>(
+        &parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>(),
+    ))
 }
 
 fn topic_digest(topic: &str) -> [u8; 8] {
@@ -125,7 +132,9 @@ fn collect(path: &str, value: &Value, leaves: &mut Vec<[u8; FIELD]>) {
 pub(super) fn same(known: &[u8], new: &[u8]) -> bool {
     let split = |leaf: &[u8]| Some((leaf.get(..4)?.to_vec(), leaf.get(4..)?.to_vec()));
     let known: std::collections::HashMap<_, _> = known.chunks_exact(FIELD).filter_map(split).collect();
-    new.chunks_exact(FIELD).filter_map(split).all(|(path, value)| known.get(&path).is_none_or(|known| *known == value))
+    new.chunks_exact(FIELD)
+        .filter_map(split)
+        .all(|(path, value)| known.get(&path).is_none_or(|known| *known == value))
 }
 
 #[cfg(test)]
@@ -133,7 +142,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(value: Value) -> Vec<u8> {
+    fn of(value: &Value) -> Vec<u8> {
         fields(value.as_object().unwrap())
     }
 
@@ -157,10 +166,16 @@ mod tests {
 
     #[test]
     fn only_fields_that_both_have_are_compared() {
-        let old = of(json!({"result": "ok", "torque": {"value": 1.5, "uom": "N.m"}}));
-        assert!(same(&old, &of(json!({"torque": {"value": 1.5, "uom": "N.m", "min": 1}, "result": "ok", "angle": {"value": 3}}))));
-        assert!(!same(&old, &of(json!({"result": "ok", "torque": {"value": 1.6, "uom": "N.m"}}))));
-        assert!(same(&old, &of(json!({"result": "ok"}))));
+        let old = of(&json!({"result": "ok", "torque": {"value": 1.5, "uom": "N.m"}}));
+        assert!(same(
+            &old,
+            &of(&json!({"torque": {"value": 1.5, "uom": "N.m", "min": 1}, "result": "ok", "angle": {"value": 3}}))
+        ));
+        assert!(!same(
+            &old,
+            &of(&json!({"result": "ok", "torque": {"value": 1.6, "uom": "N.m"}}))
+        ));
+        assert!(same(&old, &of(&json!({"result": "ok"}))));
     }
 
     proptest::proptest! {

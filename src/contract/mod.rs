@@ -127,10 +127,17 @@ impl Allocator {
 
     /// Numbers and seals `draft` into `commit`, with the gap before it where its counter jumped, and the alarm where
     /// its device uses ids again.
-    pub fn seal(&mut self, draft: Draft, unit: UnitOf, now: Now, known: &dyn KnownIds, commit: &mut Commit) -> Sealing {
+    pub fn seal(
+        &mut self,
+        draft: Draft,
+        unit: &UnitOf,
+        now: Now,
+        known: &dyn KnownIds,
+        commit: &mut Commit,
+    ) -> Sealing {
         let mut state = self.slots.remove(&draft.slot).unwrap_or_default();
         let before = state.clone();
-        let sealing = self.seal_in(&mut state, &draft, &unit, now, known, commit);
+        let sealing = self.seal_in(&mut state, &draft, unit, now, known, commit);
         if matches!(sealing, Sealing::Stored { .. }) {
             state.learn(&draft);
         }
@@ -181,7 +188,16 @@ impl Allocator {
                         "the device gave the id {shown} to two different results: from now on its ids count anew; was it replaced or reset?"
                     );
                     let alarm = gateway_alarm(&draft.slot, "id_reused", true, &text, draft.seen, &draft.device);
-                    self.put(state, &alarm, EventType::Alarm, alarm.data.clone(), unit, now, None, commit);
+                    self.put(
+                        state,
+                        &alarm,
+                        EventType::Alarm,
+                        alarm.data.clone(),
+                        unit,
+                        now,
+                        None,
+                        commit,
+                    );
                     identity = Some((ids::key(&topic, &state.incarnation, values), fields));
                 }
                 None => identity = Some((key, fields)),
@@ -203,19 +219,37 @@ impl Allocator {
             return self.put(state, draft, EventType::Quarantine, data, unit, now, None, commit);
         }
         if draft.keep == Keep::Latest {
-            let id = ids::once(&[&source, draft.kind.word(), &state.incarnation, &now.moment.wall.to_string(), &now.moment.tick.to_string()]);
+            let id = ids::once(&[
+                &source,
+                draft.kind.word(),
+                &state.incarnation,
+                &now.moment.wall.to_string(),
+                &now.moment.tick.to_string(),
+            ]);
             let data = guard::ordered(draft);
             let body = self.envelope(draft, draft.kind, &id, None, unit, now, state).body(data);
             return Sealing::Latest { topic, body };
         }
-        let id = draft.id.as_ref().map(|values| ids::event_id(&source, draft.kind.word(), &state.incarnation, values));
+        let id = draft
+            .id
+            .as_ref()
+            .map(|values| ids::event_id(&source, draft.kind.word(), &state.incarnation, values));
         let sealing = self.put(state, draft, draft.kind, guard::ordered(draft), unit, now, id, commit);
         if let (Some((key, fields)), Sealing::Stored { sequence, .. }) = (identity, &sealing) {
             if self.marked.insert(topic.clone()) && known.get(&ids::mark(&topic)).is_none() {
-                commit.state.push(StateChange { key: ids::mark(&topic), value: Some(0_u64.to_be_bytes().to_vec()) });
+                commit.state.push(StateChange {
+                    key: ids::mark(&topic),
+                    value: Some(0_u64.to_be_bytes().to_vec()),
+                });
             }
-            commit.state.push(StateChange { key: ids::order(&topic, *sequence), value: Some(key.clone()) });
-            commit.state.push(StateChange { key: key.clone(), value: Some(fields.clone()) });
+            commit.state.push(StateChange {
+                key: ids::order(&topic, *sequence),
+                value: Some(key.clone()),
+            });
+            commit.state.push(StateChange {
+                key: key.clone(),
+                value: Some(fields.clone()),
+            });
             self.fresh.insert(key, fields);
         }
         sealing
@@ -239,8 +273,17 @@ impl Allocator {
         let sequence = *next;
         *next = next.saturating_add(1);
         let id = id.unwrap_or_else(|| ids::once(&[&self.stream, &topic, &sequence.to_string()]));
-        let body = self.envelope(draft, kind, &id, Some(sequence), unit, now, state).body(data);
-        commit.events.push(Sealed { topic: topic.clone(), sequence, id, slot: draft.slot.clone(), kind, body });
+        let body = self
+            .envelope(draft, kind, &id, Some(sequence), unit, now, state)
+            .body(data);
+        commit.events.push(Sealed {
+            topic: topic.clone(),
+            sequence,
+            id,
+            slot: draft.slot.clone(),
+            kind,
+            body,
+        });
         Sealing::Stored { topic, sequence, kind }
     }
 
@@ -261,7 +304,10 @@ impl Allocator {
             id,
             source: self.plant.source(&draft.slot),
             gateway: &self.gateway,
-            numbering: sequence.map(|sequence| Numbering { sequence, stream: &self.stream }),
+            numbering: sequence.map(|sequence| Numbering {
+                sequence,
+                stream: &self.stream,
+            }),
             unit,
             clock_set: now.set,
             offset: state.offset(),
@@ -284,7 +330,10 @@ impl Allocator {
         let next = self.next.get(topic).copied().unwrap_or(1);
         let until = delivered.min(next.saturating_sub(REMEMBERED.saturating_add(1)));
         let mark = ids::mark(topic);
-        let Some(done) = known.get(&mark).and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))) else {
+        let Some(done) = known
+            .get(&mark)
+            .and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)))
+        else {
             return Vec::new();
         };
         // Marks are moved in strides, so that a commit is not made of them.
@@ -297,10 +346,16 @@ impl Allocator {
             let order = ids::order(topic, sequence);
             if let Some(key) = known.get(&order) {
                 changes.push(StateChange { key, value: None });
-                changes.push(StateChange { key: order, value: None });
+                changes.push(StateChange {
+                    key: order,
+                    value: None,
+                });
             }
         }
-        changes.push(StateChange { key: mark, value: Some(until.to_be_bytes().to_vec()) });
+        changes.push(StateChange {
+            key: mark,
+            value: Some(until.to_be_bytes().to_vec()),
+        });
         changes
     }
 }

@@ -25,7 +25,16 @@ pub fn schema(kind: EventType) -> Value {
         "dataschema": {"const": format!("urn:lineside:{kind}:1")},
         "data": data(kind),
     });
-    let mut required = vec!["specversion", "id", "source", "type", "time", "datacontenttype", "dataschema", "data"];
+    let mut required = vec![
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "data",
+    ];
     if let (Some(properties), Value::Object(stored)) = (properties.as_object_mut(), stored) {
         properties.extend(stored);
     }
@@ -47,8 +56,14 @@ fn data(kind: EventType) -> Value {
     let (mut properties, mut required) = members(kind.fields());
     properties.insert("unit".into(), unit());
     properties.insert("times".into(), times());
-    properties.insert("backfill".into(), json!({"const": true, "description": "fetched later, not seen live"}));
-    properties.insert("extra".into(), json!({"type": "object", "description": "beside the contract: may change with the device"}));
+    properties.insert(
+        "backfill".into(),
+        json!({"const": true, "description": "fetched later, not seen live"}),
+    );
+    properties.insert(
+        "extra".into(),
+        json!({"type": "object", "description": "beside the contract: may change with the device"}),
+    );
     properties.insert("origin".into(), origin());
     for name in ["unit", "times", "origin"] {
         required.push(name.into());
@@ -64,7 +79,11 @@ fn members(specs: &[FieldSpec]) -> (Map<String, Value>, Vec<Value>) {
         }
         (spec.name.to_owned(), schema)
     };
-    let required = specs.iter().filter(|spec| spec.required).map(|spec| spec.name.into()).collect();
+    let required = specs
+        .iter()
+        .filter(|spec| spec.required)
+        .map(|spec| spec.name.into())
+        .collect();
     (specs.iter().map(property).collect(), required)
 }
 

@@ -32,7 +32,13 @@ pub(super) struct SlotState {
 
 impl Default for SlotState {
     fn default() -> Self {
-        Self { device: None, incarnation: incarnation(), counters: BTreeMap::new(), offsets: Vec::new(), seen: None }
+        Self {
+            device: None,
+            incarnation: incarnation(),
+            counters: BTreeMap::new(),
+            offsets: Vec::new(),
+            seen: None,
+        }
     }
 }
 
@@ -73,7 +79,9 @@ impl SlotState {
             return;
         }
         self.seen = Some(draft.seen.wall - draft.seen.wall.rem_euclid(1_000));
-        let (Some(said), Some(_), false) = (&draft.device_time, draft.since, draft.backfill) else { return };
+        let (Some(said), Some(_), false) = (&draft.device_time, draft.since, draft.backfill) else {
+            return;
+        };
         let offset = said.wall.saturating_sub(draft.seen.wall);
         let known = self.offset();
         if self.offsets.len() == OFFSETS && known.is_some_and(|known| (known - offset).abs() < SAME_OFFSET) {
@@ -98,6 +106,9 @@ impl SlotState {
     }
 
     pub(super) fn change(&self, slot: &SlotName) -> StateChange {
-        StateChange { key: slot_key(slot), value: serde_json::to_vec(self).ok() }
+        StateChange {
+            key: slot_key(slot),
+            value: serde_json::to_vec(self).ok(),
+        }
     }
 }

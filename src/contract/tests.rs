@@ -26,18 +26,29 @@ const NOON: i64 = 1_795_342_500_000;
 
 impl Bench {
     fn new() -> Self {
-        Self { allocator: allocator(), memory: Memory::default(), events: Vec::new(), now: NOON }
+        Self {
+            allocator: allocator(),
+            memory: Memory::default(),
+            events: Vec::new(),
+            now: NOON,
+        }
     }
 
     fn seal(&mut self, draft: Draft) -> Sealing {
         let mut commit = Commit::default();
         let unit = UnitOf {
-            fields: json!({"id": "U1", "state": "bound", "from": "mes"}).as_object().unwrap().clone(),
+            fields: json!({"id": "U1", "state": "bound", "from": "mes"})
+                .as_object()
+                .unwrap()
+                .clone(),
             subject: Some("U1".into()),
         };
         self.now += 1_000;
-        let now = Now { moment: Moment::new(self.now, 1), set: true };
-        let sealing = self.allocator.seal(draft, unit, now, &self.memory, &mut commit);
+        let now = Now {
+            moment: Moment::new(self.now, 1),
+            set: true,
+        };
+        let sealing = self.allocator.seal(draft, &unit, now, &self.memory, &mut commit);
         self.keep(commit);
         sealing
     }
@@ -63,7 +74,8 @@ impl Bench {
         self.allocator.resume(&next.into_iter().collect::<Vec<_>>());
         for (key, value) in &self.memory.0 {
             if key[0] == space::SLOT {
-                self.allocator.restore_slot(std::str::from_utf8(&key[1..]).unwrap(), value);
+                self.allocator
+                    .restore_slot(std::str::from_utf8(&key[1..]).unwrap(), value);
             }
         }
     }
@@ -103,10 +115,21 @@ fn result(count: i64, torque: f64) -> Draft {
     Draft {
         event: "tightening".into(),
         id: Some(vec![count.to_string()]),
-        counter: Some(CounterReading { value: count, first: 1, last: Some(65_535), before: None }),
+        counter: Some(CounterReading {
+            value: count,
+            first: 1,
+            last: Some(65_535),
+            before: None,
+        }),
         since: Some(at),
         raw: Some("0007 70a4 4145".into()),
-        ..own(&SlotName::new("st10", "spindle-1"), EventType::Tightening, data.as_object().unwrap().clone(), at, &device("A"))
+        ..own(
+            &SlotName::new("st10", "spindle-1"),
+            EventType::Tightening,
+            data.as_object().unwrap().clone(),
+            at,
+            &device("A"),
+        )
     }
 }
 
@@ -114,8 +137,13 @@ fn result(count: i64, torque: f64) -> Draft {
 fn an_event_looks_as_the_interface_shows_it() {
     let mut bench = Bench::new();
     let mut draft = result(7, 1.394_233);
-    draft.device_time = Some(DeviceTime { said: "2026-11-22T10:15:02Z".into(), wall: NOON + 5_829 });
-    draft.extra.insert("motor_temp".into(), json!({"value": 41.5, "uom": "Cel"}));
+    draft.device_time = Some(DeviceTime {
+        said: "2026-11-22T10:15:02Z".into(),
+        wall: NOON + 5_829,
+    });
+    draft
+        .extra
+        .insert("motor_temp".into(), json!({"value": 41.5, "uom": "Cel"}));
     bench.seal(draft);
     let text = String::from_utf8(bench.events[0].body.clone()).unwrap();
     let id = &bench.events[0].id;
@@ -132,20 +160,41 @@ fn an_event_looks_as_the_interface_shows_it() {
          \"origin\":{{\"gateway\":\"gw-1\",\"vendor\":\"Example\",\"model\":\"T-100\",\"serial\":\"A\",\"digest\":\"sha256:00\",\"raw\":\"0007 70a4 4145\"}}}}}}"
     );
     assert_eq!(text, expected);
-    assert_eq!(&*bench.events[0].topic, "acme/leipzig/body/line-3/st10/spindle-1/tightening");
+    assert_eq!(
+        &*bench.events[0].topic,
+        "acme/leipzig/body/line-3/st10/spindle-1/tightening"
+    );
 }
 
 #[test]
 fn every_type_validates_against_its_own_schema() {
     let samples = [
-        (EventType::Tightening, json!({"result": "nok", "torque": {"value": 1, "uom": "N.m", "result": "low"}, "errors": [{"code": "34"}], "batch": {"count": 1, "size": 4}})),
-        (EventType::Measurement, json!({"name": "press_force", "value": "9007199254740993", "uom": "N", "result": "ok"})),
+        (
+            EventType::Tightening,
+            json!({"result": "nok", "torque": {"value": 1, "uom": "N.m", "result": "low"}, "errors": [{"code": "34"}], "batch": {"count": 1, "size": 4}}),
+        ),
+        (
+            EventType::Measurement,
+            json!({"name": "press_force", "value": "9007199254740993", "uom": "N", "result": "ok"}),
+        ),
         (EventType::Identification, json!({"code": "0123", "gs1": {"21": "ABC"}})),
         (EventType::State, json!({"state": "starved", "detail": "no parts"})),
-        (EventType::Alarm, json!({"code": "guard_open", "active": true, "severity": 3})),
-        (EventType::Cycle, json!({"phase": "end", "count": 12, "duration_s": 4.25})),
-        (EventType::Curve, json!({"x": {"name": "angle", "uom": "deg", "values": [0, 1]}, "y": {"name": "torque", "values": [0.5, 1]}, "part": 1, "parts": 1})),
-        (EventType::Readings, json!({"values": {"t": 41.5, "on": true, "s": "x"}, "uoms": {"t": "Cel"}, "quality": {"p": "invalid"}})),
+        (
+            EventType::Alarm,
+            json!({"code": "guard_open", "active": true, "severity": 3}),
+        ),
+        (
+            EventType::Cycle,
+            json!({"phase": "end", "count": 12, "duration_s": 4.25}),
+        ),
+        (
+            EventType::Curve,
+            json!({"x": {"name": "angle", "uom": "deg", "values": [0, 1]}, "y": {"name": "torque", "values": [0.5, 1]}, "part": 1, "parts": 1}),
+        ),
+        (
+            EventType::Readings,
+            json!({"values": {"t": 41.5, "on": true, "s": "x"}, "uoms": {"t": "Cel"}, "quality": {"p": "invalid"}}),
+        ),
     ];
     for (kind, data) in samples {
         let mut bench = Bench::new();
@@ -153,7 +202,11 @@ fn every_type_validates_against_its_own_schema() {
         (draft.kind, draft.id, draft.counter) = (kind, None, None);
         draft.data = data.as_object().unwrap().clone();
         let sealing = bench.seal(draft.clone());
-        assert!(matches!(sealing, Sealing::Stored { kind: sealed, .. } if sealed == kind), "{kind}: {:?}", guard::reasons(&draft));
+        assert!(
+            matches!(sealing, Sealing::Stored { kind: sealed, .. } if sealed == kind),
+            "{kind}: {:?}",
+            guard::reasons(&draft)
+        );
         let validator = jsonschema::validator_for(&schema(kind)).unwrap();
         let body = &bench.bodies(kind)[0];
         let faults: Vec<_> = validator.iter_errors(body).map(|fault| fault.to_string()).collect();
@@ -192,7 +245,10 @@ fn an_id_with_other_values_is_never_dropped() {
     assert_eq!(bench.bodies(EventType::Tightening).len(), 2);
     assert_ne!(bench.events[0].id, bench.events[2].id);
     let alarm = &bench.bodies(EventType::Alarm)[0];
-    assert_eq!((&alarm["data"]["code"], &alarm["data"]["category"]), (&json!("id_reused"), &json!("gateway")));
+    assert_eq!(
+        (&alarm["data"]["code"], &alarm["data"]["category"]),
+        (&json!("id_reused"), &json!("gateway"))
+    );
     assert_eq!(bench.seal(second), Sealing::Duplicate);
 }
 
@@ -205,7 +261,10 @@ fn a_jump_of_the_counter_is_a_gap_before_the_event() {
     assert_eq!(kinds, [EventType::Tightening, EventType::Gap, EventType::Tightening]);
     let gap = &bench.bodies(EventType::Gap)[0]["data"];
     assert_eq!(gap["cause"], "missed");
-    assert_eq!((&gap["of"], &gap["after"], &gap["before"], &gap["count"]), (&json!("tightening"), &json!("41"), &json!("44"), &json!(2)));
+    assert_eq!(
+        (&gap["of"], &gap["after"], &gap["before"], &gap["count"]),
+        (&json!("tightening"), &json!("41"), &json!("44"), &json!(2))
+    );
     let validator = jsonschema::validator_for(&schema(EventType::Gap)).unwrap();
     assert!(validator.is_valid(&bench.bodies(EventType::Gap)[0]));
 }
@@ -218,7 +277,10 @@ fn a_device_that_counts_anew_swallows_no_result_even_with_equal_values() {
     }
     bench.restart();
     for count in 1..=5 {
-        assert!(matches!(bench.seal(result(count, 1.0)), Sealing::Stored { .. }), "{count}");
+        assert!(
+            matches!(bench.seal(result(count, 1.0)), Sealing::Stored { .. }),
+            "{count}"
+        );
     }
     let mut ids: Vec<_> = bench.events.iter().map(|event| event.id.clone()).collect();
     ids.sort();
@@ -250,9 +312,19 @@ fn what_cannot_be_a_contract_event_is_a_quarantine_with_its_reasons() {
     let mut wrong = result(4, 1.0);
     wrong.data.insert("result".into(), "perhaps".into());
     for draft in [unknown, missing, order, wrong] {
-        assert!(matches!(bench.seal(draft), Sealing::Stored { kind: EventType::Quarantine, .. }));
+        assert!(matches!(
+            bench.seal(draft),
+            Sealing::Stored {
+                kind: EventType::Quarantine,
+                ..
+            }
+        ));
     }
-    let reasons: Vec<_> = bench.bodies(EventType::Quarantine).iter().map(|body| body["data"]["reasons"][0].clone()).collect();
+    let reasons: Vec<_> = bench
+        .bodies(EventType::Quarantine)
+        .iter()
+        .map(|body| body["data"]["reasons"][0].clone())
+        .collect();
     assert_eq!(reasons[0], "unknown code 7 of `judgement`");
     assert_eq!(reasons[1], "`result` is missing");
     assert_eq!(reasons[2], "`order_status` is no field of the contract");
@@ -271,11 +343,17 @@ fn latest_values_carry_no_number() {
     let mut draft = result(1, 1.0);
     (draft.kind, draft.keep, draft.id, draft.counter) = (EventType::Readings, Keep::Latest, None, None);
     draft.data = json!({"values": {"t": 1}}).as_object().unwrap().clone();
-    let Sealing::Latest { body, .. } = bench.seal(draft) else { panic!("not latest") };
+    let Sealing::Latest { body, .. } = bench.seal(draft) else {
+        panic!("not latest")
+    };
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert!(body.get("sequence").is_none() && body.get("stream").is_none());
     assert!(body["data"]["origin"].get("raw").is_none());
-    assert!(jsonschema::validator_for(&schema(EventType::Readings)).unwrap().is_valid(&body));
+    assert!(
+        jsonschema::validator_for(&schema(EventType::Readings))
+            .unwrap()
+            .is_valid(&body)
+    );
     assert!(bench.events.is_empty());
 }
 
@@ -284,17 +362,26 @@ fn a_result_fetched_later_gets_the_devices_time_less_its_learned_offset() {
     let mut bench = Bench::new();
     for count in 1..=3 {
         let mut live = result(count, 1.0);
-        live.device_time = Some(DeviceTime { said: String::new(), wall: live.seen.wall - 3_600_000 });
+        live.device_time = Some(DeviceTime {
+            said: String::new(),
+            wall: live.seen.wall - 3_600_000,
+        });
         bench.seal(live);
     }
     let mut late = result(4, 1.0);
     late.backfill = true;
-    late.device_time = Some(DeviceTime { said: "x".into(), wall: NOON - 3_600_000 + 3_500 });
+    late.device_time = Some(DeviceTime {
+        said: "x".into(),
+        wall: NOON - 3_600_000 + 3_500,
+    });
     late.seen.wall = NOON + 500_000;
     bench.seal(late);
     let body = &bench.bodies(EventType::Tightening)[3];
     assert_eq!(body["time"], "2026-11-22T10:15:03.500Z");
-    assert_eq!((&body["data"]["times"]["basis"], &body["data"]["backfill"]), (&json!("device"), &json!(true)));
+    assert_eq!(
+        (&body["data"]["times"]["basis"], &body["data"]["backfill"]),
+        (&json!("device"), &json!(true))
+    );
 }
 
 #[test]
@@ -319,8 +406,11 @@ fn ids_are_forgotten_only_when_delivered_and_10_000_results_old() {
     assert!(bench.allocator.forget(&topic, 0, &bench.memory).is_empty());
     let before = bench.memory.0.len();
     let state = bench.allocator.forget(&topic, 10_200, &bench.memory);
-    bench.keep(Commit { events: Vec::new(), state });
-    assert_eq!(bench.memory.0.len(), before - 2 * 200 + 2 * 0);
+    bench.keep(Commit {
+        events: Vec::new(),
+        state,
+    });
+    assert_eq!(bench.memory.0.len(), before - 2 * 200);
     let mut known = result(201, 1.0);
     known.backfill = true;
     assert_eq!(bench.seal(known), Sealing::Duplicate);

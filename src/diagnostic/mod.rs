@@ -244,7 +244,7 @@ fn groups(diagnostic: &Diagnostic) -> Vec<Group<'_>> {
     vec![group]
 }
 
-fn snippet<'a, T: Clone>(place: &'a Place) -> Snippet<'a, T> {
+fn snippet<T: Clone>(place: &Place) -> Snippet<'_, T> {
     Snippet::source(place.source.text.as_str())
         .path(place.source.path.as_str())
         .fold(true)
@@ -327,7 +327,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Help for a word that is not known: the nearest, or all of them.
 #[must_use]
-pub fn meant<'a>(word: &str, known: &[&'a str]) -> Option<String> {
+pub fn meant(word: &str, known: &[&str]) -> Option<String> {
     match nearest(word, known.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if known.is_empty() => None,

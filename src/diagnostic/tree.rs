@@ -196,20 +196,20 @@ fn node(value: &toml::Spanned<DeValue<'_>>, source: &Arc<Source>, out: &mut Diag
     };
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => {
+        DeValue::Integer(number) => {
+            let value = i64::from_str_radix(number.as_str(), number.radix());
+            if value.is_err() {
                 out.push(Diagnostic::error(&place, "this number does not fit 64 bits"));
-                Value::Integer(0)
             }
-        },
-        DeValue::Float(number) => match number.as_str().parse() {
-            Ok(number) => Value::Float(number),
-            Err(_) => {
+            Value::Integer(value.unwrap_or(0))
+        }
+        DeValue::Float(number) => {
+            let value = number.as_str().parse();
+            if value.is_err() {
                 out.push(Diagnostic::error(&place, "this is not a finite number"));
-                Value::Float(Decimal::ZERO)
             }
-        },
+            Value::Float(value.unwrap_or(Decimal::ZERO))
+        }
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
         DeValue::Array(items) => Value::List(items.iter().map(|item| node(item, source, out)).collect()),

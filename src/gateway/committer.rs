@@ -37,7 +37,7 @@ const LAZY: usize = 4_096;
 
 /// Why the store's thread ended.
 #[derive(Debug, thiserror::Error)]
-pub enum CommitError {
+pub(super) enum CommitError {
     /// A fault inside the store's engine: the process must begin again.
     #[error("the store failed and must be opened anew: {0}")]
     Store(#[from] OutboxError),
@@ -189,7 +189,10 @@ impl Committer {
         let mut batch = Batch::default();
         let units = self.units.take_changes();
         if !units.is_empty() {
-            batch.commits.push(Commit { events: Vec::new(), state: units });
+            batch.commits.push(Commit {
+                events: Vec::new(),
+                state: units,
+            });
         }
         while let Some(report) = self.pending.pop_front() {
             self.take(report, &mut batch);
@@ -199,7 +202,9 @@ impl Committer {
 
     /// Whether there is room for what is pending; drops the oldest where that is the rule.
     fn make_room(&mut self) -> Result<bool, CommitError> {
-        let Some(outbox) = &mut self.outbox else { return Ok(false) };
+        let Some(outbox) = &mut self.outbox else {
+            return Ok(false);
+        };
         let bytes = ROOM_FOR_ONE.saturating_mul(u64::try_from(self.pending.len()).unwrap_or(u64::MAX));
         let mut room = outbox.has_room(bytes);
         if self.limits.when_full == WhenFull::DropOldest && (room.is_err() || self.limits.max_age.is_some()) {
@@ -214,15 +219,32 @@ impl Committer {
             let mut commit = Commit::default();
             let now = self.clock.now();
             for gone in &dropped {
-                tracing::error!("{}: {} events were dropped to make room, a gap tells", gone.topic, gone.count);
+                tracing::error!(
+                    "{}: {} events were dropped to make room, a gap tells",
+                    gone.topic,
+                    gone.count
+                );
                 if let Some((slot, kind)) = self.owner(&gone.topic) {
-                    let from = gone.from.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+                    let from = gone
+                        .from
+                        .checked_sub(1)
+                        .filter(|after| *after > 0)
+                        .map(|after| after.to_string());
                     let before = gone.to.saturating_add(1).to_string();
-                    self.gap(&slot, (GapCause::Dropped, kind), (from, Some(before), Some(gone.count)), now, &mut commit);
+                    self.gap(
+                        &slot,
+                        (GapCause::Dropped, kind),
+                        (from, Some(before), Some(gone.count)),
+                        now,
+                        &mut commit,
+                    );
                 }
             }
             if !commit.is_empty() {
-                self.write(Batch { commits: vec![commit], ..Batch::default() })?;
+                self.write(Batch {
+                    commits: vec![commit],
+                    ..Batch::default()
+                })?;
             }
         }
         match (room, &self.full) {
@@ -236,7 +258,10 @@ impl Committer {
                 if was.is_none() {
                     tracing::error!("{full}; devices are not acknowledged until there is room");
                 }
-                self.trouble_everywhere("outbox", Some(&format!("{full}; devices are not acknowledged until there is room")));
+                self.trouble_everywhere(
+                    "outbox",
+                    Some(&format!("{full}; devices are not acknowledged until there is room")),
+                );
                 self.full = Some(full);
                 return Ok(false);
             }
@@ -248,19 +273,40 @@ impl Committer {
     fn take(&mut self, report: Report, batch: &mut Batch) {
         match report {
             Report::Sample(sample) => self.take_sample(*sample, batch),
-            Report::State { slot, event, state, durable } => {
-                batch.commits.push(Commit { events: Vec::new(), state: vec![trigger_change(&slot, &event, &state)] });
+            Report::State {
+                slot,
+                event,
+                state,
+                durable,
+            } => {
+                batch.commits.push(Commit {
+                    events: Vec::new(),
+                    state: vec![trigger_change(&slot, &event, &state)],
+                });
                 batch.answers.extend(durable);
             }
-            Report::Link { slot, state, reason, at } => {
+            Report::Link {
+                slot,
+                state,
+                reason,
+                at,
+            } => {
                 log_link(&slot, state, &reason);
+                self.units
+                    .slot_alive(&slot.station, &slot.slot, state == LinkState::Online, at);
                 if let Some(entry) = self.slots.get_mut(&slot) {
                     entry.link(state, reason, at);
                 }
                 self.publish_statuses();
             }
             Report::Counted { slot, what, number } => self.count(&slot, what, number),
-            Report::Alarm { slot, code, active, text, at } => {
+            Report::Alarm {
+                slot,
+                code,
+                active,
+                text,
+                at,
+            } => {
                 tracing::warn!("{slot}: {text}");
                 let mut commit = Commit::default();
                 self.alarm(&slot, code, active, &text, at, &mut commit);
@@ -275,7 +321,9 @@ impl Committer {
         let state = sample.state.take();
         let Some(entry) = self.slots.get_mut(&slot) else { return };
         let (contract, profile) = (entry.contract.clone(), entry.profile.clone());
-        let meanings = profile.map(|profile| profile.drafts(&contract, &sample)).unwrap_or_default();
+        let meanings = profile
+            .map(|profile| profile.drafts(&contract, &sample))
+            .unwrap_or_default();
         let mut commit = Commit::default();
         for meaning in meanings {
             match meaning {
@@ -296,20 +344,42 @@ impl Committer {
     fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
         let Some(outbox) = &self.outbox else { return };
         let slot = draft.slot.clone();
+        if draft.kind == EventType::Identification && draft.quarantine.is_empty() {
+            let code = draft
+                .echo
+                .as_ref()
+                .map(|echo| echo.value.as_str())
+                .or_else(|| draft.data.get("code")?.as_str());
+            let heard = code.map(|code| self.units.identified(&slot.station, &slot.slot, code, draft.seen));
+            tracing::debug!("{slot}: identified: {heard:?}");
+        }
         let binding = self.units.bind(&draft);
         let unbound = binding.state == UnitState::Unbound;
-        let unit = UnitOf { fields: binding.to_json(), subject: binding.id };
-        let now = Now { moment: self.clock.now(), set: self.clock.is_set() };
+        let unit = UnitOf {
+            fields: binding.to_json(),
+            subject: binding.id,
+        };
+        let now = Now {
+            moment: self.clock.now(),
+            set: self.clock.is_set(),
+        };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal(draft, unit, now, &Known(outbox), commit);
-        let gaps = commit.events.iter().skip(begun).filter(|event| event.kind == EventType::Gap).count();
+        let sealing = self.allocator.seal(draft, &unit, now, &Known(outbox), commit);
+        let gaps = commit
+            .events
+            .iter()
+            .skip(begun)
+            .filter(|event| event.kind == EventType::Gap)
+            .count();
         let Some(entry) = self.slots.get_mut(&slot) else { return };
         let counts = &mut entry.counts;
         counts.gaps = counts.gaps.saturating_add(u64::try_from(gaps).unwrap_or(0));
         match sealing {
             Sealing::Stored { kind, .. } => {
                 counts.events = counts.events.saturating_add(1);
-                counts.quarantined = counts.quarantined.saturating_add(u64::from(kind == EventType::Quarantine));
+                counts.quarantined = counts
+                    .quarantined
+                    .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
             }
             Sealing::Duplicate => {
@@ -329,7 +399,10 @@ impl Committer {
         };
         batch.commits.retain(|commit| !commit.is_empty());
         if !self.lazy.is_empty() && (!batch.commits.is_empty() || self.lazy.len() > LAZY) {
-            batch.commits.push(Commit { events: Vec::new(), state: std::mem::take(&mut self.lazy) });
+            batch.commits.push(Commit {
+                events: Vec::new(),
+                state: std::mem::take(&mut self.lazy),
+            });
         }
         if batch.commits.is_empty() {
             self.done(batch);
@@ -350,7 +423,10 @@ impl Committer {
             return Err(fault.into());
         }
         tracing::error!("{fault}; nothing is acknowledged until this is on disk");
-        self.trouble_everywhere("store", Some(&format!("{fault}; nothing is acknowledged until it works again")));
+        self.trouble_everywhere(
+            "store",
+            Some(&format!("{fault}; nothing is acknowledged until it works again")),
+        );
         self.unsynced = Some(match self.unsynced.take() {
             Some(mut earlier) => {
                 earlier.commits.extend(batch.commits);
@@ -388,7 +464,9 @@ impl Committer {
 
     /// After a failed sync everything since is written again and synced before anything else happens.
     fn retry_unsynced(&mut self) -> Result<(), CommitError> {
-        let Some(batch) = self.unsynced.take() else { return Ok(()) };
+        let Some(batch) = self.unsynced.take() else {
+            return Ok(());
+        };
         let opened = match self.outbox.take() {
             Some(outbox) => outbox.reopen(),
             None => Outbox::open(&self.state_dir, self.limits.clone(), self.clock.clone()),
@@ -420,7 +498,13 @@ impl Committer {
         if state.is_empty() {
             return Ok(());
         }
-        self.write(Batch { commits: vec![Commit { events: Vec::new(), state }], ..Batch::default() })
+        self.write(Batch {
+            commits: vec![Commit {
+                events: Vec::new(),
+                state,
+            }],
+            ..Batch::default()
+        })
     }
 
     fn answer(&mut self, request: Request) {
@@ -428,7 +512,11 @@ impl Committer {
             Request::Unit { station, payload, at } => self.unit(&station, &payload, at),
             Request::Mes { alive, at } => self.units.alive(&UnitSource::Mes, alive, at),
             Request::Fetch { request, answer } => {
-                let ready = if self.unsynced.is_some() { Vec::new() } else { self.fetch(&request) };
+                let ready = if self.unsynced.is_some() {
+                    Vec::new()
+                } else {
+                    self.fetch(&request)
+                };
                 if answer.send(ready).is_err() {
                     tracing::debug!("the session went away before it got its events");
                 }
@@ -551,7 +639,10 @@ impl Committer {
     /// A number that is missing at drain is a damaged record: told by a gap once all before it is settled, and passed over.
     fn tell_damaged(&mut self, topic: &Arc<str>, from: u64, to: u64) {
         let Some(outbox) = &mut self.outbox else { return };
-        let settled = outbox.topics().iter().any(|state| state.topic == *topic && state.delivered.saturating_add(1) >= from);
+        let settled = outbox
+            .topics()
+            .iter()
+            .any(|state| state.topic == *topic && state.delivered.saturating_add(1) >= from);
         if !settled {
             return;
         }
@@ -562,17 +653,29 @@ impl Committer {
         tracing::error!("{topic}: records {from} to {to} are damaged in the store; a gap tells");
         let Some((slot, kind)) = self.owner(topic) else { return };
         let mut commit = Commit::default();
-        let after = from.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+        let after = from
+            .checked_sub(1)
+            .filter(|after| *after > 0)
+            .map(|after| after.to_string());
         let count = to.saturating_sub(from).saturating_add(1);
         let before = Some(to.saturating_add(1).to_string());
         let now = self.clock.now();
-        self.gap(&slot, (GapCause::Damaged, kind), (after, before, Some(count)), now, &mut commit);
+        self.gap(
+            &slot,
+            (GapCause::Damaged, kind),
+            (after, before, Some(count)),
+            now,
+            &mut commit,
+        );
         self.write_or_log(commit);
     }
 
     /// A commit of the gateway's own, outside of a group.
     fn write_or_log(&mut self, commit: Commit) {
-        let batch = Batch { commits: vec![commit], ..Batch::default() };
+        let batch = Batch {
+            commits: vec![commit],
+            ..Batch::default()
+        };
         let written = if self.unsynced.is_some() {
             self.failed(OutboxError::Failed("it is being opened again".to_owned()), batch)
         } else {
@@ -594,15 +697,25 @@ impl Committer {
                 self.forgettable.insert(settlement.topic);
             }
             Outcome::Rejected { reason } => {
-                tracing::error!("{}: event {} was refused for good: {reason}", settlement.topic, settlement.sequence);
+                tracing::error!(
+                    "{}: event {} was refused for good: {reason}",
+                    settlement.topic,
+                    settlement.sequence
+                );
                 if let Err(fault) = outbox.reject(&settlement.topic, settlement.sequence, &reason) {
                     tracing::error!("{}: {fault}; it will be tried again", settlement.topic);
                     return;
                 }
-                let Some((slot, kind)) = self.owner(&settlement.topic) else { return };
+                let Some((slot, kind)) = self.owner(&settlement.topic) else {
+                    return;
+                };
                 let now = self.clock.now();
                 if let Some(entry) = self.slots.get_mut(&slot) {
-                    entry.trouble("rejected", Some(format!("the broker refused {kind} {}: {reason}", settlement.sequence)), now);
+                    entry.trouble(
+                        "rejected",
+                        Some(format!("the broker refused {kind} {}: {reason}", settlement.sequence)),
+                        now,
+                    );
                 }
                 // A gap that is refused itself must not beget another one.
                 if kind == EventType::Gap {
@@ -610,9 +723,18 @@ impl Committer {
                 }
                 let mut commit = Commit::default();
                 let sequence = settlement.sequence;
-                let after = sequence.checked_sub(1).filter(|after| *after > 0).map(|after| after.to_string());
+                let after = sequence
+                    .checked_sub(1)
+                    .filter(|after| *after > 0)
+                    .map(|after| after.to_string());
                 let before = Some(sequence.saturating_add(1).to_string());
-                self.gap(&slot, (GapCause::Rejected, kind), (after, before, Some(1)), now, &mut commit);
+                self.gap(
+                    &slot,
+                    (GapCause::Rejected, kind),
+                    (after, before, Some(1)),
+                    now,
+                    &mut commit,
+                );
                 self.write_or_log(commit);
             }
         }
@@ -627,7 +749,8 @@ impl Committer {
         let topics: HashMap<Arc<str>, u64> = outbox.topics().into_iter().map(|t| (t.topic, t.delivered)).collect();
         for topic in std::mem::take(&mut self.forgettable) {
             if let Some(delivered) = topics.get(&topic) {
-                self.lazy.extend(self.allocator.forget(&topic, *delivered, &Known(outbox)));
+                self.lazy
+                    .extend(self.allocator.forget(&topic, *delivered, &Known(outbox)));
             }
         }
     }
@@ -640,7 +763,13 @@ impl Committer {
         for topic in outbox.topics() {
             if let Some((slot, kind)) = self.owner(&topic.topic).filter(|(_, kind)| *kind != EventType::Gap) {
                 let before = Some(topic.next.to_string());
-                self.gap(&slot, (GapCause::StoreLost, kind), (None, before, None), now, &mut commit);
+                self.gap(
+                    &slot,
+                    (GapCause::StoreLost, kind),
+                    (None, before, None),
+                    now,
+                    &mut commit,
+                );
             }
         }
         self.write_or_log(commit);
@@ -649,7 +778,11 @@ impl Committer {
     /// Which slot and type a topic belongs to.
     fn owner(&self, topic: &str) -> Option<(SlotName, EventType)> {
         let kind = EventType::of(topic.rsplit('/').next()?)?;
-        let slot = self.slots.names().iter().find(|slot| self.plant.slot_topic(slot, kind.word()) == topic)?;
+        let slot = self
+            .slots
+            .names()
+            .iter()
+            .find(|slot| self.plant.slot_topic(slot, kind.word()) == topic)?;
         Some((slot.clone(), kind))
     }
 
@@ -708,16 +841,27 @@ impl Committer {
 
     fn gateway_status(&self, state: &str, waiting: u64) -> Vec<u8> {
         let stream = self.outbox.as_ref().map_or("", Outbox::stream);
-        super::gateway_status(state, self.gateway.since, &self.gateway.session, Some((waiting, stream))).into_bytes()
+        super::gateway_status(
+            state,
+            self.gateway.since,
+            &self.gateway.session,
+            Some((waiting, stream)),
+        )
+        .into_bytes()
     }
 
     fn reply(&mut self, question: &Question) -> Value {
-        let Some(outbox) = &self.outbox else { return json!({"error": "the store is not open"}) };
+        let Some(outbox) = &self.outbox else {
+            return json!({"error": "the store is not open"});
+        };
         match question {
             Question::OutboxStats => {
                 let mut stats = super::outbox_stats(outbox);
-                let slots: serde_json::Map<String, Value> =
-                    self.slots.entries().map(|(slot, entry)| (slot.to_string(), entry.counts.json())).collect();
+                let slots: serde_json::Map<String, Value> = self
+                    .slots
+                    .entries()
+                    .map(|(slot, entry)| (slot.to_string(), entry.counts.json()))
+                    .collect();
                 stats["slots"] = Value::Object(slots);
                 stats["troubles"] = json!(self.gateway.troubles);
                 stats
@@ -743,5 +887,8 @@ pub(super) fn trigger_key(slot: &SlotName, event: &str) -> Vec<u8> {
 }
 
 fn trigger_change(slot: &SlotName, event: &str, state: &TriggerState) -> StateChange {
-    StateChange { key: trigger_key(slot, event), value: serde_json::to_vec(state).ok() }
+    StateChange {
+        key: trigger_key(slot, event),
+        value: serde_json::to_vec(state).ok(),
+    }
 }

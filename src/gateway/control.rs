@@ -45,7 +45,10 @@ pub enum ControlError {
 /// Makes the socket. The store's lock is held by now, so a socket file that is there is a dead gateway's.
 pub(super) fn listen(state_dir: &Path) -> Result<UnixListener, ControlError> {
     let path = socket(state_dir);
-    let fault = |source| ControlError::Listen { path: path.clone(), source };
+    let fault = |source| ControlError::Listen {
+        path: path.clone(),
+        source,
+    };
     match std::fs::remove_file(&path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(fault(source)),
         _ => {}
@@ -80,7 +83,9 @@ pub(super) async fn serve(listener: UnixListener, store: Store, stop: Cancellati
 async fn answer(stream: UnixStream, store: &Store) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(reader.take(LONGEST_QUESTION)).read_line(&mut line).await?;
+    BufReader::new(reader.take(LONGEST_QUESTION))
+        .read_line(&mut line)
+        .await?;
     let answer = match serde_json::from_str::<Question>(&line) {
         Ok(question) => match store.ask(question).await {
             Some(answer) => serde_json::json!({ "ok": answer }),
@@ -108,11 +113,16 @@ pub fn ask(state_dir: &Path, question: &Question) -> Result<Option<serde_json::V
         std::io::BufReader::new(&stream).read_line(&mut line)?;
         Ok(line)
     };
-    let silent = |reason: String| ControlError::Silent { path: path.clone(), reason };
+    let silent = |reason: String| ControlError::Silent {
+        path: path.clone(),
+        reason,
+    };
     let line = exchange().map_err(|fault| silent(fault.to_string()))?;
     let mut answer: serde_json::Value = serde_json::from_str(&line).map_err(|fault| silent(fault.to_string()))?;
     match answer.get_mut("ok").map(serde_json::Value::take) {
         Some(answer) => Ok(Some(answer)),
-        None => Err(silent(answer["error"].as_str().unwrap_or("it gave no reason").to_owned())),
+        None => Err(silent(
+            answer["error"].as_str().unwrap_or("it gave no reason").to_owned(),
+        )),
     }
 }

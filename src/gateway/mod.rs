@@ -78,7 +78,10 @@ pub enum GatewayError {
 
 /// Runs the gateway until SIGTERM or SIGINT.
 pub fn run_until_signal(setup: Setup) -> Result<(), GatewayError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let mut signals = JoinSet::new();
@@ -111,13 +114,19 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
     let clock = Clock::machine();
     let session = random_id();
     let started = clock.now();
-    let Setup { config, slots: slot_setups } = setup;
+    let Setup {
+        config,
+        slots: slot_setups,
+    } = setup;
     make_state_dir(&config.gateway.state_dir)?;
 
     let (requests, requests_in) = mpsc::channel(REQUESTS);
     let (reports, reports_in) = mpsc::channel(REPORTS);
     let (changed, changes) = watch::channel(0_u64);
-    let store = Store { requests, changed: changes };
+    let store = Store {
+        requests,
+        changed: changes,
+    };
 
     let settings = settings(&config, &session, started);
     let (outbound, heard, session_task) = mqtt::session(settings, store.clone(), clock.clone())?;
@@ -141,8 +150,14 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         publishing.await;
         ("the MQTT session", Ok(()))
     });
-    let stations = config.stations.iter().map(|station| (config.plant.unit_topic(&station.id), station.id.clone()));
-    let listening = listen_to_mes(heard, stations.collect(), store.clone(), outbound, clock.clone(), session_stop.clone());
+    let listening = listen_to_mes(
+        heard,
+        unit_topics(&config),
+        store.clone(),
+        outbound,
+        clock.clone(),
+        session_stop.clone(),
+    );
     tasks.spawn(async move {
         listening.await;
         ("listening to the MES", Ok(()))
@@ -159,18 +174,28 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
     }
     drop(reports);
     drop(store);
-    tracing::info!("{} of {} slots have a device", slot_setups.iter().filter(|s| s.plan.is_some()).count(), slot_setups.len());
+    tracing::info!(
+        "{} of {} slots have a device",
+        slot_setups.iter().filter(|s| s.plan.is_some()).count(),
+        slot_setups.len()
+    );
 
     let ended = supervise(&stop, &mut drivers, &mut tasks, &committer).await;
     stop.cancel();
-    if tokio::time::timeout(DRIVERS_END, async { while drivers.join_next().await.is_some() {} }).await.is_err() {
+    if tokio::time::timeout(DRIVERS_END, async { while drivers.join_next().await.is_some() {} })
+        .await
+        .is_err()
+    {
         tracing::warn!("a device did not let go of its link in time");
         drivers.abort_all();
         while drivers.join_next().await.is_some() {}
     }
     // The reports' channel closes with the last driver; what is in it is committed while the session says goodbye.
     session_stop.cancel();
-    if tokio::time::timeout(SESSION_ENDS, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+    if tokio::time::timeout(SESSION_ENDS, async { while tasks.join_next().await.is_some() {} })
+        .await
+        .is_err()
+    {
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
     }
@@ -275,14 +300,26 @@ fn start_committer(
 
 /// Opens the store and brings back all that it knows.
 fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
-    let Opening { config, slots, outbound, clock, changed, session, started } = opening;
+    let Opening {
+        config,
+        slots,
+        outbound,
+        clock,
+        changed,
+        session,
+        started,
+    } = opening;
     let limits = limits(&config);
     let (mut outbox, report) = Outbox::open(&config.gateway.state_dir, limits.clone(), clock.clone())?;
     for note in &report.notes {
         tracing::warn!("store: {note}");
     }
     let mut allocator = Allocator::new(config.plant.clone(), &config.gateway.id, &report.stream);
-    let topics: Vec<(Arc<str>, u64)> = report.topics.iter().map(|topic| (topic.topic.clone(), topic.next)).collect();
+    let topics: Vec<(Arc<str>, u64)> = report
+        .topics
+        .iter()
+        .map(|topic| (topic.topic.clone(), topic.next))
+        .collect();
     allocator.resume(&topics);
     let mut units = Units::new(station_rules(&config));
 
@@ -290,10 +327,17 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
     let mut configured: BTreeSet<String> = BTreeSet::new();
     let names: Vec<SlotName> = config.slots().map(|(_, slot)| slot.name.clone()).collect();
     outbox.scan_state(&[space::TRIGGER], &mut |key, value| {
-        let Some((slot, event)) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()).and_then(|key| key.split_once('/')) else {
+        let Some((slot, event)) = key
+            .get(1..)
+            .and_then(|key| std::str::from_utf8(key).ok())
+            .and_then(|key| key.split_once('/'))
+        else {
             return;
         };
-        if let (Some(name), Ok(state)) = (names.iter().find(|name| name.to_string() == slot), serde_json::from_slice(value)) {
+        if let (Some(name), Ok(state)) = (
+            names.iter().find(|name| name.to_string() == slot),
+            serde_json::from_slice(value),
+        ) {
             states.entry(name.clone()).or_default().insert(event.to_owned(), state);
         }
     })?;
@@ -347,8 +391,14 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         broken: None,
     };
     if let Some(lost) = &report.lost {
-        let kept = lost.kept.as_ref().map_or_else(String::new, |kept| format!("; it is kept in {}", kept.display()));
-        tracing::error!("the store was lost: {}{kept}; numbers go on past what was given, a gap tells", lost.reason);
+        let kept = lost
+            .kept
+            .as_ref()
+            .map_or_else(String::new, |kept| format!("; it is kept in {}", kept.display()));
+        tracing::error!(
+            "the store was lost: {}{kept}; numbers go on past what was given, a gap tells",
+            lost.reason
+        );
         committer.tell_lost();
     }
     Ok((committer, states))
@@ -369,16 +419,24 @@ fn clear_gone_slots(
     };
     let present: BTreeSet<String> = slots.names().iter().map(ToString::to_string).collect();
     for gone in configured.difference(&present) {
-        let Some((station, slot)) = gone.split_once('.') else { continue };
+        let Some((station, slot)) = gone.split_once('.') else {
+            continue;
+        };
         let topic = config.plant.slot_topic(&SlotName::new(station, slot), "status");
         if outbound.set_retained(&topic, Vec::new()) == mqtt::Posted::Refused {
             tracing::warn!("no room to clear {topic}");
             continue;
         }
-        commit.state.push(StateChange { key: key(gone), value: None });
+        commit.state.push(StateChange {
+            key: key(gone),
+            value: None,
+        });
     }
     for new in present.difference(configured) {
-        commit.state.push(StateChange { key: key(new), value: Some(vec![1]) });
+        commit.state.push(StateChange {
+            key: key(new),
+            value: Some(vec![1]),
+        });
     }
 }
 
@@ -493,13 +551,27 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
+/// Topics on which the MES may say which unit is at a station.
+fn unit_topics(config: &Config) -> HashMap<String, Arc<str>> {
+    let told = config
+        .stations
+        .iter()
+        .filter(|station| station.unit_from.contains(&UnitFrom::Mes));
+    told.map(|station| (config.plant.unit_topic(&station.id), station.id.clone()))
+        .collect()
+}
+
 fn settings(config: &Config, session: &str, started: Moment) -> mqtt::Settings {
     let from = &config.mqtt;
     let topic = config.plant.gateway_status_topic(&config.gateway.id);
     let mut settings = mqtt::Settings::new(&from.host, from.port, &from.client_id, &topic);
     settings.tls = from.tls.then(|| {
         let (cert_file, key_file) = from.identity.clone().unzip();
-        mqtt::Tls { ca_file: from.ca_file.clone(), cert_file, key_file }
+        mqtt::Tls {
+            ca_file: from.ca_file.clone(),
+            cert_file,
+            key_file,
+        }
     });
     settings.version = match from.version {
         MqttVersion::V5 => mqtt::Version::V5,
@@ -512,7 +584,7 @@ fn settings(config: &Config, session: &str, started: Moment) -> mqtt::Settings {
     settings.keep_alive = KEEP_ALIVE;
     settings.will_payload = gateway_status("offline", started, session, None).into_bytes();
     settings.hello = gateway_status("online", started, session, None).into_bytes();
-    settings.subscriptions = config.stations.iter().map(|station| config.plant.unit_topic(&station.id)).collect();
+    settings.subscriptions = unit_topics(config).into_keys().collect();
     settings
 }
 
@@ -585,7 +657,10 @@ pub fn outbox_list(outbox: &Outbox, topic: Option<&str>, limit: usize) -> Value 
 
 fn make_state_dir(path: &Path) -> Result<(), GatewayError> {
     use std::os::unix::fs::DirBuilderExt;
-    let fault = |source| GatewayError::StateDir { path: path.to_owned(), source };
+    let fault = |source| GatewayError::StateDir {
+        path: path.to_owned(),
+        source,
+    };
     if path.is_dir() {
         return Ok(());
     }
@@ -597,5 +672,7 @@ fn make_state_dir(path: &Path) -> Result<(), GatewayError> {
 
 fn random_id() -> String {
     let mut rng = rand::rng();
-    (0..12).map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[rng.random_range(0..32)])).collect()
+    (0..12)
+        .map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[rng.random_range(0..32)]))
+        .collect()
 }

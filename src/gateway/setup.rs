@@ -56,8 +56,14 @@ pub fn configuration(path: &Path, out: &mut Diagnostics) -> Option<Config> {
             return None;
         }
     };
-    let source = Arc::new(Source { path: path.display().to_string(), text });
-    let base = path.parent().filter(|base| !base.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let source = Arc::new(Source {
+        path: path.display().to_string(),
+        text,
+    });
+    let base = path
+        .parent()
+        .filter(|base| !base.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     config::read(&source, base, &|path| path.is_file(), out)
 }
 
@@ -75,7 +81,12 @@ pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
             place: slot.place.clone(),
         });
         slots.push(if slot.disabled {
-            SlotSetup { contract, profile: None, plan: None, fault: None }
+            SlotSetup {
+                contract,
+                profile: None,
+                plan: None,
+                fault: None,
+            }
         } else {
             device(&config, contract, out)
         });
@@ -100,10 +111,10 @@ pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
 /// Checks one profile by itself and runs its examples. Returns how many passed.
 pub fn check_profile(path: &Path, root: Option<&Path>, out: &mut Diagnostics) -> usize {
     let nearest = || {
-        path.ancestors().skip(1).find(|folder| folder.ends_with("device-profiles")).map_or_else(
-            || path.parent().unwrap_or(Path::new(".")).to_owned(),
-            Path::to_owned,
-        )
+        path.ancestors()
+            .skip(1)
+            .find(|folder| folder.ends_with("device-profiles"))
+            .map_or_else(|| path.parent().unwrap_or(Path::new(".")).to_owned(), Path::to_owned)
     };
     let root = root.map_or_else(nearest, Path::to_owned);
     Profile::load(path, &root, &Disk, out).map_or(0, |profile| profile.run_examples(None, out).passed)
@@ -124,7 +135,12 @@ fn device(config: &Config, contract: Arc<SlotContract>, out: &mut Diagnostics) -
             "write {}, or disabled = true while nothing fills this slot",
             path.display()
         )));
-        return SlotSetup { contract, profile: None, plan: None, fault: Some(format!("there is no {name}")) };
+        return SlotSetup {
+            contract,
+            profile: None,
+            plan: None,
+            fault: Some(format!("there is no {name}")),
+        };
     }
     let mut faults = Diagnostics::new();
     let profile = Profile::load(&path, &config.gateway.profiles, &Disk, &mut faults);
@@ -141,24 +157,39 @@ fn device(config: &Config, contract: Arc<SlotContract>, out: &mut Diagnostics) -
     out.extend(faults);
     let profile = profile.filter(|_| fault.is_none()).map(Arc::new);
     let plan = profile.as_ref().map(|profile| Arc::new(profile.plan(&contract.slot)));
-    SlotSetup { contract, profile, plan, fault }
+    SlotSetup {
+        contract,
+        profile,
+        plan,
+        fault,
+    }
 }
 
 /// Device files that no slot asks for.
 fn stray_files(config: &Config, out: &mut Diagnostics) {
-    let Ok(entries) = std::fs::read_dir(&config.gateway.profiles) else { return };
+    let Ok(entries) = std::fs::read_dir(&config.gateway.profiles) else {
+        return;
+    };
     let slots: Vec<String> = config.slots().map(|(_, slot)| slot.name.to_string()).collect();
     let known: Vec<&str> = slots.iter().map(String::as_str).collect();
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     for name in names {
-        let Some(stem) = name.strip_suffix(".toml") else { continue };
+        let Some(stem) = name.strip_suffix(".toml") else {
+            continue;
+        };
         if stem.split('.').count() != 2 || known.contains(&stem) {
             continue;
         }
         let path = config.gateway.profiles.join(&name);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let source = Arc::new(Source { path: path.display().to_string(), text });
+        let source = Arc::new(Source {
+            path: path.display().to_string(),
+            text,
+        });
         let first = source.text.lines().next().map_or(0, str::len);
         let place = Place { source, span: 0..first };
         let fault = Diagnostic::error(&place, format!("there is no slot `{stem}` in gateway.toml"));
@@ -171,11 +202,17 @@ fn contradicting_links(slots: &mut [SlotSetup], out: &mut Diagnostics) {
     for later in 1..slots.len() {
         let (before, rest) = slots.split_at_mut(later);
         let Some(slot) = rest.first_mut() else { continue };
-        let (Some(plan), Some(profile)) = (&slot.plan, &slot.profile) else { continue };
+        let (Some(plan), Some(profile)) = (&slot.plan, &slot.profile) else {
+            continue;
+        };
         let other = before.iter().find(|other| {
-            other.plan.as_ref().is_some_and(|other| other.link.address() == plan.link.address() && !other.link.shares(&plan.link))
+            other
+                .plan
+                .as_ref()
+                .is_some_and(|other| other.link.address() == plan.link.address() && !other.link.shares(&plan.link))
         });
-        let Some((other, first)) = other.and_then(|other| other.profile.as_ref().map(|profile| (other, profile))) else {
+        let Some((other, first)) = other.and_then(|other| other.profile.as_ref().map(|profile| (other, profile)))
+        else {
             continue;
         };
         let message = format!(

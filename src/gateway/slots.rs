@@ -61,7 +61,10 @@ impl Counts {
 
 impl Entry {
     fn new(setup: &SlotSetup, now: Moment) -> Self {
-        let reason = setup.fault.clone().unwrap_or_else(|| "the device has not answered yet".to_owned());
+        let reason = setup
+            .fault
+            .clone()
+            .unwrap_or_else(|| "the device has not answered yet".to_owned());
         Self {
             contract: setup.contract.clone(),
             profile: setup.profile.clone(),
@@ -150,9 +153,15 @@ pub(super) struct Slots {
 impl Slots {
     pub(super) fn new(setups: &[SlotSetup], gateway: &str, session: &str, now: Moment) -> Self {
         // A slot that is disabled has no status: it is configured away.
-        let present = || setups.iter().filter(|setup| setup.profile.is_some() || setup.fault.is_some());
+        let present = || {
+            setups
+                .iter()
+                .filter(|setup| setup.profile.is_some() || setup.fault.is_some())
+        };
         Self {
-            entries: present().map(|setup| (setup.contract.slot.clone(), Entry::new(setup, now))).collect(),
+            entries: present()
+                .map(|setup| (setup.contract.slot.clone(), Entry::new(setup, now)))
+                .collect(),
             order: present().map(|setup| setup.contract.slot.clone()).collect(),
             gateway: gateway.to_owned(),
             session: session.to_owned(),
@@ -179,7 +188,9 @@ impl Slots {
     pub(super) fn changed_statuses(&mut self) -> Vec<(SlotName, Vec<u8>)> {
         let mut changed = Vec::new();
         for slot in &self.order {
-            let Some(entry) = self.entries.get_mut(slot) else { continue };
+            let Some(entry) = self.entries.get_mut(slot) else {
+                continue;
+            };
             let status = entry.status(&self.gateway, &self.session).to_string().into_bytes();
             if entry.published.as_ref() != Some(&status) {
                 entry.published = Some(status.clone());

@@ -15,17 +15,30 @@ pub(super) const REQUESTS: usize = 256;
 #[derive(Debug)]
 pub(super) enum Request {
     /// The MES said which unit is at a station.
-    Unit { station: Arc<str>, payload: Vec<u8>, at: Moment },
+    Unit {
+        station: Arc<str>,
+        payload: Vec<u8>,
+        at: Moment,
+    },
     /// The MES came within reach, or went out of it.
     Mes { alive: bool, at: Moment },
     /// Events to publish.
-    Fetch { request: Fetch, answer: oneshot::Sender<Vec<Ready>> },
+    Fetch {
+        request: Fetch,
+        answer: oneshot::Sender<Vec<Ready>>,
+    },
     /// What became of published events.
-    Settle { settled: Vec<Settlement>, answer: oneshot::Sender<()> },
+    Settle {
+        settled: Vec<Settlement>,
+        answer: oneshot::Sender<()>,
+    },
     /// Something of the session that a person should see: in a sentence, `None` when it is over.
     Trouble { about: String, sentence: Option<String> },
     /// A question of a command.
-    Ask { question: Question, answer: oneshot::Sender<serde_json::Value> },
+    Ask {
+        question: Question,
+        answer: oneshot::Sender<serde_json::Value>,
+    },
 }
 
 /// What a command asks.

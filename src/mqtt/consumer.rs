@@ -31,7 +31,10 @@ pub struct Voice(AsyncClient);
 impl Voice {
     /// Publishes `payload` on `topic`, retained, at least once. `false` where the consumer has ended.
     pub async fn retain(&self, topic: &str, payload: impl Into<Bytes>) -> bool {
-        self.0.publish(topic, QoS::AtLeastOnce, true, payload.into()).await.is_ok()
+        self.0
+            .publish(topic, QoS::AtLeastOnce, true, payload.into())
+            .await
+            .is_ok()
     }
 }
 
@@ -39,7 +42,6 @@ impl Voice {
 /// for an hour, so that it counts as a subscriber while it is away.
 ///
 /// Returns its voice, what it hears, and the connection itself, which the caller runs until `stop`.
-#[must_use]
 pub fn consumer(
     host: &str,
     port: u16,
@@ -79,7 +81,14 @@ async fn run(
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                if heard.send(Message { topic, payload: publish.payload }).await.is_err() {
+                if heard
+                    .send(Message {
+                        topic,
+                        payload: publish.payload,
+                    })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }

@@ -85,7 +85,7 @@ fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics
     }
     // A level that still stands, or a number that is still the same, proves that nothing came between.
     let guarded = event.triggers.iter().all(|trigger| match trigger {
-        Trigger::Rises(_) | Trigger::Equals(..) => true,
+        Trigger::Rises(_) | Trigger::Falls(_) | Trigger::Equals(..) => true,
         Trigger::Changes(found) => found.iter().all(|index| {
             event.id.contains(index)
                 || event.counter.is_some_and(|counter| counter.point == *index)

@@ -190,9 +190,8 @@ fn text_of(point: &Point, text: &str) -> Said {
             .iter()
             .find(|(code, _, _)| matches!(code, Code::Text(known) if cut(&point.trim, known) == text));
         return match (known, &map.other) {
-            (Some((_, value, _)), _) => Said::Good(value.clone()),
             (None, _) if text.is_empty() => Said::Absent,
-            (None, Some((value, _))) => Said::Good(value.clone()),
+            (Some((_, value, _)), _) | (None, Some((value, _))) => Said::Good(value.clone()),
             (None, None) => Said::Bad(format!("unknown code {text} of `{}`", point.name)),
         };
     }

@@ -81,7 +81,9 @@ impl Field {
             }
             Self::Flags(words) => found.extend(words.iter().flat_map(|(_, points)| points)),
             Self::Measure(_, members) | Self::Object(members) => {
-                members.iter().for_each(|member| member.field.points(found));
+                for member in members {
+                    member.field.points(found);
+                }
             }
         }
     }
@@ -150,13 +152,11 @@ impl Scope<'_> {
                     return None;
                 };
                 let uom = keys.get("uom").and_then(|node| uom(node, out));
-                match Value::of(value) {
-                    Some(value) => Some(Source::Const(value, uom)),
-                    None => {
-                        wrong(value, "const", "text, a number, true or false", out);
-                        None
-                    }
+                let constant = Value::of(value);
+                if constant.is_none() {
+                    wrong(value, "const", "text, a number, true or false", out);
                 }
+                constant.map(|value| Source::Const(value, uom))
             }
             _ => {
                 out.push(

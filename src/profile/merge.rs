@@ -141,9 +141,10 @@ fn unread(path: &Path, fault: &FileFault, from: Option<&Place>, root: &Path) -> 
     };
     let help = match fault {
         FileFault::Missing => {
-            let folder = match root.as_os_str().is_empty() {
-                true => "the profiles folder".to_owned(),
-                false => root.display().to_string(),
+            let folder = if root.as_os_str().is_empty() {
+                "the profiles folder".to_owned()
+            } else {
+                root.display().to_string()
             };
             format!("`extends` is the path of a profile under {folder}, without .toml: \"vendor/model\"")
         }

@@ -5,8 +5,10 @@
 //! unit room. Owns no ids, no sequence and no envelope ([`crate::contract`]), and no state machine of triggers
 //! ([`crate::watch`]).
 
+mod address;
 mod checks;
 mod connection;
+mod controls;
 mod decode;
 mod events;
 mod examples;

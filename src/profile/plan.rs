@@ -18,13 +18,19 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
         let whole = one_request(points, &reads, &profile.connection.link);
         // A verdict and its value from two requests are read until they agree (interface 3).
         let unsure = event.kind == EventType::Measurement && !whole;
+        // Each reading stands for itself: a live table over several requests need never agree.
+        let single = event.kind == EventType::Readings;
         EventPlan {
             name: event.name.clone(),
             triggers: event.triggers.clone(),
             points: reads,
             id: event.id.clone(),
             ack: event.ack.clone(),
-            stable: event.stable.unwrap_or(if unsure { 2 } else { 1 }),
+            stable: event.stable.unwrap_or(match (single, unsure) {
+                (true, _) => 0,
+                (false, true) => 2,
+                (false, false) => 1,
+            }),
             on_start: event.on_start,
             keep: event.keep,
             fingerprint: fingerprint(&profile.identity, event, points),

@@ -138,9 +138,8 @@ fn members(spec: &'static FieldSpec) -> &'static [FieldSpec] {
 fn gives(event: &Event, first: &str, second: Option<&str>) -> bool {
     let automatic = match (event.kind, first) {
         (_, "result_id") => !event.id.is_empty(),
-        (EventType::Measurement, "uom") => true,
+        (EventType::Measurement, "uom") | (EventType::Readings, "uoms" | "quality") => true,
         (EventType::Readings, "values") => !event.values.is_empty(),
-        (EventType::Readings, "uoms" | "quality") => true,
         (EventType::Alarm, "code" | "active") => !event.alarms.is_empty(),
         (EventType::Alarm, "text") => {
             !event.alarms.is_empty()

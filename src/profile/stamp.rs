@@ -94,16 +94,16 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         None if !matches!(format, Format::Text(_)) => TimeZone::UTC,
         None | Some(("local", _)) => TimeZone::system(),
         Some(("utc" | "UTC", _)) => TimeZone::UTC,
-        Some((name, place)) => match TimeZone::get(name) {
-            Ok(zone) => zone,
-            Err(_) => {
+        Some((name, place)) => {
+            let Ok(zone) = TimeZone::get(name) else {
                 out.push(
                     Diagnostic::error(place, format!("`{name}` is no time zone"))
                         .help("write \"Europe/Berlin\", \"local\" or \"utc\""),
                 );
                 return None;
-            }
-        },
+            };
+            zone
+        }
     };
     Some(Stamp {
         points: found,

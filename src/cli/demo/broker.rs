@@ -43,7 +43,12 @@ pub(super) async fn start() -> Result<u16, BrokerError> {
         initialized_filters: None,
         shared_subscriptions_strategy: rumqttd::Strategy::RoundRobin,
     };
-    let config = Config { id: 0, router, v5: Some(HashMap::from([("demo".to_owned(), server)])), ..Config::default() };
+    let config = Config {
+        id: 0,
+        router,
+        v5: Some(HashMap::from([("demo".to_owned(), server)])),
+        ..Config::default()
+    };
     std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
         if let Err(fault) = Broker::new(config).start() {
             tracing::error!("the embedded broker ended: {fault}");

@@ -45,7 +45,11 @@ pub(super) async fn start(
     let (tool, tool_at, tool_serves) = Simulator::bind("127.0.0.1:0").await?;
     let (plc, plc_at, plc_serves) = Simulator::bind("127.0.0.1:0").await?;
     // Switched on now: that is part of the ids of their results.
-    let [_, _, seconds @ ..] = crate::clock::Clock::machine().now().wall.div_euclid(1_000).to_be_bytes();
+    let [_, _, seconds @ ..] = crate::clock::Clock::machine()
+        .now()
+        .wall
+        .div_euclid(1_000)
+        .to_be_bytes();
     let [_, _, a, b, c, d] = seconds;
     let on = [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])];
     tool.set(Input, 0, &[0; 23]);
@@ -66,7 +70,14 @@ pub(super) async fn start(
         };
         power.run_until_cancelled(all).await;
     };
-    Ok((Line { tool: tool_at, plc: plc_at, made }, run))
+    Ok((
+        Line {
+            tool: tool_at,
+            plc: plc_at,
+            made,
+        },
+        run,
+    ))
 }
 
 /// Waits; `false` when production is over.
@@ -121,7 +132,11 @@ async fn tighten(
 
 fn show_result(tool: &Simulator, number: u32, unit: &str) {
     let mut rng = rand::rng();
-    let torque: f32 = if rng.random_ratio(1, 8) { 15.25 } else { rng.random_range(1_150_u16..1_350).into() };
+    let torque: f32 = if rng.random_ratio(1, 8) {
+        15.25
+    } else {
+        rng.random_range(1_150_u16..1_350).into()
+    };
     let torque = if torque > 100.0 { torque / 100.0 } else { torque };
     let ok = torque <= 14.0;
     let words = |bits: u32| {
@@ -130,7 +145,19 @@ fn show_result(tool: &Simulator, number: u32, unit: &str) {
     };
     let ([n1, n2], [t1, t2]) = (words(number), words(torque.to_bits()));
     let (judgement, verdict, reason) = if ok { (1, 0b100, 0) } else { (2, 0b010, 32) };
-    let block = [n1, n2, judgement, t1, t2, 1_100, 1_400, verdict, rng.random_range(450..520), 3, reason];
+    let block = [
+        n1,
+        n2,
+        judgement,
+        t1,
+        t2,
+        1_100,
+        1_400,
+        verdict,
+        rng.random_range(450..520),
+        3,
+        reason,
+    ];
     let mut carrier: Vec<u16> = unit
         .as_bytes()
         .chunks(2)

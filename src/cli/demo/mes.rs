@@ -49,7 +49,10 @@ impl Ledger {
         }
         if let (Some(stream), Some(sequence)) = (event["stream"].as_str(), event["sequence"].as_str()) {
             let sequence: u64 = sequence.parse().ok()?;
-            let highest = self.highest.entry((message.topic.clone(), stream.to_owned())).or_insert(0);
+            let highest = self
+                .highest
+                .entry((message.topic.clone(), stream.to_owned()))
+                .or_insert(0);
             self.received.holes += sequence.saturating_sub(*highest).saturating_sub(1);
             *highest = sequence.max(*highest);
         }
@@ -64,13 +67,19 @@ impl Ledger {
         let time = event["time"].as_str().and_then(|time| time.get(11..23)).unwrap_or("");
         let unit = data["unit"]["id"].as_str().unwrap_or("-");
         let state = data["unit"]["state"].as_str().unwrap_or("-");
-        Some(format!("{time:<12}  {place:<14} {kind:<11} {unit:<17} {state:<8} {}", told(kind, data)))
+        Some(format!(
+            "{time:<12}  {place:<14} {kind:<11} {unit:<17} {state:<8} {}",
+            told(kind, data)
+        ))
     }
 }
 
 /// The heading over the lines of [`Ledger::take`].
 pub(super) fn heading() -> String {
-    format!("{:<12}  {:<14} {:<11} {:<17} {:<8} what happened", "time (UTC)", "slot", "event", "unit", "is")
+    format!(
+        "{:<12}  {:<14} {:<11} {:<17} {:<8} what happened",
+        "time (UTC)", "slot", "event", "unit", "is"
+    )
 }
 
 fn told(kind: &str, data: &Value) -> String {
@@ -85,8 +94,17 @@ fn told(kind: &str, data: &Value) -> String {
             text(&data["program"]["id"]),
             text(&data["result_id"]),
         ),
-        "alarm" => format!("{} {}", text(&data["code"]), if data["active"] == true { "came" } else { "went" }),
-        "cycle" => format!("{} {} in {} s", text(&data["phase"]), text(&data["count"]), text(&data["duration_s"])),
+        "alarm" => format!(
+            "{} {}",
+            text(&data["code"]),
+            if data["active"] == true { "came" } else { "went" }
+        ),
+        "cycle" => format!(
+            "{} {} in {} s",
+            text(&data["phase"]),
+            text(&data["count"]),
+            text(&data["duration_s"])
+        ),
         "state" => text(&data["state"]),
         "readings" => data["values"].to_string(),
         "quarantine" => data["reasons"].to_string(),

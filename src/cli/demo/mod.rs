@@ -7,7 +7,7 @@ mod broker;
 mod devices;
 mod mes;
 
-use super::{Log, complain, coloured, print, start_log};
+use super::{Log, coloured, complain, print, start_log};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::{self, setup};
 use crate::model::Plant;
@@ -54,7 +54,10 @@ enum DemoError {
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off,lineside=warn");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(demo(arguments.time)),
         Err(fault) => Err(DemoError::Device(fault)),
@@ -81,12 +84,24 @@ async fn demo(time: Option<Duration>) -> Result<bool, DemoError> {
     let plant = setup.config.plant.clone();
 
     let mut tasks = JoinSet::new();
-    let (voice, heard, consume) =
-        consumer::consumer("127.0.0.1", broker, "demo-mes", vec![format!("{}/#", area(&plant))], power.clone());
+    let (voice, heard, consume) = consumer::consumer(
+        "127.0.0.1",
+        broker,
+        "demo-mes",
+        vec![format!("{}/#", area(&plant))],
+        power.clone(),
+    );
     tasks.spawn(consume);
     let (received_in, mut received) = watch::channel(Received::default());
     tasks.spawn(watch_events(heard, received_in));
-    tasks.spawn(mes::move_units(voice, plant, "st10".to_owned(), TAKT, here, produce.clone()));
+    tasks.spawn(mes::move_units(
+        voice,
+        plant,
+        "st10".to_owned(),
+        TAKT,
+        here,
+        produce.clone(),
+    ));
     tasks.spawn(run_line);
 
     print(&format!(
@@ -180,16 +195,28 @@ fn configure(folder: &Path, broker: u16, line: &devices::Line) -> Result<setup::
     let profiles = folder.join("device-profiles");
     std::fs::create_dir_all(profiles.join("example"))?;
     let files = [
-        ("example/torque-tool.toml", include_str!("../../../device-profiles/example/torque-tool.toml").to_owned()),
-        ("example/plc-cell.toml", include_str!("../../../device-profiles/example/plc-cell.toml").to_owned()),
-        ("st10.spindle-1.toml", installed("example/torque-tool", &line.tool.to_string())),
+        (
+            "example/torque-tool.toml",
+            include_str!("../../../device-profiles/example/torque-tool.toml").to_owned(),
+        ),
+        (
+            "example/plc-cell.toml",
+            include_str!("../../../device-profiles/example/plc-cell.toml").to_owned(),
+        ),
+        (
+            "st10.spindle-1.toml",
+            installed("example/torque-tool", &line.tool.to_string()),
+        ),
         ("st10.cell.toml", installed("example/plc-cell", &line.plc.to_string())),
     ];
     for (name, text) in files {
         std::fs::write(profiles.join(name), text)?;
     }
     let config = folder.join("gateway.toml");
-    std::fs::write(&config, include_str!("gateway.toml").replace("@broker@", &format!("127.0.0.1:{broker}")))?;
+    std::fs::write(
+        &config,
+        include_str!("gateway.toml").replace("@broker@", &format!("127.0.0.1:{broker}")),
+    )?;
     let mut out = Diagnostics::new();
     let setup = setup::load(&config, &mut out);
     match setup {
@@ -216,7 +243,11 @@ fn report(made: &Made, received: &Received) -> String {
     let short: std::collections::BTreeMap<_, _> = missing(made, received).into_iter().collect();
     for (what, sent) in &made.events {
         let got = received.events.get(what).copied().unwrap_or(0);
-        let row = writeln!(text, "{what:<24} {sent:>8} {got:>8} {:>8}", short.get(what).copied().unwrap_or(0));
+        let row = writeln!(
+            text,
+            "{what:<24} {sent:>8} {got:>8} {:>8}",
+            short.get(what).copied().unwrap_or(0)
+        );
         debug_assert!(row.is_ok());
     }
     let sent: u64 = made.events.values().sum();

@@ -1,0 +1,268 @@
+//! Control keys of an event that name points: counter, echo, filters, extra, readings' values, alarm words.
+//!
+//! Owns which points can serve. Does not own when an event happens ([`super::triggers`]) nor its fields ([`super::fields`]).
+
+use super::decode::Value;
+use super::events::{AlarmBit, AlarmWord, Counter, Filter, Filtered};
+use super::fields::Scope;
+use super::points::{self, Point};
+use crate::diagnostic::tree::{Node, Table, wrong};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
+use crate::model::draft::EchoMatch;
+use crate::model::event::EventType;
+use crate::model::plan::PointIx;
+
+pub(super) fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Counter> {
+    let node = keys.get("counter")?;
+    let (name, first, last) = match node.as_table() {
+        None => (node, None, None),
+        Some(keys) => {
+            let Some(point) = keys.get("point") else {
+                out.push(Diagnostic::error(&node.place, "`counter` needs `point`"));
+                return None;
+            };
+            (point, keys.get("first").and_then(Node::as_integer), keys.get("last"))
+        }
+    };
+    let point = points::find(points, name.as_text()?, &name.place, out)?;
+    let found = points.get(point)?;
+    if found.is_text() || found.is_bool() || found.is_list() || found.map.is_some() {
+        out.push(
+            Diagnostic::error(&name.place, format!("`{}` does not count", found.name))
+                .help("a counter is a whole number that goes up by one"),
+        );
+    }
+    // Only where it is said does a lower value mean that there is no result yet.
+    let first = first.unwrap_or(0);
+    if let Some(last) = last {
+        if last.as_integer()? <= first {
+            out.push(Diagnostic::error(&last.place, "`last` must be above `first`"));
+        } else if found.raw(last).is_none() {
+            out.push(points::never(&found.name, &found.modbus, last));
+        }
+    }
+    Some(Counter {
+        point,
+        first,
+        last: last.and_then(Node::as_integer),
+    })
+}
+
+pub(super) fn echo(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx, EchoMatch)> {
+    let node = keys.get("unit")?;
+    let (name, how) = match node.as_table() {
+        None => (node, None),
+        Some(keys) => {
+            let Some(point) = keys.get("point") else {
+                out.push(Diagnostic::error(&node.place, "`unit` needs `point`"));
+                return None;
+            };
+            (point, keys.get("match").and_then(Node::as_text))
+        }
+    };
+    let point = points::find(points, name.as_text()?, &name.place, out)?;
+    let how = match how {
+        Some("prefix") => EchoMatch::Prefix,
+        Some("suffix") => EchoMatch::Suffix,
+        Some("contains") => EchoMatch::Contains,
+        _ => EchoMatch::Exact,
+    };
+    Some((point, how))
+}
+
+pub(super) fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<Filter> {
+    let Some(table) = keys.get(key).and_then(Node::as_table) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (at, node) in &table.entries {
+        let first = at.name.split('.').next().unwrap_or_default();
+        let mapped = keys.get(first).is_some() && scope.kind.field(first).is_some();
+        let point = scope.points.iter().position(|point| *point.name == *at.name);
+        let what = match (mapped, point) {
+            (true, _) => Filtered::Field(at.name.clone()),
+            (false, Some(point)) => Filtered::Point(point),
+            (false, None) => {
+                let mut known: Vec<&str> = scope.points.iter().map(|point| &*point.name).collect();
+                known.extend(
+                    scope
+                        .kind
+                        .fields()
+                        .iter()
+                        .map(|spec| spec.name)
+                        .filter(|name| keys.get(name).is_some()),
+                );
+                out.push(
+                    Diagnostic::error(
+                        &at.place,
+                        format!("`{}` is neither a field of this event nor a point", at.name),
+                    )
+                    .maybe_help(meant(&at.name, &known)),
+                );
+                continue;
+            }
+        };
+        found.push(Filter {
+            what,
+            values: node.one_or_more().iter().filter_map(Value::of).collect(),
+        });
+    }
+    found
+}
+
+/// `extra`: names, or a table of names and points.
+pub(super) fn extra(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<(String, PointIx)> {
+    let Some(node) = keys.get("extra") else {
+        return Vec::new();
+    };
+    let pairs: Vec<(&str, &Node)> = match node.as_table() {
+        Some(table) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        None => node
+            .one_or_more()
+            .iter()
+            .filter_map(|node| Some((node.as_text()?, node)))
+            .collect(),
+    };
+    pairs
+        .into_iter()
+        .filter_map(|(name, node)| {
+            let point = points::find(points, node.as_text()?, &node.place, out)?;
+            Some((name.to_owned(), point))
+        })
+        .collect()
+}
+
+/// `values` of readings.
+pub(super) fn values(
+    keys: &Table,
+    points: &[Point],
+    kind: EventType,
+    out: &mut Diagnostics,
+) -> Vec<(String, PointIx, Place)> {
+    if kind != EventType::Readings {
+        return Vec::new();
+    }
+    let Some(node) = keys.get("values") else {
+        return Vec::new();
+    };
+    let pairs: Vec<(&str, &Node)> = match (node.as_text(), node.as_table()) {
+        (Some("*"), _) => {
+            let all = points
+                .iter()
+                .enumerate()
+                .filter(|(_, point)| !point.modbus.clears && !point.is_list());
+            return all
+                .map(|(index, point)| (point.name.to_string(), index, node.place.clone()))
+                .collect();
+        }
+        (_, Some(table)) => table
+            .entries
+            .iter()
+            .map(|(key, node)| (key.name.as_str(), node))
+            .collect(),
+        _ => node
+            .one_or_more()
+            .iter()
+            .map(|node| (node.as_text().unwrap_or_default(), node))
+            .collect(),
+    };
+    let mut found: Vec<(String, PointIx, Place)> = Vec::new();
+    for (name, node) in pairs {
+        let Some(point) = node.as_text() else {
+            wrong(
+                node,
+                "values",
+                "a point, a list of points, a table of names and points, or \"*\"",
+                out,
+            );
+            continue;
+        };
+        let Some(index) = points::find(points, point, &node.place, out) else {
+            continue;
+        };
+        if points.get(index).is_some_and(Point::is_list) {
+            out.push(Diagnostic::error(
+                &node.place,
+                format!("`{point}` is an array; readings are single values"),
+            ));
+        }
+        if found.iter().any(|(have, _, _)| have == name) {
+            out.push(Diagnostic::error(&node.place, format!("`{name}` is read twice")));
+        }
+        found.push((name.to_owned(), index, node.place.clone()));
+    }
+    found
+}
+
+pub(super) fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<AlarmWord> {
+    let mut found = Vec::new();
+    for node in keys.get("alarms").map(Node::one_or_more).unwrap_or_default() {
+        let Some(table) = node.as_table() else { continue };
+        let (Some(name), Some(bits)) = (table.get("point"), table.get("bits").and_then(Node::as_table)) else {
+            out.push(
+                Diagnostic::error(&node.place, "`alarms` needs `point` and `bits`")
+                    .help("alarms = { point = \"word\", bits = { 0 = \"guard_open\" } }"),
+            );
+            continue;
+        };
+        let Some(index) = name
+            .as_text()
+            .and_then(|text| points::find(scope.points, text, &name.place, out))
+        else {
+            continue;
+        };
+        let Some(point) = scope.points.get(index) else { continue };
+        let width = i64::from(point.modbus.kind.width()) * 16;
+        if point.is_text() || point.is_list() || point.is_bool() || point.map.is_some() || point.modbus.bits.is_some() {
+            out.push(
+                Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))
+                    .help("an alarm word is a plain number: u16, u32, u64")
+                    .related(&point.place, "the point"),
+            );
+            continue;
+        }
+        let mut word = AlarmWord {
+            point: index,
+            bits: Vec::new(),
+        };
+        for (at, node) in &bits.entries {
+            let bit = at.name.parse::<i64>().ok().filter(|bit| (0..width).contains(bit));
+            let Some(bit) = bit.and_then(|bit| u32::try_from(bit).ok()) else {
+                out.push(Diagnostic::error(
+                    &at.place,
+                    format!("`{}` has bits 0 to {}", point.name, width - 1),
+                ));
+                continue;
+            };
+            let text = |key: &str| node.as_table()?.get(key)?.as_text().map(str::to_owned);
+            let Some(code) = node.as_text().map(str::to_owned).or_else(|| text("code")) else {
+                out.push(Diagnostic::error(&node.place, "an alarm needs `code`"));
+                continue;
+            };
+            word.bits.push(AlarmBit {
+                bit,
+                code,
+                text: text("text"),
+                category: text("category"),
+                severity: node
+                    .as_table()
+                    .and_then(|table| table.get("severity"))
+                    .and_then(Value::of),
+            });
+        }
+        found.push(word);
+    }
+    for member in ["code", "active"] {
+        if let (Some((key, _)), false) = (keys.entry(member), found.is_empty()) {
+            out.push(Diagnostic::error(
+                &key.place,
+                format!("`{member}` comes from the bits of `alarms`"),
+            ));
+        }
+    }
+    found
+}
