@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -110,6 +111,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    # An ordinary exit, so that everything is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     if args.serve:
         asyncio.run(serve_devices(args.serve))
         return

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -118,6 +119,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--binary", type=Path, default=TARGET / "release" / "lineside")
     args = parser.parse_args()
+    # An ordinary exit, so that everything is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     failed = []
     for name, case, version in [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5")]:
         print(f"== interop {name} (MQTT {version})", flush=True)
