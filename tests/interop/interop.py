@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Interop with mosquitto and pymodbus beyond the fault scenarios: log-in, last will, status, types and word orders."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "peers"), str(HERE.parent / "faults")]
+
+import json  # noqa: E402
+
+import ledger  # noqa: E402
+from processes import Peer  # noqa: E402
+from rig import TARGET, Failure, Rig, Tool, dump  # noqa: E402
+from values import EXPECTED, POINTS  # noqa: E402
+from verify import Rules  # noqa: E402
+
+USER, PASSWORD = "gw-test", "screwdriver 42"
+
+
+def messages(rig: Rig, end: str) -> list[dict[str, Any]]:
+    """The payloads that the MES received on topics that end so; {} for an empty one."""
+    return [json.loads(line["p"] or "{}") for line in ledger.read(rig.received) if line["topic"].endswith(end)]
+
+
+def has(rig: Rig, end: str, condition: Callable[[dict[str, Any]], bool]) -> Callable[[], bool]:
+    """Whether the newest message on such a topic fulfils a condition."""
+    return lambda: bool(found := messages(rig, end)) and condition(found[-1])
+
+
+def session(rig: Rig) -> int:
+    """A refused log-in keeps results; then statuses, an unreadable unit message, and the last will."""
+    rig.add_broker(users={USER: PASSWORD, "mes": "mes"})
+    rig.add_mes("mes", "mes")
+    tool = rig.add_tool("peer/torque-a", ["st10.spindle-1"], rate=20)
+    rig.install(tool)
+    secret = rig.etc / "mqtt.password"
+    secret.write_text("wrong\n")
+    secret.chmod(0o600)
+    rig.configure(mqtt=f'username = "{USER}"\npassword_file = "mqtt.password"')
+    rig.gateway.start()
+    rig.resume()
+    rig.flow(20, 30)
+    if rig.received_results():
+        raise Failure("events arrived though the password was wrong")
+    rig.say("wrong password: results are kept")
+    problem = rig.gateway.stop()
+    if problem:
+        raise Failure(problem)
+    secret.write_text(PASSWORD + "\n")
+    rig.gateway.start()
+    rig.flow(20)
+    rig.wait("what was kept arrives", lambda: rig.received_results() >= 40)
+    rig.wait("the gateway says online", has(rig, "lineside/gw-test/status", lambda s: s.get("state") == "online"))
+    rig.wait("the slot says online", has(rig, "spindle-1/status", lambda s: s.get("state") == "online"))
+    if messages(rig, "lineside/gw-test/status")[-1]["session"] != messages(rig, "spindle-1/status")[-1]["session"]:
+        raise Failure("slot and gateway name different sessions in their status")
+    rig.mes.ask("unit", station="st10", id="WVWZZZ1JZXW900001")
+    rig.pass_time(1)
+    rig.mes.ask("publish", topic="acme/leipzig/body/line-3/st10/unit", payload="{not json")
+    rig.pass_time(1)
+    rig.flow(10)
+    alive = messages(rig, "spindle-1/tightening")[-1]["data"]["unit"].get("id")
+    if alive != "WVWZZZ1JZXW900001":
+        raise Failure(f"a unit message that is no JSON changed the unit to {alive}")
+    rig.gateway.kill()
+    rig.wait("the last will says offline", has(rig, "lineside/gw-test/status", lambda s: s.get("state") == "offline"), 30)
+    rig.gateway.start()
+    rig.flow(10)
+    rig.drain()
+    return rig.verdict(Rules(everything=True, check_units=False)).fault_count
+
+
+def values(rig: Rig, _chance: random.Random | None = None) -> int:
+    """Every type in every word order, read from pymodbus, arrives exact."""
+    rig.add_broker()
+    rig.add_mes()
+    server = Peer("values.py", [], rig.folder / "values.log")
+    rig.undo.append(server.end)
+    rig.tools.append(Tool(server, server.hello["port"], None, rig.folder / "none", ["st10.types"], "values"))
+    rig.tools[0].last = {"made": 0, "acked": 0, "showing": 0}
+    profile = {
+        "profile": 1,
+        "vendor": "Peer",
+        "model": "types",
+        "maturity": "document",
+        "connection": {"protocol": "modbus-tcp", "address": f"127.0.0.1:{server.hello['port']}", "server_id": 3},
+        "points": POINTS,
+        "events": {"readings": {"when": {"every": "500ms"}, "values": "*"}},
+    }
+    (rig.devices / "st10.types.toml").write_text(dump(profile))
+    rig.configure()
+    text = rig.config.read_text()
+    start = text.index('delivers = "tightening"')
+    rig.config.write_text(text[:start] + 'delivers = "readings"\n')
+    rig.command("check", "--config", str(rig.config))
+    rig.gateway.start()
+    rig.wait("readings arrive", lambda: bool(messages(rig, "types/readings")), 30)
+    got = messages(rig, "types/readings")[-1]["data"]["values"]
+    wrong = [f"{name} is {got.get(name)!r} and should be {want!r}" for name, want in EXPECTED.items() if got.get(name) != want]
+    for text in wrong[:10]:
+        print(f"     ! {text}", flush=True)
+    print(f"     {len(EXPECTED)} values of every type and word order, {len(wrong)} wrong", flush=True)
+    return len(wrong)
+
+
+def main() -> None:
+    """Runs all, for both versions of MQTT where that matters."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--binary", type=Path, default=TARGET / "release" / "lineside")
+    args = parser.parse_args()
+    # An ordinary exit, so that everything is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
+    failed = []
+    for name, case, version in [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5")]:
+        print(f"== interop {name} (MQTT {version})", flush=True)
+        rig = Rig(f"interop-{name}-{version}", args.seed, args.binary.resolve(), 60, version)
+        begun = time.monotonic()
+        try:
+            faults = case(rig)
+        except (Failure, RuntimeError, OSError, KeyError) as failure:
+            print(f"     ! {failure!r}" if isinstance(failure, KeyError) else f"     ! {failure}", flush=True)
+            faults = 1
+        finally:
+            rig.close()
+        print(f"== interop {name}: {'held' if not faults else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
+        if faults:
+            failed.append(name)
+            print(f"     everything is kept in target/{rig.folder.relative_to(TARGET)}", flush=True)
+        else:
+            shutil.rmtree(rig.folder, ignore_errors=True)
+    sys.exit(f"interop: failed: {', '.join(failed)}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
