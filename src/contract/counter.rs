@@ -35,6 +35,7 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
         first,
         last,
         before,
+        waits,
     } = reading;
     if value < first {
         return Course::BelowFirst;
@@ -66,7 +67,9 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
     // Round the end: how far it went, if it wrapped. A long way is no wrap but a restart.
     let way = (last - known).saturating_add(value - first).saturating_add(1);
     let size = last.saturating_sub(first).saturating_add(1);
-    if way <= (size / 4).max(2) {
+    // Nor is any but the very next one where the device waits for each to be acknowledged.
+    let longest = if waits { 1 } else { (size / 4).max(2) };
+    if way <= longest {
         jumped(way - 1)
     } else {
         Course::Restarted
@@ -85,6 +88,7 @@ mod tests {
                 first: 1,
                 last: Some(65_535),
                 before: None,
+                waits: false,
             },
         )
     }
@@ -116,12 +120,26 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_waits_for_each_acknowledgement_misses_none_at_the_wrap() {
+        let reading = |value| CounterReading {
+            value,
+            first: 1,
+            last: Some(65_535),
+            before: None,
+            waits: true,
+        };
+        assert_eq!(follow(Some(65_535), reading(1)), Course::Next);
+        assert_eq!(follow(Some(65_534), reading(1)), Course::Restarted);
+    }
+
+    #[test]
     fn without_an_end_lower_is_a_restart() {
         let reading = |value, before| CounterReading {
             value,
             first: 0,
             last: None,
             before,
+            waits: false,
         };
         assert_eq!(follow(Some(9), reading(8, None)), Course::Restarted);
         assert_eq!(
@@ -141,6 +159,7 @@ mod tests {
             first: 1,
             last: Some(100),
             before: Some(0),
+            waits: false,
         };
         assert_eq!(follow(None, reading(1)), Course::Next);
         assert_eq!(
@@ -156,7 +175,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_counter_has_a_course(known: Option<i64>, value: i64, first: i64, last: Option<i64>, before: Option<i64>) {
-            let _ = follow(known, CounterReading { value, first, last, before });
+            for waits in [true, false] {
+                let _ = follow(known, CounterReading { value, first, last, before, waits });
+            }
         }
     }
 }

@@ -120,6 +120,7 @@ fn result(count: i64, torque: f64) -> Draft {
             first: 1,
             last: Some(65_535),
             before: None,
+            waits: false,
         }),
         since: Some(at),
         raw: Some("0007 70a4 4145".into()),

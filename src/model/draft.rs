@@ -72,6 +72,8 @@ pub struct CounterReading {
     pub last: Option<i64>,
     /// What it showed at the reading before, where the trigger knew it.
     pub before: Option<i64>,
+    /// The device waits for an acknowledgement before it shows the next result, so that none is missed at the wrap.
+    pub waits: bool,
 }
 
 /// A device's clock.

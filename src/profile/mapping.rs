@@ -446,6 +446,7 @@ impl Moment<'_> {
                 .get(counter.point)
                 .and_then(Option::as_ref)
                 .and_then(|raw| i64::try_from(raw.number()?.to_i128()?).ok()),
+            waits: event.ack.is_some(),
         })
     }
 
