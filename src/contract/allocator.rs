@@ -156,6 +156,14 @@ impl Allocator {
         self.slots.get(slot).and_then(SlotState::offset)
     }
 
+    /// The gateway's wall clock stepped by so many milliseconds: offsets of devices follow. Stored with the next event.
+    pub fn clock_stepped(&mut self, by_millis: i64) {
+        let before = self.before.slots.values_mut().flatten();
+        for state in self.slots.values_mut().chain(before) {
+            state.stepped(by_millis);
+        }
+    }
+
     /// The last sequence given on each topic of a slot, for its status.
     #[must_use]
     pub fn last(&self, slot: &SlotName) -> Vec<(EventType, u64)> {

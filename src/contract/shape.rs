@@ -121,12 +121,12 @@ fn fitted(shape: &Shape, value: &Value, path: &str, depth: u8, reasons: &mut Vec
             let Some(data) = value.as_object() else {
                 return misfit("an axis");
             };
-            axis(data, path, reasons)
+            Some(axis(data, path, reasons))
         }
     }
 }
 
-fn axis(data: &Fields, path: &str, reasons: &mut Vec<String>) -> Option<Value> {
+fn axis(data: &Fields, path: &str, reasons: &mut Vec<String>) -> Value {
     let mut out = Fields::new();
     for spec in AXIS {
         let fits = |value: &Value| match spec.shape {
@@ -142,7 +142,7 @@ fn axis(data: &Fields, path: &str, reasons: &mut Vec<String>) -> Option<Value> {
             None => {}
         }
     }
-    Some(Value::Object(out))
+    Value::Object(out)
 }
 
 /// A JSON number; or, beyond ±2^53, the digits of a whole one as text (interface 3).

@@ -129,6 +129,13 @@ impl SlotState {
         self.offsets.push(offset);
     }
 
+    /// Our clock stepped: the device's is apart from it by that much less.
+    pub(super) fn stepped(&mut self, by: i64) {
+        for offset in &mut self.offsets {
+            *offset = offset.saturating_sub(by);
+        }
+    }
+
     pub(super) fn stored(&self, slot: &SlotName) -> StateChange {
         let mut key = vec![space::SLOT];
         key.extend(slot.to_string().into_bytes());

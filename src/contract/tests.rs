@@ -72,6 +72,9 @@ fn fields(value: Value) -> Fields {
     out
 }
 
+/// A counter, and the gap before it: after, before, missing.
+type Step = (i64, Option<(&'static str, &'static str, i64)>);
+
 fn at(millis: u64) -> Moment {
     Moment::new(NOON + millis.cast_signed(), 1_000_000 + millis)
 }
@@ -186,7 +189,7 @@ fn counters_tell_gaps_wraps_and_restarts() {
     let (mut allocator, mut store) = (allocator(), Store::default());
     let mut ids = HashSet::new();
     // A restarted counter says the very same as before, and it is another result.
-    let steps: [(i64, Option<(&str, &str, i64)>); 9] = [
+    let steps: [Step; 9] = [
         (1, None),
         (2, None),
         (5, Some(("2", "5", 2))),
@@ -351,6 +354,10 @@ fn a_backfilled_result_has_the_devices_time_less_its_offset() {
         stored(&mut allocator, &mut store, &draft);
     }
     let mut allocator = store.allocator();
+    let slot = SlotName::new("st10", "spindle-1");
+    allocator.clock_stepped(500);
+    assert_eq!(allocator.clock_offset(&slot), Some(59_500));
+    allocator.clock_stepped(-500);
     let mut late = tightening(4, "1", 3_600_000);
     (late.backfill, late.since) = (true, None);
     late.device_time = device(NOON + 1_000_000 + 60_000);

@@ -49,6 +49,8 @@ fn draft(since: impl Into<Option<i64>>, seen: i64) -> Draft {
     }
 }
 
+type Prepare<'a> = &'a dyn Fn(&mut Units);
+
 fn echoed(since: i64, seen: i64, value: &str, how: EchoMatch) -> Draft {
     Draft {
         echo: Some(Echo {
@@ -320,7 +322,6 @@ fn echoes_confirm_pick_and_disagree() {
         says(units, "", 800);
     };
     let nothing = |_: &mut Units| {};
-    type Prepare<'a> = &'a dyn Fn(&mut Units);
     let both = &[Mes, Device][..];
     let first = &[Device, Mes][..];
     let cases: &[(&[UnitSource], Prepare<'_>, &str, EchoMatch, &str)] = &[
