@@ -89,7 +89,7 @@ pub enum Heard {
 pub struct Units {
     stations: BTreeMap<Arc<str>, Station>,
     changed: BTreeSet<Arc<str>>,
-    /// First tick of this run, once something told it.
+    /// First tick of this run, as far as something told it.
     first: Option<i64>,
     /// When each event was last seen: one that is found without a `since` came after that.
     sights: HashMap<(crate::model::SlotName, Arc<str>), i64>,
@@ -150,7 +150,8 @@ impl Units {
     }
 
     fn scale(&mut self, now: Moment) -> Scale {
-        let first = *self.first.get_or_insert(tick(now));
+        let first = self.first.map_or(tick(now), |first| first.min(tick(now)));
+        self.first = Some(first);
         Scale { now, first }
     }
 
@@ -241,6 +242,8 @@ impl Units {
     /// As [`Self::bind`], with the wall time at which it happened where the caller knows the offset of the
     /// device's clock. Only of a backfilled draft; the moment a live one was seen is better.
     pub fn bind_at(&mut self, draft: &Draft, happened: Option<i64>) -> Binding {
+        // The reading before is of this run too.
+        self.scale(draft.since.filter(|_| !draft.backfill).unwrap_or(draft.seen));
         let scale = self.scale(draft.seen);
         let seen = tick(draft.seen);
         let (low, high) = if draft.backfill {
