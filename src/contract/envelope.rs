@@ -6,6 +6,9 @@ use crate::model::time::rfc3339;
 use crate::model::{Draft, EventType, Fields};
 use serde_json::{Map, Value};
 
+/// Milliseconds: what was not there at a reading so long before was seen live.
+const LIVE: u64 = 5_000;
+
 /// Number and stream of a stored event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbering<'a> {
@@ -71,7 +74,8 @@ impl Envelope<'_> {
     /// it was found, with `not_before`: the result before it was earlier.
     fn times(&self) -> (i64, Fields) {
         let draft = self.draft;
-        let live = draft.since.is_some() && !draft.backfill;
+        let waited = draft.since.map(|since| draft.seen.tick.saturating_sub(since.tick));
+        let live = waited.is_some_and(|waited| waited <= LIVE) && !draft.backfill;
         let device = draft.device_time.as_ref();
         let by_device = match (live, device, self.offset) {
             (false, Some(said), Some(offset)) => Some(said.wall.saturating_sub(offset)),
@@ -89,7 +93,8 @@ impl Envelope<'_> {
             times.insert("device".into(), said.said.clone().into());
             times.insert("offset_ms".into(), said.wall.saturating_sub(draft.seen.wall).into());
         }
-        if let (false, None, Some(last)) = (live, by_device, self.last_seen) {
+        let last = draft.since.map(|since| since.wall).or(self.last_seen);
+        if let (false, None, Some(last)) = (live, by_device, last) {
             times.insert("not_before".into(), rfc3339(last).into());
         }
         times.insert("basis".into(), basis.word().into());

@@ -165,7 +165,7 @@ impl Allocator {
             Some(reading) => counter::follow(state.counters.get(&*draft.event).copied(), reading),
             None => Course::Next,
         };
-        if course.restarted() {
+        if course.restarted() || state.wraps_alone(draft) {
             state.renew();
         }
         if course == Course::BelowFirst {

@@ -66,6 +66,19 @@ impl SlotState {
         self.incarnation = incarnation();
     }
 
+    /// Whether the counter went round its end and is all that the device's ids consist of: the same ids come again,
+    /// for other results.
+    pub(super) fn wraps_alone(&self, draft: &Draft) -> bool {
+        let Some(reading) = draft.counter.filter(|_| !draft.backfill) else {
+            return false;
+        };
+        let lower = self
+            .counters
+            .get(&*draft.event)
+            .is_some_and(|known| reading.value < *known);
+        lower && draft.id.as_ref().is_some_and(|id| **id == [reading.value.to_string()])
+    }
+
     /// Takes note of the counter.
     pub(super) fn count(&mut self, draft: &Draft) {
         if let Some(reading) = draft.counter.filter(|_| !draft.backfill) {

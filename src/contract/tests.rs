@@ -292,6 +292,34 @@ fn a_device_that_counts_anew_swallows_no_result_even_with_equal_values() {
 }
 
 #[test]
+fn a_counter_that_wraps_gives_no_id_twice() {
+    let mut bench = Bench::new();
+    let count = |value: i64, torque: f64| {
+        let mut draft = result(value, torque);
+        draft.counter = Some(CounterReading {
+            value,
+            first: 1,
+            last: Some(10),
+            before: None,
+            waits: true,
+        });
+        draft
+    };
+    for round in 0..3 {
+        for value in 1..=10 {
+            // Equal values on every round: only the wrap tells the results apart.
+            assert!(
+                matches!(bench.seal(count(value, 1.0)), Sealing::Stored { .. }),
+                "{round} {value}"
+            );
+            assert_eq!(bench.seal(count(value, 1.0)), Sealing::Duplicate);
+        }
+    }
+    let ids: std::collections::BTreeSet<_> = bench.events.iter().map(|event| &event.id).collect();
+    assert_eq!((bench.events.len(), ids.len()), (30, 30));
+}
+
+#[test]
 fn another_device_has_ids_of_its_own() {
     let mut bench = Bench::new();
     bench.seal(result(7, 1.0));

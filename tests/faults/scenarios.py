@@ -199,9 +199,9 @@ def bad_broker(rig: Rig, chance: random.Random, options: Options) -> int:
     modes = ["refuse", "hang_up", "mute", "throttle", "garbage", "slow"] + (["nobody"] if options.version == "5" else [])
     chance.shuffle(modes)
     for mode in modes:
-        before = rig.received_results()
         rig.say(mode)
         rig.mes.ask("mode", mode=mode)
+        before = rig.received_results()
         rig.pass_time(5 if options.long else 2.5)
         rig.flow(10)
         between = rig.received_results()
