@@ -162,7 +162,7 @@ fn fields_are_in_contract_uoms_and_order() {
         r#"{"lo":{"value":1.1,"uom":"N.m"}}"#
     );
     let counter = draft.counter.unwrap();
-    assert_eq!((counter.value, counter.first, counter.last), (7, 1, Some(65_535)));
+    assert_eq!((counter.value, counter.first, counter.last), (7, 0, Some(65_535)));
 }
 
 #[test]
