@@ -120,12 +120,12 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
     } = setup;
     make_state_dir(&config.gateway.state_dir)?;
 
-    let (requests, requests_in) = mpsc::channel(REQUESTS);
-    let (reports, reports_in) = mpsc::channel(REPORTS);
-    let (changed, changes) = watch::channel(0_u64);
+    let (requests, asked) = mpsc::channel(REQUESTS);
+    let (reports, said) = mpsc::channel(REPORTS);
+    let (changed, version) = watch::channel(0_u64);
     let store = Store {
         requests,
-        changed: changes,
+        changed: version,
     };
 
     let settings = settings(&config, &session, started);
@@ -140,7 +140,7 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         session,
         started,
     };
-    let (mut opened, committer) = start_committer(opening, reports_in, requests_in)?;
+    let (mut opened, committer) = start_committer(opening, said, asked)?;
     let states = opened.recv_states().await?;
 
     let session_stop = CancellationToken::new();
@@ -199,12 +199,12 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
     }
-    let committed = tokio::task::spawn_blocking(move || committer.thread.join()).await;
+    let joined = tokio::task::spawn_blocking(move || committer.thread.join()).await;
     if let Err(fault) = std::fs::remove_file(control::socket(&config.gateway.state_dir)) {
         tracing::debug!("control socket: {fault}");
     }
-    let committed = committed.map_err(|fault| GatewayError::Ended("the store", fault.to_string()))?;
-    match committed {
+    let joined = joined.map_err(|fault| GatewayError::Ended("the store", fault.to_string()))?;
+    match joined {
         Ok(Ok(())) => ended,
         Ok(Err(fault)) => Err(GatewayError::Ended("the store", fault.to_string())),
         Err(_) => Err(GatewayError::Ended("the store", "it panicked".to_owned())),
@@ -605,9 +605,9 @@ fn gateway_status(state: &str, since: Moment, session: &str, stored: Option<(u64
 /// `outbox stats`, of a store that is open here.
 #[must_use]
 pub fn outbox_stats(outbox: &Outbox) -> Value {
-    let stats = outbox.stats();
+    let seen = outbox.stats();
     let tally = |tally: crate::outbox::Tally| json!({"events": tally.events, "bytes": tally.bytes});
-    let topics: Map<String, Value> = stats
+    let topics: Map<String, Value> = seen
         .topics
         .iter()
         .map(|topic| {
@@ -621,12 +621,12 @@ pub fn outbox_stats(outbox: &Outbox) -> Value {
         })
         .collect();
     json!({
-        "stream": stats.stream, "format": stats.format, "waiting": tally(stats.waiting), "sent": tally(stats.sent),
-        "rejected": tally(stats.rejected), "state_bytes": stats.state_bytes, "disk_bytes": stats.disk_bytes,
-        "free_bytes": stats.free_bytes, "max_bytes": stats.max_bytes, "commits": stats.commits, "events": stats.events,
-        "sync_last_us": stats.sync_last_us, "sync_max_us": stats.sync_max_us, "sync_total_us": stats.sync_total_us,
-        "damaged_records": stats.damaged_records, "rotating": stats.rotating, "rotations": stats.rotations,
-        "powered_s": stats.powered_ms / 1_000, "topics": topics,
+        "stream": seen.stream, "format": seen.format, "waiting": tally(seen.waiting), "sent": tally(seen.sent),
+        "rejected": tally(seen.rejected), "state_bytes": seen.state_bytes, "disk_bytes": seen.disk_bytes,
+        "free_bytes": seen.free_bytes, "max_bytes": seen.max_bytes, "commits": seen.commits, "events": seen.events,
+        "sync_last_us": seen.sync_last_us, "sync_max_us": seen.sync_max_us, "sync_total_us": seen.sync_total_us,
+        "damaged_records": seen.damaged_records, "rotating": seen.rotating, "rotations": seen.rotations,
+        "powered_s": seen.powered_ms / 1_000, "topics": topics,
     })
 }
 
