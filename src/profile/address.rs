@@ -72,7 +72,8 @@ pub(super) fn compile(
         && matches!(node.as_text(), Some("cdab"))
     {
         out.push(
-            Diagnostic::error(
+            // It does no harm: a map may say it of every point alike.
+            Diagnostic::warning(
                 &node.place,
                 format!(
                     "`{name}` is one {}: there are no words to swap",
