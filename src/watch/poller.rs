@@ -376,8 +376,9 @@ impl Poller {
             return;
         }
         *phase = Phase::Idle;
+        // Not stored by itself, to spare the disk a sync a result: until the next state is stored, a restart reads what
+        // the device shows, compares it, and writes this once more.
         track.owed = None;
-        self.store(event, None);
     }
 
     /// What was reported under `ticket` is durable, or could not be made so.
