@@ -39,6 +39,10 @@ class Tool:
     last: dict[str, int] = field(default_factory=dict)
 
 
+# What the MES relies on of a torque tool.
+TIGHTENING = 'delivers = "tightening"\nrequires = ["torque", "torque.min", "angle", "program"]'
+
+
 class Rig:
     """Builds the plant step by step; `close` takes all of it down, whatever happened."""
 
@@ -126,7 +130,7 @@ class Rig:
                 point["at"] = f"{table}:{int(number) + 40 * at}"
             (self.devices / f"{slot}.toml").write_text(dump(profile))
 
-    def configure(self, mqtt: str = "", gateway: str = "", outbox: str = "", port: int | None = None) -> None:
+    def configure(self, mqtt: str = "", gateway: str = "", outbox: str = "", port: int | None = None, asks: str = TIGHTENING) -> None:
         """Writes gateway.toml for the slots of all tools, and asks the binary to check it and for its contract."""
         port = port or self.broker_link.port
         lines = [
@@ -146,7 +150,7 @@ class Rig:
             lines.append(f'[[station]]\nid = "{station}"\nunit_from = {unit_from}\n')
             for name in dict.fromkeys(names):
                 lines.append(
-                    f'[[station.slot]]\nid = "{name}"\ndelivers = "tightening"\nrequires = ["torque", "torque.min", "angle", "program"]\n'
+                    f'[[station.slot]]\nid = "{name}"\n{asks}\n'
                 )
         self.config.write_text("\n".join(lines))
         self.command("check", "--config", str(self.config))

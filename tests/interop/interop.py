@@ -98,11 +98,7 @@ def values(rig: Rig, _chance: random.Random | None = None) -> int:
         "events": {"readings": {"when": {"every": "500ms"}, "values": "*"}},
     }
     (rig.devices / "st10.types.toml").write_text(dump(profile))
-    rig.configure()
-    text = rig.config.read_text()
-    start = text.index('delivers = "tightening"')
-    rig.config.write_text(text[:start] + 'delivers = "readings"\n')
-    rig.command("check", "--config", str(rig.config))
+    rig.configure(asks='delivers = "readings"')
     rig.gateway.start()
     rig.wait("readings arrive", lambda: bool(messages(rig, "types/readings")), 30)
     got = messages(rig, "types/readings")[-1]["data"]["values"]
