@@ -24,7 +24,7 @@ pub(super) struct SlotState {
     pub(super) counters: BTreeMap<String, i64>,
     /// Device time less gateway time of the last live results, in milliseconds.
     #[serde(default)]
-    offsets: Vec<i64>,
+    offsets: heapless::Vec<i64, OFFSETS>,
     /// Wall time of the last result, to the second.
     #[serde(default)]
     seen: Option<i64>,
@@ -36,7 +36,7 @@ impl Default for SlotState {
             device: None,
             incarnation: incarnation(),
             counters: BTreeMap::new(),
-            offsets: Vec::new(),
+            offsets: heapless::Vec::new(),
             seen: None,
         }
     }
@@ -100,10 +100,11 @@ impl SlotState {
         if self.offsets.len() == OFFSETS && known.is_some_and(|known| (known - offset).abs() < SAME_OFFSET) {
             return;
         }
-        if self.offsets.len() == OFFSETS {
+        if self.offsets.is_full() {
             self.offsets.remove(0);
         }
-        self.offsets.push(offset);
+        let kept = self.offsets.push(offset);
+        debug_assert!(kept.is_ok(), "room was made");
     }
 
     /// The device's clock less ours, in milliseconds: the median of what was learned.

@@ -430,7 +430,7 @@ def outage(rig: Rig, _chance: random.Random, options: Options) -> int:
     for at in range(tools):
         slots = [f"st10.spindle-{at * spindles + number + 1}" for number in range(spindles)]
         rig.install(rig.add_tool("peer/torque-a", slots, rate=0), poll="5ms")
-    rig.configure()
+    rig.configure(outbox='max_bytes = "16GiB"')
     rig.gateway.start()
     rig.mes.ask("unit", station="st10", id="WVWZZZ1JZXW900001")
     each = max(options.events // (spindles * tools), 1)
