@@ -243,3 +243,22 @@ fn faults_of_gateway_toml_do_not_hide_those_of_device_files() {
         "{err}"
     );
 }
+
+#[test]
+fn contract_names_the_files_that_it_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = plant(folder.path());
+    let out = folder.path().join("contract");
+    let output = lineside(&[
+        "contract",
+        "--config",
+        config.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let files = answer["files"].as_array().unwrap();
+    assert!(answer["ok"] == true && files.len() >= 11, "{answer:#}");
+    assert!(files.iter().all(|file| Path::new(file.as_str().unwrap()).is_file()));
+}
