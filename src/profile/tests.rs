@@ -3,7 +3,7 @@
 use super::*;
 use crate::diagnostic::Source;
 use crate::model::draft::EchoMatch;
-use crate::model::plan::{Link, Trigger};
+use crate::model::plan::{Link, Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
