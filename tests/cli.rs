@@ -199,3 +199,66 @@ fn the_demo_loses_nothing() {
         "{out}"
     );
 }
+
+#[test]
+fn paths_are_taken_from_where_the_user_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    plant(folder.path());
+    let nested = folder.path().join("device-profiles");
+    for (stand, arguments) in [
+        (folder.path(), vec!["check", "--config", "gateway.toml"]),
+        (folder.path(), vec!["check", "device-profiles/st10.spindle-1.toml"]),
+        (&nested, vec!["check", "--config", "../gateway.toml"]),
+        (&nested, vec!["check", "st10.spindle-1.toml", "example/t-100.toml"]),
+        (&nested, vec!["check", "--root", ".", "./st10.spindle-1.toml"]),
+        (
+            &nested.join("example"),
+            vec!["check", "t-100.toml", "../st10.spindle-1.toml"],
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_lineside"))
+            .args(&arguments)
+            .current_dir(stand)
+            .output()
+            .unwrap();
+        let (out, err) = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
+    }
+}
+
+#[test]
+fn faults_of_gateway_toml_do_not_hide_those_of_device_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = plant(folder.path());
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("[mqtt]", "[mqtt]\nbrokr = 1")).unwrap();
+    let device = folder.path().join("device-profiles/st10.spindle-1.toml");
+    let text = std::fs::read_to_string(&device).unwrap();
+    std::fs::write(&device, format!("{text}adress = \"x\"\n")).unwrap();
+    let output = lineside(&["check", "--config", config.to_str().unwrap()]);
+    let (_, err) = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    assert!(
+        err.contains("unknown key `brokr`") && err.contains("unknown key `adress`"),
+        "{err}"
+    );
+}
+
+#[test]
+fn contract_names_the_files_that_it_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = plant(folder.path());
+    let out = folder.path().join("contract");
+    let output = lineside(&[
+        "contract",
+        "--config",
+        config.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let files = answer["files"].as_array().unwrap();
+    assert!(answer["ok"] == true && files.len() >= 11, "{answer:#}");
+    assert!(files.iter().all(|file| Path::new(file.as_str().unwrap()).is_file()));
+}

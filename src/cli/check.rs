@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         for profile in &arguments.profiles {
             examples += setup::check_profile(profile, arguments.root.as_deref(), &mut out);
         }
-        (format!("{} profiles", arguments.profiles.len()), examples)
+        (many(arguments.profiles.len(), "profile"), examples)
     };
     let failed = out.has_errors();
     if arguments.json {
@@ -55,9 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 .iter()
                 .filter(|d| d.severity == crate::diagnostic::Severity::Error)
                 .count();
-            complain(&format!("{errors} errors: nothing of this would be accepted"));
+            complain(&format!("{}: nothing of this would be accepted", many(errors, "error")));
         } else {
-            print(&format!("ok: {what}, {examples} examples passed"));
+            print(&format!("ok: {what}, {} passed", many(examples, "example")));
         }
     }
     if failed {
@@ -67,12 +67,21 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// `1 error`, `2 errors`.
+fn many(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 fn described(setup: Option<&Setup>) -> String {
     setup.map_or_else(
         || "nothing".to_owned(),
         |setup| {
             let slots = setup.slots.iter().filter(|slot| slot.profile.is_some()).count();
-            format!("{} stations, {slots} slots with a device", setup.config.stations.len())
+            format!(
+                "{}, {} with a device",
+                many(setup.config.stations.len(), "station"),
+                many(slots, "slot")
+            )
         },
     )
 }

@@ -5,6 +5,7 @@ use crate::contract::schema;
 use crate::diagnostic::Diagnostics;
 use crate::gateway::setup;
 use crate::model::EventType;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,18 +16,30 @@ pub(super) struct Arguments {
     /// The folder that the files are written to; made where it is missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Machine-readable output
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let mut out = Diagnostics::new();
     let config = setup::configuration(&arguments.file.config, &mut out);
     if config.is_none() {
+        if arguments.json {
+            print(&format!("{:#}", json!({"ok": false, "diagnostics": out.to_json()})));
+            return ExitCode::from(INVALID);
+        }
         complain(&out.render(coloured()));
         return ExitCode::from(INVALID);
     }
     match write(&arguments.out) {
         Ok(files) => {
-            print(&format!("{files} schemas in {}", arguments.out.display()));
+            if arguments.json {
+                let answer = json!({"ok": true, "files": files, "diagnostics": out.to_json()});
+                print(&format!("{answer:#}"));
+            } else {
+                print(&format!("{} schemas in {}", files.len(), arguments.out.display()));
+            }
             ExitCode::SUCCESS
         }
         Err(fault) => {
@@ -36,13 +49,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn write(dir: &Path) -> std::io::Result<usize> {
+/// Writes every schema; which files those are.
+fn write(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(dir)?;
-    for kind in EventType::ALL {
-        std::fs::write(
-            dir.join(format!("{kind}.schema.json")),
-            format!("{:#}\n", schema(*kind)),
-        )?;
-    }
-    Ok(EventType::ALL.len())
+    let one = |kind: &EventType| {
+        let path = dir.join(format!("{kind}.schema.json"));
+        std::fs::write(&path, format!("{:#}\n", schema(*kind)))?;
+        Ok(path)
+    };
+    EventType::ALL.iter().map(one).collect()
 }

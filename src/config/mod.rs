@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use read::read;
+pub use read::{read, slots_anyway};
 
 /// gateway.toml, checked: the rest of the program may rely on it.
 #[derive(Debug, Clone)]

@@ -74,6 +74,26 @@ pub fn read(
     })
 }
 
+/// The profiles folder and the slots of a gateway.toml that has faults, so that the faults of its device files are
+/// told with them. Slots without a usable id are left out. The last is whether stations and slots themselves are
+/// without a fault: only then does what they ask of their devices mean anything.
+#[must_use]
+pub fn slots_anyway(source: &Arc<Source>, base: &Path) -> (PathBuf, Vec<Slot>, bool) {
+    let mut told = Diagnostics::new();
+    let root = tree::parse(source, &mut told);
+    let readable = !told.has_errors();
+    let mut top = Section::new(&root, "gateway.toml", &Place::start_of(source));
+    let profiles = top
+        .section("gateway", &mut told)
+        .and_then(|mut section| section.text("profiles", &mut told).map(|(text, _)| base.join(text)))
+        .unwrap_or_else(|| base.join("device-profiles"));
+    let mut faults = Diagnostics::new();
+    let stations = stations(&mut top, &mut faults);
+    let named = |slot: &Slot| check_id(&slot.name.station).is_ok() && check_id(&slot.name.slot).is_ok();
+    let slots = stations.into_iter().flat_map(|station| station.slots).filter(named);
+    (profiles, slots.collect(), readable && !faults.has_errors())
+}
+
 /// Where paths start, and what is there.
 struct Paths<'a> {
     base: &'a Path,
@@ -262,7 +282,7 @@ fn mqtt(mut section: Section<'_>, gateway: &str, paths: &Paths<'_>, out: &mut Di
         && (ca_file.is_some() || identity.is_some())
     {
         out.push(
-            Diagnostic::error(
+            Diagnostic::warning(
                 section.place(),
                 "certificates are given, but the broker is reached without TLS",
             )
@@ -317,7 +337,8 @@ fn outbox(mut section: Section<'_>, out: &mut Diagnostics) -> Outbox {
         && when_full == WhenFull::Hold
     {
         out.push(
-            Diagnostic::error(&node.place, "`max_age` would drop events, but `when_full` is \"hold\"")
+            Diagnostic::warning(&node.place, "`max_age` means nothing while `when_full` is \"hold\"")
+                .label("nothing is dropped")
                 .help("write when_full = \"drop_oldest\", or take max_age away"),
         );
     }
@@ -326,7 +347,7 @@ fn outbox(mut section: Section<'_>, out: &mut Diagnostics) -> Outbox {
     Outbox {
         max_bytes,
         when_full,
-        max_age,
+        max_age: max_age.filter(|_| when_full == WhenFull::DropOldest),
         keep_sent,
     }
 }

@@ -146,3 +146,16 @@ fn brokers_are_read() {
         assert_eq!(with(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn what_means_nothing_is_a_warning_and_has_no_effect() {
+    let text = WHOLE.replace("when_full = \"drop_oldest\"", "when_full = \"hold\"");
+    let (config, out) = load(&text);
+    assert!(!out.has_errors(), "{}", out.render(false));
+    assert!(
+        out.render(false).contains("`max_age` means nothing"),
+        "{}",
+        out.render(false)
+    );
+    assert_eq!(config.unwrap().outbox.max_age, None);
+}

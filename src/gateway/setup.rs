@@ -48,6 +48,18 @@ impl Files for Disk {
 
 /// Reads gateway.toml alone.
 pub fn configuration(path: &Path, out: &mut Diagnostics) -> Option<Config> {
+    let source = source(path, out)?;
+    config::read(&source, folder(path), &|path| path.is_file(), out)
+}
+
+/// Where relative paths of gateway.toml start.
+fn folder(path: &Path) -> &Path {
+    path.parent()
+        .filter(|base| !base.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+fn source(path: &Path, out: &mut Diagnostics) -> Option<Arc<Source>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(fault) => {
@@ -56,23 +68,38 @@ pub fn configuration(path: &Path, out: &mut Diagnostics) -> Option<Config> {
             return None;
         }
     };
-    let source = Arc::new(Source {
+    Some(Arc::new(Source {
         path: path.display().to_string(),
         text,
-    });
-    let base = path
-        .parent()
-        .filter(|base| !base.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    config::read(&source, base, &|path| path.is_file(), out)
+    }))
 }
 
 /// Reads everything. `None` only where gateway.toml itself is faulty: a faulty device file takes its slot
-/// offline, never the others.
+/// offline, never the others. The faults of device files are told in both cases.
 pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
-    let config = configuration(path, out)?;
+    everything(path, false, out).0
+}
+
+/// [`load`], and every example of every device file. Returns how many examples passed.
+pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+    everything(path, true, out)
+}
+
+fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+    let Some(source) = source(path, out) else {
+        return (None, 0);
+    };
+    let config = config::read(&source, folder(path), &|path| path.is_file(), out);
+    let (profiles, asked, whole) = match &config {
+        Some(config) => {
+            let slots = config.slots().map(|(_, slot)| slot.clone()).collect();
+            (config.gateway.profiles.clone(), slots, true)
+        }
+        None => config::slots_anyway(&source, folder(path)),
+    };
     let mut slots = Vec::new();
-    for (_, slot) in config.slots() {
+    let mut passed = 0;
+    for slot in &asked {
         let contract = Arc::new(SlotContract {
             slot: slot.name.clone(),
             delivers: slot.delivers.clone(),
@@ -88,36 +115,35 @@ pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
                 fault: None,
             }
         } else {
-            device(&config, contract, out)
+            let (device, proven) = device(&profiles, contract, whole, examples, out);
+            passed += proven;
+            device
         });
     }
-    stray_files(&config, out);
-    contradicting_links(&mut slots, out);
-    Some(Setup { config, slots })
-}
-
-/// [`load`], and every example of every device file. Returns how many examples passed.
-pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    let setup = load(path, out);
-    let mut passed = 0;
-    for slot in setup.iter().flat_map(|setup| &setup.slots) {
-        if let Some(profile) = &slot.profile {
-            passed += profile.run_examples(Some(&slot.contract), out).passed;
-        }
+    if whole {
+        stray_files(&profiles, &asked, out);
     }
-    (setup, passed)
+    contradicting_links(&mut slots, out);
+    (config.map(|config| Setup { config, slots }), passed)
 }
 
 /// Checks one profile by itself and runs its examples. Returns how many passed.
 pub fn check_profile(path: &Path, root: Option<&Path>, out: &mut Diagnostics) -> usize {
-    let nearest = || {
-        path.ancestors()
-            .skip(1)
+    let above = |path: &Path| {
+        let mut folders = path.ancestors().skip(1);
+        folders
             .find(|folder| folder.ends_with("device-profiles"))
-            .map_or_else(|| path.parent().unwrap_or(Path::new(".")).to_owned(), Path::to_owned)
+            .map(Path::to_owned)
     };
-    let root = root.map_or_else(nearest, Path::to_owned);
-    Profile::load(path, &root, &Disk, out).map_or(0, |profile| profile.run_examples(None, out).passed)
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let root = root
+        .map(Path::to_owned)
+        .or_else(|| above(path))
+        .or_else(|| above(&absolute))
+        .unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).to_owned());
+    // Profiles are read from the root on; one that does not stand below it is read by its whole path.
+    let file = path.strip_prefix(&root).unwrap_or(&absolute);
+    Profile::load(file, &root, &Disk, out).map_or(0, |profile| profile.run_examples(None, out).passed)
 }
 
 /// The file of the device that fills `slot`.
@@ -126,26 +152,42 @@ pub fn device_file(config: &Config, slot: &SlotName) -> PathBuf {
     config.gateway.profiles.join(format!("{slot}.toml"))
 }
 
-fn device(config: &Config, contract: Arc<SlotContract>, out: &mut Diagnostics) -> SlotSetup {
-    let path = device_file(config, &contract.slot);
+/// One slot with its device, and how many examples passed. `whole`: what the slot asks of it can be relied on.
+fn device(
+    profiles: &Path,
+    contract: Arc<SlotContract>,
+    whole: bool,
+    examples: bool,
+    out: &mut Diagnostics,
+) -> (SlotSetup, usize) {
+    let name = format!("{}.toml", contract.slot);
+    let path = profiles.join(&name);
     if !path.is_file() {
-        let name = format!("{}.toml", contract.slot);
         let message = format!("slot `{}` has no device file", contract.slot);
         out.push(Diagnostic::error(&contract.place, message).help(format!(
             "write {}, or disabled = true while nothing fills this slot",
             path.display()
         )));
-        return SlotSetup {
+        let slot = SlotSetup {
             contract,
             profile: None,
             plan: None,
             fault: Some(format!("there is no {name}")),
         };
+        return (slot, 0);
     }
     let mut faults = Diagnostics::new();
-    let profile = Profile::load(&path, &config.gateway.profiles, &Disk, &mut faults);
+    let profile = Profile::load(Path::new(&name), profiles, &Disk, &mut faults);
+    let mut proven = Diagnostics::new();
+    let mut passed = 0;
     if let Some(profile) = &profile {
-        profile.check_slot(&contract, &mut faults);
+        if whole {
+            profile.check_slot(&contract, &mut faults);
+        }
+        if examples {
+            let asked = whole.then_some(&*contract);
+            passed = profile.run_examples(asked, &mut proven).passed;
+        }
     }
     let fault = faults
         .iter()
@@ -155,22 +197,24 @@ fn device(config: &Config, contract: Arc<SlotContract>, out: &mut Diagnostics) -
             None => first.message.clone(),
         });
     out.extend(faults);
+    out.extend(proven);
     let profile = profile.filter(|_| fault.is_none()).map(Arc::new);
     let plan = profile.as_ref().map(|profile| Arc::new(profile.plan(&contract.slot)));
-    SlotSetup {
+    let slot = SlotSetup {
         contract,
         profile,
         plan,
         fault,
-    }
+    };
+    (slot, passed)
 }
 
 /// Device files that no slot asks for.
-fn stray_files(config: &Config, out: &mut Diagnostics) {
-    let Ok(entries) = std::fs::read_dir(&config.gateway.profiles) else {
+fn stray_files(profiles: &Path, slots: &[config::Slot], out: &mut Diagnostics) {
+    let Ok(entries) = std::fs::read_dir(profiles) else {
         return;
     };
-    let slots: Vec<String> = config.slots().map(|(_, slot)| slot.name.to_string()).collect();
+    let slots: Vec<String> = slots.iter().map(|slot| slot.name.to_string()).collect();
     let known: Vec<&str> = slots.iter().map(String::as_str).collect();
     let mut names: Vec<String> = entries
         .flatten()
@@ -184,7 +228,7 @@ fn stray_files(config: &Config, out: &mut Diagnostics) {
         if stem.split('.').count() != 2 || known.contains(&stem) {
             continue;
         }
-        let path = config.gateway.profiles.join(&name);
+        let path = profiles.join(&name);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let source = Arc::new(Source {
             path: path.display().to_string(),

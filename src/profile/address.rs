@@ -86,7 +86,17 @@ pub(super) fn compile(
     let order = own
         .and_then(Node::as_text)
         .and_then(|word| ORDERS.iter().find(|(known, _)| *known == word))
-        .map_or(order, |(_, order)| *order);
+        // That of [connection] is for values of several registers; only a point itself swaps the bytes of one.
+        .map_or_else(
+            || {
+                if kind.width() > 1 || matches!(kind, ModbusType::Text(_)) {
+                    order
+                } else {
+                    WordOrder::Abcd
+                }
+            },
+            |(_, order)| *order,
+        );
     let faulty = out.iter().skip(before).any(|fault| fault.severity == Severity::Error);
     (!faulty).then_some(ModbusPoint {
         table,

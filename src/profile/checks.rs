@@ -3,6 +3,8 @@
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
 use super::events::{Event, single, verdict_points};
+use super::fields::{Field, Source};
+use super::ownership;
 use super::plan::one_request;
 use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -25,8 +27,16 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
     let found: Vec<&Point> = event.id.iter().filter_map(|index| points.get(*index)).collect();
     let verdict = verdict_points(event);
     let flat = |point: &Point| point.is_bool() || point.modbus.bits.is_some_and(|(_, width)| width <= 2);
+    // What is set up, and stays so from one result to the next.
+    let mut setting = Vec::new();
+    for name in ["program", "tool", "controller", "joint", "kind", "name"] {
+        if let Some(member) = event.field(name) {
+            member.field.points(&mut setting);
+        }
+    }
     let same = event.id.iter().all(|index| {
         verdict.contains(index)
+            || setting.contains(index)
             || points
                 .get(*index)
                 .is_some_and(|point| flat(point) || point.map.is_some())
@@ -151,6 +161,11 @@ fn clears(event: &Event, points: &[Point], out: &mut Diagnostics) {
 fn uom(event: &Event, points: &[Point], out: &mut Diagnostics) {
     if event.kind != EventType::Measurement {
         return;
+    }
+    if let Some(member) = event.field("name")
+        && let Field::One(Source::Const(name, _)) = &member.field
+    {
+        ownership::refuse(&name.text(), &member.place, out);
     }
     let value = event
         .field("value")

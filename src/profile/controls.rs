@@ -5,6 +5,7 @@
 use super::decode::Value;
 use super::events::{AlarmBit, AlarmWord, Counter, Filter, Filtered};
 use super::fields::Scope;
+use super::ownership;
 use super::points::{self, Point};
 use crate::diagnostic::tree::{Node, Table, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
@@ -74,13 +75,26 @@ pub(super) fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagn
     let Some(table) = keys.get(key).and_then(Node::as_table) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    // `batch.size = 5` is a table in TOML; it means what "batch.size" = 5 does.
+    let mut entries: Vec<(String, &Place, &Node)> = Vec::new();
     for (at, node) in &table.entries {
-        let first = at.name.split('.').next().unwrap_or_default();
+        match node.as_table() {
+            None => entries.push((at.name.clone(), &at.place, node)),
+            Some(members) => entries.extend(
+                members
+                    .entries
+                    .iter()
+                    .map(|(member, node)| (format!("{}.{}", at.name, member.name), &member.place, node)),
+            ),
+        }
+    }
+    let mut found = Vec::new();
+    for (name, place, node) in entries {
+        let first = name.split('.').next().unwrap_or_default();
         let mapped = keys.get(first).is_some() && scope.kind.field(first).is_some();
-        let point = scope.points.iter().position(|point| *point.name == *at.name);
+        let point = scope.points.iter().position(|point| *point.name == *name);
         let what = match (mapped, point) {
-            (true, _) => Filtered::Field(at.name.clone()),
+            (true, _) => Filtered::Field(name),
             (false, Some(point)) => Filtered::Point(point),
             (false, None) => {
                 let mut known: Vec<&str> = scope.points.iter().map(|point| &*point.name).collect();
@@ -93,11 +107,8 @@ pub(super) fn filters(keys: &Table, key: &str, scope: Scope<'_>, out: &mut Diagn
                         .filter(|name| keys.get(name).is_some()),
                 );
                 out.push(
-                    Diagnostic::error(
-                        &at.place,
-                        format!("`{}` is neither a field of this event nor a point", at.name),
-                    )
-                    .maybe_help(meant(&at.name, &known)),
+                    Diagnostic::error(place, format!("`{name}` is neither a field of this event nor a point"))
+                        .maybe_help(meant(&name, &known)),
                 );
                 continue;
             }
@@ -131,6 +142,7 @@ pub(super) fn extra(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Ve
         .into_iter()
         .filter_map(|(name, node)| {
             let point = points::find(points, node.as_text()?, &node.place, out)?;
+            ownership::refuse(name, &node.place, out);
             Some((name.to_owned(), point))
         })
         .collect()
@@ -155,9 +167,12 @@ pub(super) fn values(
                 .iter()
                 .enumerate()
                 .filter(|(_, point)| !point.modbus.clears && !point.is_list());
-            return all
-                .map(|(index, point)| (point.name.to_string(), index, node.place.clone()))
-                .collect();
+            let all = all.map(|(index, point)| (point.name.to_string(), index, node.place.clone()));
+            let all: Vec<_> = all.collect();
+            for (name, _, _) in &all {
+                ownership::refuse(name, &node.place, out);
+            }
+            return all;
         }
         (_, Some(table)) => table
             .entries
@@ -184,6 +199,7 @@ pub(super) fn values(
         let Some(index) = points::find(points, point, &node.place, out) else {
             continue;
         };
+        ownership::refuse(name, &node.place, out);
         if points.get(index).is_some_and(Point::is_list) {
             out.push(Diagnostic::error(
                 &node.place,

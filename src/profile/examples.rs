@@ -366,20 +366,23 @@ fn differences(fields: &Table, json: &Json) -> Vec<(Place, String)> {
     found
 }
 
+/// One member: by name, of a list by number.
+fn step<'a>(json: &'a Json, name: &str) -> Option<&'a Json> {
+    match json {
+        Json::Array(items) => items.get(name.parse::<usize>().ok()?),
+        _ => json.get(name),
+    }
+}
+
 /// A dotted member; names with dots in them first.
 fn member<'a>(json: &'a Json, path: &str) -> Option<&'a Json> {
-    if let Some(found) = json.get(path) {
+    if let Some(found) = step(json, path) {
         return Some(found);
     }
-    path.match_indices('.')
-        .find_map(|(at, _)| {
-            let (first, rest) = path.split_at(at);
-            member(json.get(first)?, rest.strip_prefix('.')?)
-        })
-        .or_else(|| {
-            let index: usize = path.parse().ok()?;
-            json.get(index)
-        })
+    path.match_indices('.').find_map(|(at, _)| {
+        let (first, rest) = path.split_at(at);
+        member(step(json, first)?, rest.strip_prefix('.')?)
+    })
 }
 
 fn same(node: &Node, json: &Json) -> bool {

@@ -241,7 +241,9 @@ impl Scope<'_> {
             }
         };
         for member in &members {
-            if let Field::One(source) = &member.field {
+            if let Field::One(source) = &member.field
+                && !matches!(member.spec.shape, Shape::Words(_))
+            {
                 self.converts(source, &contract, key, &member.place, out);
             }
         }

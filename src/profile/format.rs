@@ -277,12 +277,12 @@ pub(super) const EVENT: &[Key] = &[
     ),
     key(
         "only",
-        Kind::Map(&Kind::OneOrMore(&Kind::Scalar)),
+        Kind::Map(&FILTER),
         "fields or points that must have one of these values; others are ignored",
     ),
     key(
         "except",
-        Kind::Map(&Kind::OneOrMore(&Kind::Scalar)),
+        Kind::Map(&FILTER),
         "fields or points that must not have one of these values",
     ),
     key(
@@ -316,6 +316,12 @@ pub(super) const EVENT: &[Key] = &[
 
 /// `when`.
 pub(super) const WHEN: Kind = Kind::Either(&[Kind::Text, Kind::Table(TRIGGER)]);
+
+/// Values of a field or point; of a member by a dotted name, quoted or not: batch.size = 5.
+const FILTER: Kind = Kind::Either(&[
+    Kind::OneOrMore(&Kind::Scalar),
+    Kind::Map(&Kind::OneOrMore(&Kind::Scalar)),
+]);
 
 const TRIGGER: &[Key] = &[
     key(

@@ -137,7 +137,10 @@ fn climb(
 fn unread(path: &Path, fault: &FileFault, from: Option<&Place>, root: &Path) -> Diagnostic {
     let message = format!("{}: {fault}", path.display());
     let Some(place) = from else {
-        return Diagnostic::nowhere(message).help("give the path of a device profile");
+        return Diagnostic::nowhere(message).help(match fault {
+            FileFault::Missing => "give the path of a device profile",
+            FileFault::Unreadable(_) => "a profile is a text file in UTF-8 that lineside may read",
+        });
     };
     let help = match fault {
         FileFault::Missing => {

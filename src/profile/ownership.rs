@@ -3,6 +3,8 @@
 //! Owns the words that no profile may map. They are refused by name, so that a device never states an order
 //! status, a routing step, a genealogy record or a quality disposition.
 
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+
 /// Words of the MES or ERP, and what they are.
 const OWNED: &[(&str, &str)] = &[
     ("order", "an order"),
@@ -41,9 +43,16 @@ pub(super) fn owned(field: &str) -> Option<&'static str> {
     OWNED.iter().find(|(known, _)| *known == word).map(|(_, what)| *what)
 }
 
+/// Tells it where a name that a profile gives is not the device's to state.
+pub(super) fn refuse(name: &str, place: &Place, out: &mut Diagnostics) {
+    if let Some(what) = owned(name) {
+        out.push(Diagnostic::error(place, format!("`{name}` would state {what}")).help(WHY));
+    }
+}
+
 /// Why it is refused, for people.
 pub(super) const WHY: &str = "ERP plans, the MES owns execution, devices report what physically happened: \
-    map process facts (a torque, an angle, the device's own verdict), or carry a raw value in `extra`";
+    map process facts (a torque, an angle, the device's own verdict), or carry a raw value in `extra` under a name of its own";
 
 #[cfg(test)]
 mod tests {

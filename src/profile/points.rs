@@ -109,17 +109,20 @@ impl Point {
     }
 }
 
+const NO_POINTS: &str = "this profile has no points at all: they stand in [points]";
+
 /// Where a point of this name is; a fault where there is none.
 pub(super) fn find(points: &[Point], name: &str, place: &Place, out: &mut Diagnostics) -> Option<PointIx> {
     let found = points.iter().position(|point| &*point.name == name);
     if found.is_none() {
         let known: Vec<&str> = points.iter().map(|point| &*point.name).collect();
-        let fault = Diagnostic::error(place, format!("there is no point `{name}`")).maybe_help(meant(name, &known));
-        out.push(if known.is_empty() {
-            fault.help("points stand in [points]")
-        } else {
-            fault
-        });
+        let fault = Diagnostic::error(place, format!("there is no point `{name}`"));
+        if !known.is_empty() {
+            out.push(fault.maybe_help(meant(name, &known)));
+        } else if !out.iter().any(|told| told.help.as_deref() == Some(NO_POINTS)) {
+            // Told once: every other name would be told the same.
+            out.push(fault.help(NO_POINTS));
+        }
     }
     found
 }
@@ -129,7 +132,10 @@ pub(super) fn compile(table: &Table, order: WordOrder, out: &mut Diagnostics) ->
     let mut points: Vec<Point> = Vec::new();
     let mut links = Vec::new();
     for (key, node) in &table.entries {
-        let Some(keys) = node.as_table() else { continue };
+        let Some(keys) = node.as_table() else {
+            points.push(placeholder(&key.name, &key.place));
+            continue;
+        };
         if !is_name(&key.name) {
             out.push(
                 Diagnostic::error(&key.place, format!("`{}` is no name of a point", key.name))

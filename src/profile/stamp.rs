@@ -74,11 +74,22 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
             .at(10, 15, 3, 0)
             .to_zoned(TimeZone::UTC)
             .ok()?;
-        if let Err(fault) = jiff::fmt::strtime::format(text, &sample) {
-            out.push(Diagnostic::error(
+        match jiff::fmt::strtime::format(text, &sample) {
+            Err(fault) => out.push(Diagnostic::error(
                 place,
                 format!("`{text}` is no strftime format: {fault}"),
-            ));
+            )),
+            // What cannot be read back as a moment would make every time absent.
+            Ok(said) => {
+                let whole = BrokenDownTime::parse(text, &said)
+                    .is_ok_and(|broken| broken.to_timestamp().is_ok() || broken.to_datetime().is_ok());
+                if !whole {
+                    out.push(
+                        Diagnostic::error(place, format!("`{text}` does not say a moment"))
+                            .help("a time needs its date as well: \"%Y-%m-%d %H:%M:%S\""),
+                    );
+                }
+            }
         }
     } else if found.len() > 1 {
         out.push(Diagnostic::error(&node.place, "a unix time is one point"));

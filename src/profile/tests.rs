@@ -3,7 +3,7 @@
 use super::*;
 use crate::diagnostic::Source;
 use crate::model::draft::EchoMatch;
-use crate::model::plan::{Link, Trigger};
+use crate::model::plan::{Link, Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
@@ -572,4 +572,54 @@ fn an_installed_file_without_an_address_is_refused_at_its_slot() {
         .unwrap()
         .check_slot(&contract(&[EventType::Tightening], &[], &[]), &mut out);
     assert!(out.render(false).contains("has no address"));
+}
+
+#[test]
+fn the_order_of_the_connection_is_for_values_of_several_registers() {
+    let body = "word_order = \"dcba\"\n[points]\nn = { at = \"input:0\", type = \"u16\" }\nw = { at = \"input:1\", type = \"u32\" }\n\
+        a = { at = \"input:3\", type = \"u16\", count = 2 }\no = { at = \"input:5\", type = \"u16\", word_order = \"badc\" }\n\
+        [events.readings]\nwhen = { every = \"1s\" }\nvalues = [\"n\", \"w\", \"o\"]\n";
+    let profile = good(body);
+    let orders: Vec<WordOrder> = profile.points.iter().map(|point| point.modbus.order).collect();
+    assert_eq!(
+        orders,
+        [WordOrder::Abcd, WordOrder::Dcba, WordOrder::Abcd, WordOrder::Badc]
+    );
+}
+
+#[test]
+fn the_verdict_of_a_measure_needs_no_uom() {
+    let body = "[points]\nn = { at = \"input:0\", type = \"u16\" }\nj = { at = \"input:1\", type = \"u16\", map = { 1 = \"ok\", 2 = \"low\" } }\n\
+        v = { at = \"input:2\", type = \"u16\", map = { 1 = \"ok\", 2 = \"nok\" } }\nt = { at = \"input:3\", type = \"u16\", uom = \"Nm\" }\n\
+        [events.tightening]\nwhen = { changes = \"n\" }\nresult = \"v\"\ntorque = { point = \"t\", result = \"j\" }\n";
+    let (profile, out) = read(&[("p.toml", &format!("{HEAD}{body}"))]);
+    assert!(profile.is_some() && out.is_empty(), "{}", out.render(false));
+}
+
+#[test]
+fn a_filter_of_a_member_is_written_with_or_without_quotes() {
+    for only in ["\"batch.size\" = 5", "batch.size = 5", "batch = { size = [5, 6] }"] {
+        let profile = good(&format!(
+            "[points]\nn = {{ at = \"input:0\", type = \"u16\" }}\nj = {{ at = \"input:1\", type = \"u16\", map = {{ 1 = \"ok\" }} }}\n\
+             [events.tightening]\nwhen = {{ changes = \"n\" }}\nresult = \"j\"\nbatch = {{ size = \"n\" }}\nonly = {{ {only} }}\n"
+        ));
+        let nobody = contract(&[], &[], &[]);
+        let five = make(&profile, &nobody, &[("n", Raw::Int(5)), ("j", Raw::Int(1))]);
+        assert!(matches!(five[..], [Meaning::Draft(_)]), "{only}");
+        let four = make(&profile, &nobody, &[("n", Raw::Int(4)), ("j", Raw::Int(1))]);
+        assert!(matches!(four[..], [Meaning::Ignored]), "{only}");
+    }
+}
+
+#[test]
+fn an_expectation_may_name_an_element_of_a_list() {
+    let profile = good(
+        "[points]\nn = { at = \"input:0\", type = \"u16\" }\nj = { at = \"input:1\", type = \"u16\", map = { 1 = \"ok\", 2 = \"nok\" } }\n\
+         [events.tightening]\nwhen = { changes = \"n\" }\nresult = \"j\"\nerrors = { code = \"n\", text = { 34 = \"over max angle\" } }\n\
+         [[example]]\nname = \"x\"\ngiven = { \"input:0\" = [34, 2] }\n\
+         expect = [{ type = \"tightening\", \"errors.0.code\" = \"34\", \"errors.0.text\" = \"over max angle\" }]\n",
+    );
+    let mut out = Diagnostics::new();
+    let report = profile.run_examples(None, &mut out);
+    assert_eq!((report.passed, report.failed), (1, 0), "{}", out.render(false));
 }

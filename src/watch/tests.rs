@@ -78,7 +78,7 @@ fn a_change_is_one_event_and_the_first_value_none() {
     assert_eq!(count(&mut watcher, 1, [7, 0, 5, 0, 0]), 0);
     assert_eq!(count(&mut watcher, 2, [8, 0, 0, 0, 1]), 1, "two changes, one event");
     assert_eq!(count(&mut watcher, 3, [65_535, 0, 0, 0, 1]), 0, "invalid");
-    assert_eq!(count(&mut watcher, 4, [8, 0, 0, 0, 1]), 0, "back to the last valid one");
+    assert_eq!(count(&mut watcher, 4, [8, 0, 0, 0, 1]), 1, "armed again");
     let happened = watcher.observe(at(5), &values([9, 0, 0, 0, 1]));
     assert_eq!(happened[0].before[0], Some(Raw::Int(8)));
     assert_eq!(happened[0].values[0], Some(Raw::Int(9)));
@@ -234,5 +234,31 @@ fn not_a_number_is_no_value() {
     for (tick, (value, expect)) in (0..).zip([(1.5, 0), (f32::NAN, 0), (1.5, 0), (2.0, 1)]) {
         image[2] = Some(Raw::F32(value.to_bits()));
         assert_eq!(watcher.observe(at(tick), &image).len(), expect, "at {tick}");
+    }
+}
+
+#[test]
+fn a_value_that_is_none_is_no_change_and_re_arms() {
+    for trigger in [
+        Trigger::Changes(vec![0]),
+        Trigger::ChangesAny {
+            points: vec![0],
+            at_most: Duration::ZERO,
+        },
+    ] {
+        let mut watcher = Watcher::new(plan(event(vec![trigger])), &HashMap::new());
+        // A scanner's register that is blank at first: the first code is a result.
+        assert_eq!(count(&mut watcher, 0, [65_535, 0, 0, 0, 0]), 0);
+        assert_eq!(count(&mut watcher, 10, [7, 0, 0, 0, 0]), 1);
+        assert_eq!(count(&mut watcher, 20, [7, 0, 0, 0, 0]), 0);
+        assert_eq!(count(&mut watcher, 30, [65_535, 0, 0, 0, 0]), 0);
+        assert_eq!(count(&mut watcher, 40, [65_535, 0, 0, 0, 0]), 0);
+        assert_eq!(count(&mut watcher, 50, [7, 0, 0, 0, 0]), 1, "the same code again");
+        assert_eq!(count(&mut watcher, 60, [7, 0, 0, 0, 0]), 0);
+        // What could not be read is not known to have been blank.
+        let mut unread = values([0; 5]);
+        unread[0] = None;
+        assert!(watcher.observe(at(70), &unread).is_empty());
+        assert_eq!(count(&mut watcher, 80, [7, 0, 0, 0, 0]), 0);
     }
 }

@@ -13,6 +13,9 @@ pub(super) struct Track {
     /// Last value of each of `watched`. Of `changes`: the last valid one, kept while it is invalid.
     /// Of levels: `None` while it is invalid, so that it counts as fallen.
     pub(super) last: Vec<Option<Raw>>,
+    /// Of each of `watched`: it was read as no value since. The next valid one counts as a change of `changes`,
+    /// be it the same (interface 3). Not stored: what was not seen by this run says nothing.
+    rearmed: Vec<bool>,
     /// Whether there is a baseline.
     pub(super) primed: bool,
     /// Raw id values of the last result.
@@ -50,6 +53,8 @@ pub(super) struct Seen {
     quiet: Vec<Option<Raw>>,
     /// What is remembered from now on if it fires.
     loud: Vec<Option<Raw>>,
+    /// Which of them were read as no value since the last valid one.
+    rearmed: Vec<bool>,
     /// By trigger: a change that waits for the end of its window.
     waits: Vec<bool>,
 }
@@ -108,6 +113,7 @@ impl Track {
         let stored = stored.filter(|s| s.fingerprint == event.fingerprint && s.last.len() == watched.len());
         Self {
             last: stored.map_or_else(|| vec![None; watched.len()], |s| s.last.clone()),
+            rearmed: vec![false; watched.len()],
             primed: stored.is_some(),
             taken: stored.and_then(|s| s.taken.clone()),
             owed: stored.and_then(|s| s.owed.clone()),
@@ -132,6 +138,7 @@ impl Track {
     pub(super) fn restore(&mut self, before: Option<TriggerState>) {
         self.primed = before.is_some();
         self.recheck = self.primed;
+        self.rearmed.fill(false);
         if let Some(before) = before {
             self.last = before.last;
             self.taken = before.taken;
@@ -163,34 +170,41 @@ impl Track {
             baseline: !self.primed,
             quiet: Vec::with_capacity(self.last.len()),
             loud: Vec::with_capacity(self.last.len()),
+            rearmed: Vec::with_capacity(self.last.len()),
             waits: vec![false; event.triggers.len()],
             ..Seen::default()
         };
         let mut shown = false;
         let mut takes = false;
         let mut follows = false;
-        let mut memory = self.last.iter();
+        let mut memory = self.last.iter().zip(&self.rearmed);
         for (at, trigger) in event.triggers.iter().enumerate() {
             if let Trigger::Every(_) = trigger {
                 seen.fires |= self.due.get(at).copied().flatten().is_some_and(|due| tick >= due);
             }
             let mut moved = self.waits.get(at).copied().unwrap_or(false);
             for point in trigger.points() {
-                let last = memory.next().and_then(Option::as_ref);
+                let (last, armed) = memory
+                    .next()
+                    .map_or((None, false), |(last, armed)| (last.as_ref(), *armed));
                 let value = valid(plan, *point, values);
+                // What could not be read is not known; what was read as no value re-arms.
+                let blank = value.is_none() && values.get(*point).is_some_and(Option::is_some);
+                seen.rearmed.push(value.is_none() && (armed || blank));
                 let fresh = value.or(last).cloned();
                 match trigger {
                     Trigger::Changes(_) => {
                         shown |= value.is_some();
                         follows |= value.is_some();
-                        seen.fires |= matches!((last, value), (Some(a), Some(b)) if a != b);
+                        seen.fires |= value.is_some_and(|now| armed || last.is_some_and(|before| before != now));
                         seen.quiet.push(fresh.clone());
                         seen.loud.push(fresh);
                     }
                     Trigger::ChangesAny { .. } => {
                         shown |= value.is_some();
                         let point = plan.points.get(*point);
-                        moved |= matches!((last, value), (Some(a), Some(b)) if changed(point, a, b));
+                        moved |=
+                            value.is_some_and(|now| armed || last.is_some_and(|before| changed(point, before, now)));
                         seen.quiet.push(last.or(value).cloned());
                         seen.loud.push(fresh);
                     }
@@ -281,6 +295,7 @@ impl Track {
     /// It did not fire: remembers what was seen. True when that must be stored (a baseline, a level that fell).
     pub(super) fn quiet(&mut self, event: &EventPlan, tick: u64, seen: Seen) -> bool {
         self.last = seen.quiet;
+        self.rearmed = seen.rearmed;
         self.waits = seen.waits;
         self.primed = true;
         self.recheck = false;
@@ -295,6 +310,7 @@ impl Track {
     /// It happened, and `values` are its values.
     pub(super) fn took(&mut self, event: &EventPlan, tick: u64, seen: Seen, values: &[Option<Raw>]) {
         self.last = seen.loud;
+        self.rearmed = seen.rearmed;
         self.primed = true;
         self.recheck = false;
         self.taken = (!event.id.is_empty()).then(|| ids(event, values));
