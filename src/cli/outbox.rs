@@ -27,7 +27,7 @@ enum What {
         #[arg(long)]
         json: bool,
     },
-    /// The events that wait, oldest first in each topic
+    /// The events that are there: those that wait, those that were sent and are kept, those that the broker refused
     List {
         #[command(flatten)]
         file: ConfigFile,
@@ -99,6 +99,12 @@ fn directly(config: &crate::config::Config, question: &Question) -> Result<Value
     for note in &report.notes {
         complain(&format!("note: {note}"));
     }
+    if let Some(lost) = &report.lost {
+        complain(&format!(
+            "note: the store was lost: {}; the gateway tells the MES at its next start",
+            lost.reason
+        ));
+    }
     let answer = match question {
         Question::OutboxStats => gateway::outbox_stats(&outbox),
         Question::OutboxList { topic, limit } => gateway::outbox_list(&outbox, topic.as_deref(), *limit),
@@ -119,7 +125,7 @@ fn readable(question: &Question, answer: &Value) -> String {
                 return answer.to_string();
             };
             if events.is_empty() {
-                return "nothing waits".to_owned();
+                return "nothing waits, and nothing is kept".to_owned();
             }
             let text = |event: &Value, key: &str| {
                 event[key]
@@ -128,10 +134,15 @@ fn readable(question: &Question, answer: &Value) -> String {
             };
             let rows = events.iter().map(|event| {
                 format!(
-                    "{:>20}  {:<32}  {}",
+                    "{:<8}  {:>20}  {:<32}  {}{}",
+                    text(event, "standing"),
                     text(event, "sequence"),
-                    text(event, "id"),
-                    text(event, "topic")
+                    event["id"].as_str().unwrap_or("-"),
+                    text(event, "topic"),
+                    event["reason"]
+                        .as_str()
+                        .map(|reason| format!("  ({reason})"))
+                        .unwrap_or_default()
                 )
             });
             rows.collect::<Vec<_>>().join("\n")

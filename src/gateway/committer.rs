@@ -7,14 +7,14 @@
 
 use super::slots::Slots;
 use super::store::{Question, Request};
+use super::triggers;
 use crate::clock::Clock;
 use crate::contract::{self, Allocator, KnownIds, Now, Sealing, UnitOf};
-use crate::model::commit::space;
 use crate::model::event::{GapCause, UnitState};
-use crate::model::sample::{Counted, LinkState, TriggerState};
+use crate::model::sample::{Counted, LinkState};
 use crate::model::{Commit, DeviceIdentity, Draft, EventType, Moment, Plant, Report, Sample, SlotName, StateChange};
 use crate::mqtt::{Outbound, Outcome, Posted, Ready, Settlement};
-use crate::outbox::{Entry, Full, Limits, Outbox, OutboxError, WhenFull};
+use crate::outbox::{Entry, Full, Limits, Outbox, OutboxError, TopicState, WhenFull};
 use crate::profile::Meaning;
 use crate::unit::{Heard, UnitSource, Units};
 use serde_json::{Value, json};
@@ -28,12 +28,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 const GROUP: usize = 256;
 /// Bytes that one report may need in the store, for asking whether there is room before it is numbered.
 const ROOM_FOR_ONE: u64 = 8 << 10;
+/// Events that are shown to a command at most: the store's thread has other things to do.
+const LISTED: usize = 10_000;
+/// Bytes of a record beside what is in it, about.
+const RECORD: usize = 256;
 /// How often housekeeping, statuses and a full outbox are looked at.
 const TICK: Duration = Duration::from_millis(250);
 /// Records that housekeeping may touch between two looks at the channels.
 const TEND: usize = 512;
 /// Lazy changes beyond this are worth a commit of their own.
 const LAZY: usize = 4_096;
+/// Commits that wait for room or for the store, beyond which the gateway's own alarms are only logged.
+const OWN_WAITING: usize = 1_024;
 
 /// Why the store's thread ended.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +69,15 @@ pub(super) struct Committer {
     pub(super) pending: VecDeque<Report>,
     pub(super) full: Option<Full>,
     /// Commits that the store did not take: written again, unchanged, before anything else.
-    pub(super) unsynced: Option<Batch>,
+    pub(super) unsynced: Option<Unsynced>,
+    /// What became of events while the store could not take note of it.
+    pub(super) unsettled: Vec<Settlement>,
+    /// Topics with numbers that cannot be read, behind events that are not settled yet.
+    pub(super) holes: HashSet<Arc<str>>,
+    /// Statuses of slots that were configured away, until the broker has them: key in the store and topic.
+    pub(super) gone: Vec<(Vec<u8>, String)>,
+    /// The store knows of a loss that has not been told.
+    pub(super) loss: bool,
     pub(super) forgettable: HashSet<Arc<str>>,
     /// Changes that need no sync of their own: they go with the next commit.
     pub(super) lazy: Vec<StateChange>,
@@ -78,6 +92,7 @@ pub(super) struct Committer {
 pub(super) struct GatewayStatus {
     pub(super) topic: String,
     pub(super) session: String,
+    pub(super) stream: String,
     pub(super) since: Moment,
     pub(super) published: Option<Vec<u8>>,
     pub(super) troubles: HashMap<String, String>,
@@ -89,6 +104,14 @@ pub(super) struct Batch {
     commits: Vec<Commit>,
     answers: Vec<oneshot::Sender<()>>,
     latest: Vec<(SlotName, Arc<str>, Vec<u8>)>,
+}
+
+/// A batch that waits.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    batch: Batch,
+    /// The store failed, and is opened anew first; else it had no room, and goes on being drained.
+    broken: bool,
 }
 
 /// Looks ids up in the store.
@@ -121,6 +144,10 @@ impl Committer {
                 return Err(fault);
             }
             let takes_reports = reports_open && self.pending.len() < GROUP && self.unsynced.is_none();
+            if !requests_open && !takes_reports {
+                // Everybody has gone, the drivers first, and what they left cannot be taken as usual.
+                break;
+            }
             tokio::select! {
                 request = requests.recv(), if requests_open => match request {
                     Some(request) => self.answer(request),
@@ -132,6 +159,12 @@ impl Committer {
                         while self.pending.len() < GROUP && let Ok(report) = reports.try_recv() {
                             self.pending.push_back(report);
                         }
+                        // A unit that was named before this was seen has to be known when it is bound.
+                        for _ in 0..requests.len() {
+                            if let Ok(request) = requests.try_recv() {
+                                self.answer(request);
+                            }
+                        }
                         self.commit_pending()?;
                     }
                     None => reports_open = false,
@@ -141,10 +174,41 @@ impl Committer {
                 () = std::future::ready(()), if self.busy && requests.is_empty() && reports.is_empty() => self.housekeep()?,
             }
         }
-        self.commit_pending()?;
-        self.publish_statuses();
-        if let Some(outbox) = self.outbox.take() {
-            outbox.close()?;
+        self.finish(&mut reports)
+    }
+
+    /// The last commits. What finds no room, or a store that does not work, was never acknowledged to its device.
+    fn finish(&mut self, reports: &mut mpsc::Receiver<Report>) -> Result<(), CommitError> {
+        loop {
+            let left = self.pending.len() + reports.len();
+            while self.pending.len() < GROUP
+                && let Ok(report) = reports.try_recv()
+            {
+                self.pending.push_back(report);
+            }
+            self.retry_unsynced()?;
+            self.commit_pending()?;
+            let now = self.pending.len() + reports.len();
+            if now == 0 || now >= left || self.unsynced.is_some() {
+                break;
+            }
+        }
+        let left = self.pending.len() + reports.len();
+        if left > 0 || self.unsynced.is_some() {
+            tracing::error!(
+                "stopped with {left} reports and {} commits that found no place on the disk; none of them was acknowledged",
+                self.unsynced
+                    .as_ref()
+                    .map_or(0, |unsynced| unsynced.batch.commits.len())
+            );
+        }
+        if self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken) {
+            return Ok(());
+        }
+        if let Some(outbox) = self.outbox.take()
+            && let Err(fault) = outbox.close()
+        {
+            tracing::error!("closing the store: {fault}; what was acknowledged is on disk");
         }
         Ok(())
     }
@@ -156,7 +220,17 @@ impl Committer {
             self.units.clock_stepped(by);
         }
         self.retry_unsynced()?;
+        self.settle_late();
+        if let Some(outbox) = &mut self.outbox
+            && self.loss
+            && self.unsynced.is_none()
+            && outbox.loss_told().is_ok()
+        {
+            self.loss = false;
+        }
         self.commit_pending()?;
+        self.has_room_again()?;
+        self.clear_gone();
         self.forget();
         if self.unsynced.is_none() {
             self.commit_units()?;
@@ -180,93 +254,127 @@ impl Committer {
 
     /// Takes what is pending, as far as there is room, and makes it durable.
     fn commit_pending(&mut self) -> Result<(), CommitError> {
-        if self.pending.is_empty() || self.unsynced.is_some() {
-            return Ok(());
+        while !self.pending.is_empty() && self.unsynced.is_none() {
+            let fits = self.how_many_fit()?;
+            if fits == 0 || self.unsynced.is_some() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            let units = self.units.take_changes();
+            if !units.is_empty() {
+                batch.commits.push(Commit {
+                    events: Vec::new(),
+                    state: units,
+                });
+            }
+            for _ in 0..fits {
+                let Some(report) = self.pending.pop_front() else { break };
+                self.take(report, &mut batch);
+            }
+            self.write(batch)?;
         }
-        if !self.make_room()? {
-            return Ok(());
-        }
-        let mut batch = Batch::default();
-        let units = self.units.take_changes();
-        if !units.is_empty() {
-            batch.commits.push(Commit {
-                events: Vec::new(),
-                state: units,
-            });
-        }
-        while let Some(report) = self.pending.pop_front() {
-            self.take(report, &mut batch);
-        }
-        self.write(batch)
+        Ok(())
     }
 
-    /// Whether there is room for what is pending; drops the oldest where that is the rule.
-    fn make_room(&mut self) -> Result<bool, CommitError> {
-        let Some(outbox) = &mut self.outbox else {
-            return Ok(false);
+    /// For how many of the pending reports there surely is room; drops the oldest events where that is the rule.
+    fn how_many_fit(&mut self) -> Result<usize, CommitError> {
+        let drops = self.limits.when_full == WhenFull::DropOldest;
+        let one_fits = |outbox: &Option<Outbox>| outbox.as_ref().map(|outbox| outbox.has_room(ROOM_FOR_ONE));
+        let Some(mut room) = one_fits(&self.outbox) else {
+            return Ok(0);
         };
-        let bytes = ROOM_FOR_ONE.saturating_mul(u64::try_from(self.pending.len()).unwrap_or(u64::MAX));
-        let mut room = outbox.has_room(bytes);
-        if self.limits.when_full == WhenFull::DropOldest && (room.is_err() || self.limits.max_age.is_some()) {
-            let dropped = match outbox.make_room() {
-                Ok(dropped) => dropped,
-                Err(fault) => {
-                    self.failed(fault, Batch::default())?;
-                    return Ok(false);
-                }
-            };
-            room = outbox.has_room(bytes);
-            let mut commit = Commit::default();
-            let now = self.clock.now();
-            for gone in &dropped {
-                tracing::error!(
-                    "{}: {} events were dropped to make room, a gap tells",
-                    gone.topic,
-                    gone.count
-                );
-                if let Some((slot, kind)) = self.owner(&gone.topic) {
-                    let from = gone
-                        .from
-                        .checked_sub(1)
-                        .filter(|after| *after > 0)
-                        .map(|after| after.to_string());
-                    let before = gone.to.saturating_add(1).to_string();
-                    self.gap(
-                        &slot,
-                        (GapCause::Dropped, kind),
-                        (from, Some(before), Some(gone.count)),
-                        now,
-                        &mut commit,
-                    );
-                }
-            }
-            if !commit.is_empty() {
+        if drops && (room.is_err() || self.limits.max_age.is_some()) {
+            if let Some(commit) = self.drop_oldest(ROOM_FOR_ONE)? {
                 self.write(Batch {
                     commits: vec![commit],
                     ..Batch::default()
                 })?;
             }
+            let Some(after) = one_fits(&self.outbox) else {
+                return Ok(0);
+            };
+            room = after;
         }
-        match (room, &self.full) {
-            (Ok(()), None) => {}
-            (Ok(()), Some(_)) => {
-                tracing::info!("the outbox has room again: devices are acknowledged again");
-                self.full = None;
-                self.trouble_everywhere("outbox", None);
+        match room {
+            Ok(()) => self.say_room(),
+            Err(full) => {
+                self.say_full(full);
+                return Ok(0);
             }
-            (Err(full), was) => {
-                if was.is_none() {
-                    tracing::error!("{full}; devices are not acknowledged until there is room");
-                }
-                self.trouble_everywhere(
-                    "outbox",
-                    Some(&format!("{full}; devices are not acknowledged until there is room")),
+        }
+        let Some(outbox) = &self.outbox else { return Ok(0) };
+        let mut fits = self.pending.len();
+        while fits > 1 {
+            let bytes = ROOM_FOR_ONE.saturating_mul(u64::try_from(fits).unwrap_or(u64::MAX));
+            if outbox.has_room(bytes).is_ok() {
+                break;
+            }
+            fits /= 2;
+        }
+        Ok(fits)
+    }
+
+    /// Drops the oldest events, and those that are too old, until `bytes` more find room. Returns the gaps that tell.
+    fn drop_oldest(&mut self, bytes: u64) -> Result<Option<Commit>, CommitError> {
+        let Some(outbox) = &mut self.outbox else {
+            return Ok(None);
+        };
+        let dropped = match outbox.make_room_for(bytes) {
+            Ok(dropped) => dropped,
+            Err(fault) => {
+                self.failed(fault, Batch::default())?;
+                return Ok(None);
+            }
+        };
+        let mut commit = Commit::default();
+        let now = self.clock.now();
+        for gone in &dropped {
+            tracing::error!(
+                "{}: {} events were dropped to make room, a gap tells",
+                gone.topic,
+                gone.count
+            );
+            if let Some((slot, kind)) = self.owner(&gone.topic) {
+                self.gap(
+                    &slot,
+                    (GapCause::Dropped, kind),
+                    span(gone.from, gone.to, gone.count),
+                    now,
+                    &mut commit,
                 );
-                self.full = Some(full);
-                return Ok(false);
             }
         }
-        Ok(true)
+        Ok((!commit.is_empty()).then_some(commit))
+    }
+
+    /// There is no room: told once, not with every number that changes.
+    fn say_full(&mut self, full: Full) {
+        let kind = std::mem::discriminant(&full);
+        if self.full.as_ref().map(std::mem::discriminant) == Some(kind) {
+            return;
+        }
+        tracing::error!("{full}; devices are not acknowledged until there is room");
+        self.full = Some(full);
+        self.trouble_everywhere(
+            "outbox",
+            Some(&format!("{full}; devices are not acknowledged until there is room")),
+        );
+    }
+
+    fn say_room(&mut self) {
+        if self.full.take().is_some() {
+            tracing::info!("the outbox has room again: devices are acknowledged again");
+            self.trouble_everywhere("outbox", None);
+        }
+    }
+
+    /// What is too old goes also while devices say nothing; and that there is room again is said then, too.
+    fn has_room_again(&mut self) -> Result<(), CommitError> {
+        let ages = self.limits.when_full == WhenFull::DropOldest && self.limits.max_age.is_some();
+        if self.pending.is_empty() && self.unsynced.is_none() && (ages || self.full.is_some()) {
+            self.how_many_fit()?;
+        }
+        Ok(())
     }
 
     /// One report into the batch.
@@ -281,7 +389,7 @@ impl Committer {
             } => {
                 batch.commits.push(Commit {
                     events: Vec::new(),
-                    state: vec![trigger_change(&slot, &event, &state)],
+                    state: triggers::changes(&slot, &event, &state),
                 });
                 batch.answers.extend(durable);
             }
@@ -331,8 +439,10 @@ impl Committer {
                 Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
             }
         }
+        // The unit that an identification named is there after a crash where the identification is.
+        commit.state.extend(self.units.take_changes());
         if let (Some(state), Some(event)) = (state, sample.plan.events.get(sample.event)) {
-            commit.state.push(trigger_change(&slot, &event.name, &state));
+            commit.state.extend(triggers::changes(&slot, &event.name, &state));
         }
         if !commit.is_empty() {
             batch.commits.push(commit);
@@ -391,12 +501,9 @@ impl Committer {
         }
     }
 
-    /// Makes a batch durable, then answers devices and wakes the publisher.
+    /// Makes a batch durable, then answers devices and wakes the publisher. A batch for which there is no room as a
+    /// whole goes commit by commit; no commit is ever split.
     fn write(&mut self, mut batch: Batch) -> Result<(), CommitError> {
-        let Some(outbox) = &mut self.outbox else {
-            self.unsynced = Some(batch);
-            return Ok(());
-        };
         batch.commits.retain(|commit| !commit.is_empty());
         if !self.lazy.is_empty() && (!batch.commits.is_empty() || self.lazy.len() > LAZY) {
             batch.commits.push(Commit {
@@ -404,22 +511,70 @@ impl Committer {
                 state: std::mem::take(&mut self.lazy),
             });
         }
-        if batch.commits.is_empty() {
-            self.done(batch);
-            return Ok(());
-        }
-        match outbox.append(&batch.commits) {
-            Ok(()) => {
-                self.done(batch);
-                Ok(())
+        let mut take = batch.commits.len();
+        let mut dropped = false;
+        while !batch.commits.is_empty() {
+            let Some(outbox) = &mut self.outbox else {
+                self.keep(batch, true);
+                return Ok(());
+            };
+            let part = batch.commits.get(..take).unwrap_or(&batch.commits);
+            match outbox.append(part) {
+                Ok(()) => {
+                    let written = batch.commits.drain(..part.len());
+                    for event in written.flat_map(|commit| commit.events) {
+                        if let Some(entry) = self.slots.get_mut(&event.slot) {
+                            entry.gave(event.kind.word(), event.sequence);
+                        }
+                    }
+                    take = batch.commits.len();
+                    dropped = false;
+                }
+                Err(OutboxError::Full(_)) if take > 1 => take /= 2,
+                Err(OutboxError::Full(full)) => {
+                    let more = match self.limits.when_full {
+                        WhenFull::DropOldest if !dropped => self.drop_oldest(size(part))?,
+                        _ => None,
+                    };
+                    dropped = true;
+                    // Numbers on the gaps' topics are given in this order.
+                    match more {
+                        Some(gaps) => batch.commits.push(gaps),
+                        None => {
+                            self.say_full(full);
+                            self.keep(batch, false);
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(fault) => return self.failed(fault, batch),
             }
-            Err(fault) => self.failed(fault, batch),
+        }
+        self.done(batch);
+        Ok(())
+    }
+
+    /// Keeps a batch to be written later, behind what is kept already.
+    fn keep(&mut self, batch: Batch, broken: bool) {
+        match &mut self.unsynced {
+            Some(earlier) => {
+                earlier.broken |= broken;
+                earlier.batch.commits.extend(batch.commits);
+                earlier.batch.answers.extend(batch.answers);
+                earlier.batch.latest.extend(batch.latest);
+            }
+            None => self.unsynced = Some(Unsynced { batch, broken }),
         }
     }
 
-    /// The store refused: what was to be written is kept and written again once it opens.
+    /// Whether the store is to be opened anew before it is asked anything.
+    fn is_broken(&self) -> bool {
+        self.outbox.is_none() || self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken)
+    }
+
+    /// The store failed: what was to be written is kept and written again once it opens.
     fn failed(&mut self, fault: OutboxError, batch: Batch) -> Result<(), CommitError> {
-        if fault.ends_process() || !(fault.is_fatal() || matches!(fault, OutboxError::Full(_))) {
+        if fault.ends_process() || !fault.is_fatal() {
             return Err(fault.into());
         }
         tracing::error!("{fault}; nothing is acknowledged until this is on disk");
@@ -427,28 +582,13 @@ impl Committer {
             "store",
             Some(&format!("{fault}; nothing is acknowledged until it works again")),
         );
-        self.unsynced = Some(match self.unsynced.take() {
-            Some(mut earlier) => {
-                earlier.commits.extend(batch.commits);
-                earlier.answers.extend(batch.answers);
-                earlier.latest.extend(batch.latest);
-                earlier
-            }
-            None => batch,
-        });
+        self.keep(batch, true);
         Ok(())
     }
 
     /// After the sync: numbers are known, devices are answered, the publisher is woken.
     fn done(&mut self, batch: Batch) {
         self.allocator.committed();
-        for commit in &batch.commits {
-            for event in &commit.events {
-                if let Some(entry) = self.slots.get_mut(&event.slot) {
-                    entry.gave(event.kind.word(), event.sequence);
-                }
-            }
-        }
         for answer in batch.answers {
             if answer.send(()).is_err() {
                 tracing::debug!("a driver went away before it could acknowledge; it will after its next start");
@@ -464,16 +604,19 @@ impl Committer {
 
     /// After a failed sync everything since is written again and synced before anything else happens.
     fn retry_unsynced(&mut self) -> Result<(), CommitError> {
-        let Some(batch) = self.unsynced.take() else {
+        let Some(Unsynced { batch, broken }) = self.unsynced.take() else {
             return Ok(());
         };
+        if !broken {
+            return self.write(batch);
+        }
         let opened = match self.outbox.take() {
             Some(outbox) => outbox.reopen(),
             None => Outbox::open(&self.state_dir, self.limits.clone(), self.clock.clone()),
         };
         match opened {
             Ok((outbox, report)) => {
-                if let Some(lost) = report.lost {
+                if let Some(lost) = report.lost.filter(|_| !self.loss) {
                     return Err(CommitError::Lost(lost.reason));
                 }
                 self.outbox = Some(outbox);
@@ -481,12 +624,12 @@ impl Committer {
             Err(fault) if fault.ends_process() => return Err(fault.into()),
             Err(fault) => {
                 tracing::warn!("the store does not open yet: {fault}");
-                self.unsynced = Some(batch);
+                self.keep(batch, true);
                 return Ok(());
             }
         }
         self.write(batch)?;
-        if self.unsynced.is_none() {
+        if !self.is_broken() {
             tracing::info!("the store works again");
             self.trouble_everywhere("store", None);
         }
@@ -512,7 +655,7 @@ impl Committer {
             Request::Unit { station, payload, at } => self.unit(&station, &payload, at),
             Request::Mes { alive, at } => self.units.alive(&UnitSource::Mes, alive, at),
             Request::Fetch { request, answer } => {
-                let ready = if self.unsynced.is_some() {
+                let ready = if self.is_broken() {
                     Vec::new()
                 } else {
                     self.fetch(&request)
@@ -561,6 +704,14 @@ impl Committer {
             }
         };
         tracing::warn!("{station}: {sentence}");
+        if self.outbox.is_none()
+            || self
+                .unsynced
+                .as_ref()
+                .is_some_and(|unsynced| unsynced.batch.commits.len() >= OWN_WAITING)
+        {
+            return;
+        }
         let mut commit = Commit::default();
         let slots: Vec<_> = self.slots.at_station(station).cloned().collect();
         for slot in slots {
@@ -640,10 +791,10 @@ impl Committer {
     fn tell_damaged(&mut self, topic: &Arc<str>, from: u64, to: u64) {
         let Some(outbox) = &mut self.outbox else { return };
         let settled = outbox
-            .topics()
-            .iter()
-            .any(|state| state.topic == *topic && state.delivered.saturating_add(1) >= from);
+            .delivered_on(topic)
+            .is_some_and(|delivered| delivered.saturating_add(1) >= from);
         if !settled {
+            self.holes.insert(topic.clone());
             return;
         }
         if let Err(fault) = outbox.delivered(topic, to) {
@@ -653,17 +804,12 @@ impl Committer {
         tracing::error!("{topic}: records {from} to {to} are damaged in the store; a gap tells");
         let Some((slot, kind)) = self.owner(topic) else { return };
         let mut commit = Commit::default();
-        let after = from
-            .checked_sub(1)
-            .filter(|after| *after > 0)
-            .map(|after| after.to_string());
         let count = to.saturating_sub(from).saturating_add(1);
-        let before = Some(to.saturating_add(1).to_string());
         let now = self.clock.now();
         self.gap(
             &slot,
             (GapCause::Damaged, kind),
-            (after, before, Some(count)),
+            span(from, to, count),
             now,
             &mut commit,
         );
@@ -677,7 +823,8 @@ impl Committer {
             ..Batch::default()
         };
         let written = if self.unsynced.is_some() {
-            self.failed(OutboxError::Failed("it is being opened again".to_owned()), batch)
+            self.keep(batch, false);
+            Ok(())
         } else {
             self.write(batch)
         };
@@ -687,7 +834,40 @@ impl Committer {
         }
     }
 
+    /// What could not be noted while the store did not work.
+    fn settle_late(&mut self) {
+        if !self.unsettled.is_empty() && !self.is_broken() {
+            for settlement in std::mem::take(&mut self.unsettled) {
+                self.settle(settlement);
+            }
+        }
+    }
+
+    /// The last number on a topic that is settled.
+    fn delivered_on(&self, topic: &str) -> Option<u64> {
+        self.outbox.as_ref()?.delivered_on(topic)
+    }
+
     fn settle(&mut self, settlement: Settlement) {
+        if self.is_broken() {
+            self.unsettled.push(settlement);
+            return;
+        }
+        // Numbers between the last one that was settled and this one were passed over at drain: they cannot be read.
+        if let Some(before) = settlement.sequence.checked_sub(1)
+            && let Some(delivered) = self.delivered_on(&settlement.topic)
+            && delivered < before
+        {
+            self.tell_damaged(&settlement.topic, delivered.saturating_add(1), before);
+        }
+        self.settle_one(settlement.clone());
+        if self.holes.remove(&settlement.topic) {
+            // Behind it is what cannot be read: the publisher is to ask again.
+            self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        }
+    }
+
+    fn settle_one(&mut self, settlement: Settlement) {
         let Some(outbox) = &mut self.outbox else { return };
         match settlement.outcome {
             Outcome::Delivered => {
@@ -723,21 +903,32 @@ impl Committer {
                 }
                 let mut commit = Commit::default();
                 let sequence = settlement.sequence;
-                let after = sequence
-                    .checked_sub(1)
-                    .filter(|after| *after > 0)
-                    .map(|after| after.to_string());
-                let before = Some(sequence.saturating_add(1).to_string());
                 self.gap(
                     &slot,
                     (GapCause::Rejected, kind),
-                    (after, before, Some(1)),
+                    span(sequence, sequence, 1),
                     now,
                     &mut commit,
                 );
                 self.write_or_log(commit);
             }
         }
+    }
+
+    /// A slot that is configured away is forgotten once the broker has its empty status.
+    fn clear_gone(&mut self) {
+        let outbound = &self.outbound;
+        let lazy = &mut self.lazy;
+        self.gone.retain(|(key, topic)| {
+            let waits = outbound.has_retained(topic);
+            if !waits {
+                lazy.push(StateChange {
+                    key: key.clone(),
+                    value: None,
+                });
+            }
+            waits
+        });
     }
 
     /// Ids that are delivered and old enough are forgotten; no sync of its own is worth that.
@@ -753,6 +944,19 @@ impl Committer {
                     .extend(self.allocator.forget(&topic, *delivered, &Known(outbox)));
             }
         }
+    }
+
+    /// Goes on where the last run ended: statuses say the numbers that were given, and `commit` is the first.
+    pub(super) fn go_on(&mut self, topics: &[TopicState], commit: Commit) {
+        for topic in topics {
+            if let Some(last) = topic.next.checked_sub(1).filter(|last| *last > 0)
+                && let Some((slot, kind)) = self.owner(&topic.topic)
+                && let Some(entry) = self.slots.get_mut(&slot)
+            {
+                entry.gave(kind.word(), last);
+            }
+        }
+        self.write_or_log(commit);
     }
 
     /// After the loss of a store the numbers go on past what was given, and a gap on each topic tells.
@@ -826,7 +1030,9 @@ impl Committer {
         for (slot, status) in self.slots.changed_statuses() {
             self.retain(&self.plant.slot_topic(&slot, "status"), status);
         }
-        let status = self.gateway_status("online", waiting);
+        self.outbound
+            .set_farewell(self.gateway_status("offline", self.clock.now(), waiting));
+        let status = self.gateway_status("online", self.gateway.since, waiting);
         if self.gateway.published.as_ref() != Some(&status) {
             self.retain(&self.gateway.topic.clone(), status.clone());
             self.gateway.published = Some(status);
@@ -839,15 +1045,9 @@ impl Committer {
         }
     }
 
-    fn gateway_status(&self, state: &str, waiting: u64) -> Vec<u8> {
-        let stream = self.outbox.as_ref().map_or("", Outbox::stream);
-        super::gateway_status(
-            state,
-            self.gateway.since,
-            &self.gateway.session,
-            Some((waiting, stream)),
-        )
-        .into_bytes()
+    fn gateway_status(&self, state: &str, since: Moment, waiting: u64) -> Vec<u8> {
+        let gateway = &self.gateway;
+        super::gateway_status(state, since, &gateway.session, &gateway.stream, Some(waiting)).into_bytes()
     }
 
     fn reply(&mut self, question: &Question) -> Value {
@@ -866,9 +1066,31 @@ impl Committer {
                 stats["troubles"] = json!(self.gateway.troubles);
                 stats
             }
-            Question::OutboxList { topic, limit } => super::outbox_list(outbox, topic.as_deref(), *limit),
+            Question::OutboxList { topic, limit } => super::outbox_list(outbox, topic.as_deref(), (*limit).min(LISTED)),
         }
     }
+}
+
+/// After, before and count of numbers that are missing, for a gap.
+fn span(from: u64, to: u64, count: u64) -> (Option<String>, Option<String>, Option<u64>) {
+    let after = from.checked_sub(1).filter(|after| *after > 0);
+    let before = to.saturating_add(1);
+    (
+        after.map(|after| after.to_string()),
+        Some(before.to_string()),
+        Some(count),
+    )
+}
+
+/// Bytes that commits take in the store, about.
+fn size(commits: &[Commit]) -> u64 {
+    let events = commits.iter().flat_map(|commit| &commit.events);
+    let state = commits.iter().flat_map(|commit| &commit.state);
+    let bytes: usize = events.map(|event| event.body.len() + 2 * RECORD).sum::<usize>()
+        + state
+            .map(|change| change.key.len() + change.value.as_ref().map_or(0, Vec::len) + RECORD)
+            .sum::<usize>();
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn log_link(slot: &SlotName, state: LinkState, reason: &str) {
@@ -876,19 +1098,5 @@ fn log_link(slot: &SlotName, state: LinkState, reason: &str) {
         LinkState::Online => tracing::info!("{slot}: online"),
         LinkState::Degraded => tracing::warn!("{slot}: degraded: {reason}"),
         LinkState::Offline => tracing::warn!("{slot}: offline: {reason}"),
-    }
-}
-
-/// Where the state of a trigger is kept.
-pub(super) fn trigger_key(slot: &SlotName, event: &str) -> Vec<u8> {
-    let mut key = vec![space::TRIGGER];
-    key.extend_from_slice(format!("{slot}/{event}").as_bytes());
-    key
-}
-
-fn trigger_change(slot: &SlotName, event: &str, state: &TriggerState) -> StateChange {
-    StateChange {
-        key: trigger_key(slot, event),
-        value: serde_json::to_vec(state).ok(),
     }
 }

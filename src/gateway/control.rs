@@ -3,6 +3,7 @@
 //! Owns the socket file and its mode (0660: its group may use it). What is answered comes from the store's thread.
 
 use super::store::{Question, Store};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A question may be this long, in bytes.
 const LONGEST_QUESTION: u64 = 64 << 10;
+/// Bytes of a path that a socket address holds on every Unix.
+const LONGEST_ADDRESS: usize = 100;
 /// A command that says nothing for this long is turned away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -19,6 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn socket(state_dir: &Path) -> PathBuf {
     state_dir.join("control.sock")
+}
+
+/// The same socket by a path that fits a socket address (108 bytes on Linux), however deep the state directory lies.
+/// The path is good as long as the directory that comes with it is open.
+fn address(state_dir: &Path) -> std::io::Result<(Option<std::fs::File>, PathBuf)> {
+    let path = socket(state_dir);
+    if path.as_os_str().len() <= LONGEST_ADDRESS {
+        return Ok((None, path));
+    }
+    let dir = std::fs::File::open(state_dir)?;
+    let path = socket(Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())));
+    Ok((Some(dir), path))
 }
 
 /// Why the control socket does not work.
@@ -53,7 +68,8 @@ pub(super) fn listen(state_dir: &Path) -> Result<UnixListener, ControlError> {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(fault(source)),
         _ => {}
     }
-    let listener = UnixListener::bind(&path).map_err(fault)?;
+    let (_dir, address) = address(state_dir).map_err(fault)?;
+    let listener = UnixListener::bind(address).map_err(fault)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660)).map_err(fault)?;
     Ok(listener)
 }
@@ -103,7 +119,8 @@ async fn answer(stream: UnixStream, store: &Store) -> std::io::Result<()> {
 pub fn ask(state_dir: &Path, question: &Question) -> Result<Option<serde_json::Value>, ControlError> {
     use std::io::{BufRead, Write};
     let path = socket(state_dir);
-    let Ok(mut stream) = std::os::unix::net::UnixStream::connect(&path) else {
+    let connected = address(state_dir).and_then(|(_dir, address)| std::os::unix::net::UnixStream::connect(address));
+    let Ok(mut stream) = connected else {
         return Ok(None);
     };
     let mut exchange = || -> std::io::Result<String> {
@@ -124,5 +141,35 @@ pub fn ask(state_dir: &Path, question: &Question) -> Result<Option<serde_json::V
         None => Err(silent(
             answer["error"].as_str().unwrap_or("it gave no reason").to_owned(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_socket_is_found_however_deep_its_directory_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        for depth in [1, 12] {
+            let deep = dir.path().join("a-long-name-of-a-folder/".repeat(depth));
+            std::fs::create_dir_all(&deep).unwrap();
+            let listener = listen(&deep).unwrap();
+            let mode = std::fs::metadata(socket(&deep)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o660);
+            let answering = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(b"{\"ok\": 7}\n").await.unwrap();
+            };
+            let asked = deep.clone();
+            let asking = tokio::task::spawn_blocking(move || ask(&asked, &Question::OutboxStats));
+            let (answer, ()) = tokio::join!(asking, answering);
+            assert_eq!(answer.unwrap().unwrap(), Some(7.into()), "{depth} deep");
+        }
+        assert!(
+            ask(&dir.path().join("nowhere"), &Question::OutboxStats)
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -10,13 +10,13 @@ pub mod control;
 pub mod setup;
 mod slots;
 pub mod store;
+mod triggers;
 
 use crate::clock::Clock;
 use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
 use crate::contract::Allocator;
 use crate::device::{self, SlotStart};
 use crate::model::commit::space;
-use crate::model::sample::TriggerState;
 use crate::model::{Commit, Moment, SlotName, StateChange};
 use crate::mqtt::{self, Outbound};
 use crate::outbox::{Limits, Outbox, OutboxError};
@@ -26,7 +26,7 @@ use rand::Rng;
 use serde_json::{Map, Value, json};
 use setup::Setup;
 use slots::Slots;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,7 @@ use store::{REQUESTS, Request, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use triggers::States;
 
 /// Reports that may wait for the store's thread, over all devices.
 const REPORTS: usize = 1024;
@@ -128,8 +129,8 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         changed: version,
     };
 
-    let settings = settings(&config, &session, started);
-    let (outbound, heard, session_task) = mqtt::session(settings, store.clone(), clock.clone())?;
+    let settings = settings(&config);
+    let (outbound, heard, mut session_task) = mqtt::session(settings, store.clone(), clock.clone())?;
 
     let opening = Opening {
         config: config.clone(),
@@ -137,11 +138,19 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         outbound: outbound.clone(),
         clock: clock.clone(),
         changed,
-        session,
+        session: session.clone(),
         started,
     };
     let (mut opened, committer) = start_committer(opening, said, asked)?;
-    let states = opened.recv_states().await?;
+    let (states, stream) = tokio::select! {
+        opened = opened.recv() => opened?,
+        // A large store takes seconds to open; to end there is as good as a kill.
+        () = stop.cancelled() => return Ok(()),
+    };
+    session_task.introduce(
+        gateway_status("online", started, &session, &stream, None),
+        gateway_status("offline", started, &session, &stream, None),
+    );
 
     let session_stop = CancellationToken::new();
     let mut tasks: JoinSet<(&'static str, Result<(), String>)> = JoinSet::new();
@@ -249,20 +258,18 @@ struct Opening {
     started: Moment,
 }
 
-type States = HashMap<SlotName, HashMap<String, TriggerState>>;
-
 struct CommitterThread {
     thread: std::thread::JoinHandle<Result<(), committer::CommitError>>,
     ended: CancellationToken,
 }
 
-/// The answer of a store that is being opened.
-struct Opened(oneshot::Receiver<Result<States, GatewayError>>);
+/// The answer of a store that is being opened: the states of triggers, and the store's stream.
+struct Opened(oneshot::Receiver<Result<(States, String), GatewayError>>);
 
 impl Opened {
-    async fn recv_states(&mut self) -> Result<States, GatewayError> {
+    async fn recv(&mut self) -> Result<(States, String), GatewayError> {
         match (&mut self.0).await {
-            Ok(states) => states,
+            Ok(opened) => opened,
             Err(_) => Err(GatewayError::Ended("the store", "it did not open".to_owned())),
         }
     }
@@ -282,7 +289,8 @@ fn start_committer(
         let _guard = guard;
         match open(opening) {
             Ok((committer, states)) => {
-                if answer.send(Ok(states)).is_err() {
+                let stream = committer.gateway.stream.clone();
+                if answer.send(Ok((states, stream))).is_err() {
                     return Ok(());
                 }
                 runtime.block_on(committer.run(reports, requests))
@@ -310,7 +318,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         started,
     } = opening;
     let limits = limits(&config);
-    let (mut outbox, report) = Outbox::open(&config.gateway.state_dir, limits.clone(), clock.clone())?;
+    let (outbox, report) = Outbox::open(&config.gateway.state_dir, limits.clone(), clock.clone())?;
     for note in &report.notes {
         tracing::warn!("store: {note}");
     }
@@ -323,24 +331,11 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
     allocator.resume(&topics);
     let mut units = Units::new(station_rules(&config));
 
-    let mut states = States::new();
-    let mut configured: BTreeSet<String> = BTreeSet::new();
+    let mut configured: BTreeMap<String, String> = BTreeMap::new();
     let names: Vec<SlotName> = config.slots().map(|(_, slot)| slot.name.clone()).collect();
-    outbox.scan_state(&[space::TRIGGER], &mut |key, value| {
-        let Some((slot, event)) = key
-            .get(1..)
-            .and_then(|key| std::str::from_utf8(key).ok())
-            .and_then(|key| key.split_once('/'))
-        else {
-            return;
-        };
-        if let (Some(name), Ok(state)) = (
-            names.iter().find(|name| name.to_string() == slot),
-            serde_json::from_slice(value),
-        ) {
-            states.entry(name.clone()).or_default().insert(event.to_owned(), state);
-        }
-    })?;
+    let mut found = triggers::Found::default();
+    outbox.scan_state(&[space::TRIGGER], &mut |key, value| found.take(key, value))?;
+    let states = found.states(&names);
     outbox.scan_state(&[space::UNIT], &mut |key, value| {
         if let Some(station) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()) {
             units.restore(station, value);
@@ -351,18 +346,13 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             allocator.restore_slot(slot, value);
         }
     })?;
-    outbox.scan_state(&[space::CONFIGURED], &mut |key, _| {
-        if let Some(slot) = key.get(1..).and_then(|key| std::str::from_utf8(key).ok()) {
-            configured.insert(slot.to_owned());
+    outbox.scan_state(&[space::CONFIGURED], &mut |key, topic| {
+        if let (Some(Ok(slot)), Ok(topic)) = (key.get(1..).map(std::str::from_utf8), std::str::from_utf8(topic)) {
+            configured.insert(slot.to_owned(), topic.to_owned());
         }
     })?;
-
     let mut commit = Commit::default();
-    clear_gone_slots(&config, &slots, &configured, &outbound, &mut commit);
-    if !commit.is_empty() {
-        outbox.append(std::slice::from_ref(&commit))?;
-        allocator.committed();
-    }
+    let gone = clear_gone_slots(&config, &slots, &configured, &outbound, &mut commit);
 
     let mut committer = Committer {
         outbox: Some(outbox),
@@ -378,6 +368,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         gateway: GatewayStatus {
             topic: config.plant.gateway_status_topic(&config.gateway.id),
             session,
+            stream: report.stream.clone(),
             since: started,
             published: None,
             troubles: HashMap::new(),
@@ -385,11 +376,16 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         pending: VecDeque::new(),
         full: None,
         unsynced: None,
+        unsettled: Vec::new(),
+        holes: HashSet::new(),
+        gone,
+        loss: report.lost.is_some(),
         forgettable: HashSet::new(),
         lazy: Vec::new(),
         busy: false,
         broken: None,
     };
+    committer.go_on(&report.topics, commit);
     if let Some(lost) = &report.lost {
         let kept = lost
             .kept
@@ -404,40 +400,59 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
     Ok((committer, states))
 }
 
-/// A slot that was configured once and is no more gets an empty retained status.
+/// A slot that was configured once and is no more, or elsewhere in the plant, gets an empty retained status. Returns
+/// the records to forget once the broker has it: the gateway may be ended before.
 fn clear_gone_slots(
     config: &Config,
     slots: &Slots,
-    configured: &BTreeSet<String>,
+    configured: &BTreeMap<String, String>,
     outbound: &Outbound,
     commit: &mut Commit,
-) {
-    let key = |slot: &str| {
-        let mut key = vec![space::CONFIGURED];
-        key.extend_from_slice(slot.as_bytes());
-        key
-    };
-    let present: BTreeSet<String> = slots.names().iter().map(ToString::to_string).collect();
-    for gone in configured.difference(&present) {
-        let Some((station, slot)) = gone.split_once('.') else {
-            continue;
-        };
-        let topic = config.plant.slot_topic(&SlotName::new(station, slot), "status");
-        if outbound.set_retained(&topic, Vec::new()) == mqtt::Posted::Refused {
+) -> Vec<(Vec<u8>, String)> {
+    // A slot that moved with its plant is a record of its own until its former topic is cleared.
+    let key = |slot: &str| [&[space::CONFIGURED], slot.as_bytes()].concat();
+    let present: BTreeMap<String, String> = slots
+        .names()
+        .iter()
+        .map(|slot| (slot.to_string(), config.plant.slot_topic(slot, "status")))
+        .collect();
+    let mut gone = Vec::new();
+    let mut clear = |record: &str, topic: &str| {
+        if outbound.set_retained(topic, Vec::new()) == mqtt::Posted::Refused {
             tracing::warn!("no room to clear {topic}");
-            continue;
+        } else {
+            gone.push((key(record), topic.to_owned()));
         }
-        commit.state.push(StateChange {
-            key: key(gone),
-            value: None,
-        });
+    };
+    for (record, topic) in configured {
+        match present.get(record) {
+            Some(now) if now == topic => {}
+            Some(_) => {
+                let former = format!("{record} {topic}");
+                clear(&former, topic);
+                if former.len() < crate::outbox::MAX_STATE_KEY {
+                    commit.state.push(StateChange {
+                        key: key(&former),
+                        value: Some(topic.clone().into_bytes()),
+                    });
+                }
+            }
+            None if present.values().any(|now| now == topic) => commit.state.push(StateChange {
+                key: key(record),
+                value: None,
+            }),
+            None => clear(record, topic),
+        }
     }
-    for new in present.difference(configured) {
-        commit.state.push(StateChange {
-            key: key(new),
-            value: Some(vec![1]),
-        });
+    for (slot, topic) in &present {
+        if configured.get(slot) != Some(topic) {
+            commit.state.push(StateChange {
+                key: key(slot),
+                value: Some(topic.clone().into_bytes()),
+            });
+        }
     }
+    gone
 }
 
 /// Hears what the MES says and whether it is within reach.
@@ -561,7 +576,7 @@ fn unit_topics(config: &Config) -> HashMap<String, Arc<str>> {
         .collect()
 }
 
-fn settings(config: &Config, session: &str, started: Moment) -> mqtt::Settings {
+fn settings(config: &Config) -> mqtt::Settings {
     let from = &config.mqtt;
     let topic = config.plant.gateway_status_topic(&config.gateway.id);
     let mut settings = mqtt::Settings::new(&from.host, from.port, &from.client_id, &topic);
@@ -582,23 +597,21 @@ fn settings(config: &Config, session: &str, started: Moment) -> mqtt::Settings {
     settings.inflight = from.inflight;
     settings.require_subscriber = from.require_subscriber;
     settings.keep_alive = KEEP_ALIVE;
-    settings.will_payload = gateway_status("offline", started, session, None).into_bytes();
-    settings.hello = gateway_status("online", started, session, None).into_bytes();
     settings.subscriptions = unit_topics(config).into_keys().collect();
     settings
 }
 
-/// The gateway's status. `since` is when this session began.
-fn gateway_status(state: &str, since: Moment, session: &str, stored: Option<(u64, &str)>) -> String {
+/// The gateway's status. `since` is when it began to be so; of the last will, which is written ahead, when the session began.
+fn gateway_status(state: &str, since: Moment, session: &str, stream: &str, waiting: Option<u64>) -> String {
     let mut status = Map::new();
     status.insert("state".into(), state.into());
     status.insert("since".into(), since.rfc3339().into());
     status.insert("session".into(), session.into());
     status.insert("version".into(), env!("CARGO_PKG_VERSION").into());
-    if let Some((waiting, stream)) = stored {
+    if let Some(waiting) = waiting {
         status.insert("waiting".into(), waiting.into());
-        status.insert("stream".into(), stream.into());
     }
+    status.insert("stream".into(), stream.into());
     Value::Object(status).to_string()
 }
 

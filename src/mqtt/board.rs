@@ -82,6 +82,12 @@ impl Board {
         self.statuses.post(topic, payload, self.versions)
     }
 
+    /// Whether a status of `topic` is kept.
+    #[must_use]
+    pub fn has_status(&self, topic: &str) -> bool {
+        self.statuses.entries.contains_key(topic)
+    }
+
     /// Takes a latest value.
     pub fn publish_latest(&mut self, topic: &str, payload: Bytes) -> Posted {
         self.versions += 1;
@@ -269,7 +275,9 @@ mod tests {
         assert_eq!(board.set_retained("a", Bytes::new()), Posted::Queued);
         board.connected();
         let post = board.next_status(NOW).unwrap();
+        assert!(board.has_status("a"), "until it is acknowledged");
         assert!(board.answered(&post, &Verdict::Taken, NOW, WAIT));
+        assert!(!board.has_status("a"));
         board.connected();
         assert_eq!(board.next_status(NOW), None);
     }

@@ -89,6 +89,12 @@ impl Outbound {
         posted
     }
 
+    /// Whether a status of `topic` is kept here. An empty one is until the broker has acknowledged it.
+    #[must_use]
+    pub fn has_retained(&self, topic: &str) -> bool {
+        self.0.board().has_status(topic)
+    }
+
     /// Publishes a value of which only the newest matters: not stored, not retained. One that waits on this topic is superseded.
     #[must_use = "a superseded value is to be counted"]
     pub fn publish_latest(&self, topic: &str, payload: impl Into<Bytes>) -> Posted {

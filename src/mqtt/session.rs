@@ -51,6 +51,13 @@ pub fn session<D: Drain>(
 }
 
 impl<D: Drain> Session<D> {
+    /// What is said, retained, on the gateway's status topic at each connect, and what the broker says there, when
+    /// the connection is lost. Both are often not known when the session is made.
+    pub fn introduce(&mut self, hello: impl Into<Vec<u8>>, will: impl Into<Vec<u8>>) {
+        self.settings.hello = hello.into();
+        self.settings.will_payload = will.into();
+    }
+
     /// Connects, drains, and connects again, until `stop` is cancelled or nobody takes what is heard.
     /// After `stop` it says goodbye, settles what was acknowledged, and returns within about half a second.
     pub fn run(self, stop: CancellationToken) -> impl Future<Output = ()> + Send {

@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Room kept for gap events, which tell what had no room: at most this much, and a sixteenth of `max_bytes`.
 const GAP_ROOM: u64 = 1 << 20;
 /// Bytes of a record beside an event's body, about.
-const OVERHEAD: u64 = 192;
+pub(super) const OVERHEAD: u64 = 192;
 /// Bytes of a longest topic.
 const MAX_TOPIC: usize = 1_024;
 

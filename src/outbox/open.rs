@@ -1,6 +1,7 @@
 //! Opening: which of what lies in the state directory is the store, and what follows where there is none.
 //! Owns the order of these steps; [`super::store`] and [`super::lease`] own the steps.
 
+use super::frame::{meta_key, seal};
 use super::index::{Index, Topic};
 use super::lease::Leases;
 use super::store::{Change, Host, OpenFault, Shelf, Store, first_records, make_dir, new_stream, store_paths, sync_dir};
@@ -16,6 +17,10 @@ use std::sync::Arc;
 /// Bytes that must be free for sled to open: it writes a snapshot.
 const OPEN_NEEDS: u64 = 16 << 20;
 const LOCK: &str = "store.lock";
+/// Name of the record that says which loss made this store, until somebody has told of it.
+const LOST: &str = "lost";
+/// Bytes of its reason.
+const LONGEST_LOSS: usize = 1_024;
 
 impl Outbox {
     /// Opens the outbox in `state_dir`, or begins one. Looks at every record once: 4 s for a million events of 600 bytes
@@ -73,6 +78,14 @@ impl Outbox {
         Ok((outbox, report))
     }
 
+    /// The loss that [`OpenReport::lost`] tells has been told, durably. Until then every opening reports it, so that
+    /// neither a kill nor a look by `lineside outbox` keeps it from being told.
+    pub fn loss_told(&mut self) -> Result<(), OutboxError> {
+        self.ready()?;
+        let written = self.store.write(vec![(meta_key(LOST), None)]);
+        self.watch(written)
+    }
+
     fn open_locked(
         state_dir: PathBuf,
         limits: Limits,
@@ -90,18 +103,24 @@ impl Outbox {
         let leases = Leases::load(&state_dir, &mut notes)?;
         let found = find(&state_dir, &leases, &host, &mut notes)?;
         let (store, index, fresh, lost) = match found {
-            Found::Whole(whole) => (whole.0, whole.1, false, None),
+            Found::Whole(whole) => {
+                let lost = whole.0.meta(LOST)?.map(|reason| Lost {
+                    kept: None,
+                    reason: String::from_utf8_lossy(&reason).into_owned(),
+                });
+                (whole.0, whole.1, false, lost)
+            }
             Found::Nothing => {
                 let fresh = leases.topics.is_empty();
                 let lost = (!fresh).then(|| Lost {
                     kept: None,
                     reason: "it is gone, and leases on its numbers are still there".to_owned(),
                 });
-                let (store, index) = create(&state_dir, &leases, &host, &mut notes)?;
+                let (store, index) = create(&state_dir, &leases, lost.as_ref(), &host, &mut notes)?;
                 (store, index, fresh, lost)
             }
             Found::Lost(lost) => {
-                let (store, index) = create(&state_dir, &leases, &host, &mut notes)?;
+                let (store, index) = create(&state_dir, &leases, Some(&lost), &host, &mut notes)?;
                 (store, index, false, Some(lost))
             }
         };
@@ -197,6 +216,7 @@ fn find(state_dir: &Path, leases: &Leases, host: &Host, notes: &mut Vec<String>)
 fn create(
     state_dir: &Path,
     leases: &Leases,
+    lost: Option<&Lost>,
     host: &Host,
     notes: &mut Vec<String>,
 ) -> Result<(Store, Index), OutboxError> {
@@ -210,6 +230,12 @@ fn create(
         topic.next = lease.end.saturating_add(1);
         changes.push(topic.name_record());
         changes.push(topic.pointer_record());
+    }
+    if let Some(lost) = lost {
+        let key = meta_key(LOST);
+        let reason: String = lost.reason.chars().take(LONGEST_LOSS / 4).collect();
+        let value = seal(&key, reason.as_bytes());
+        changes.push((key, Some(value)));
     }
     next.write(changes)?;
     next.promote(&path)?;

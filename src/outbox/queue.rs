@@ -151,6 +151,12 @@ impl Outbox {
         Ok(())
     }
 
+    /// The last sequence of `topic` that is delivered, refused or dropped; `None` where it never had an event.
+    #[must_use]
+    pub fn delivered_on(&self, topic: &str) -> Option<u64> {
+        self.index.find(topic).map(|topic| topic.delivered)
+    }
+
     /// Counts the events above `after` up to `last`.
     fn tally(&self, id: u32, after: u64, last: u64) -> Result<Tally, OutboxError> {
         let mut tally = Tally::default();
@@ -274,7 +280,13 @@ impl Outbox {
     /// again: a sixty-fourth of `max_bytes`. Bounded: asked again, it goes on. The caller commits a gap event for each
     /// answer, for which room is kept.
     pub fn make_room(&mut self) -> Result<Vec<Dropped>, OutboxError> {
+        self.make_room_for(0)
+    }
+
+    /// As [`Self::make_room`], until events of so many bytes find room.
+    pub fn make_room_for(&mut self, bytes: u64) -> Result<Vec<Dropped>, OutboxError> {
         self.ready()?;
+        let need = disk(bytes.saturating_add(super::append::OVERHEAD));
         let mut dropped = Vec::new();
         if self.limits.when_full != WhenFull::DropOldest {
             return Ok(dropped);
@@ -289,7 +301,7 @@ impl Outbox {
             let Some((place, first, until)) = self.oldest_head()? else {
                 break;
             };
-            let excess = self.excess();
+            let excess = self.excess(need);
             let aged = first.powered < oldest_kept;
             if excess == 0 && !aged {
                 break;
@@ -315,9 +327,9 @@ impl Outbox {
         Ok(merge(dropped))
     }
 
-    /// Bytes of waiting records that are too many.
-    fn excess(&self) -> u64 {
-        let room = self.limits.max_bytes / 64;
+    /// Bytes of waiting records that are too many for `need` bytes of disk to find room.
+    fn excess(&self, need: u64) -> u64 {
+        let room = need.max(self.limits.max_bytes / 64);
         let waiting = self.index.waiting().bytes;
         let over = disk(waiting).saturating_sub(self.limit().saturating_sub(room));
         let free = self.store.free().unwrap_or(0);

@@ -43,7 +43,7 @@ impl Outbox {
         }
     }
 
-    /// Events that are there, of one topic or of all, `limit` at most: what waits, what is kept as sent, what was
+    /// Events that are there, of topics that contain `topic` or of all, `limit` at most: what waits, what is kept as sent, what was
     /// rejected, in this order.
     pub fn list(&self, topic: Option<&str>, limit: usize) -> Result<Vec<Listed>, OutboxError> {
         self.ready()?;
@@ -52,7 +52,7 @@ impl Outbox {
             self.index
                 .topics
                 .iter()
-                .filter(|one| topic.is_none_or(|name| *one.name == *name))
+                .filter(|one| topic.is_none_or(|name| one.name.contains(name)))
         };
         for one in chosen() {
             let room = limit.saturating_sub(listed.len());
@@ -86,7 +86,7 @@ impl Outbox {
                     open = false;
                     if let Some((id, sequence, reason)) = parse_rejected(payload)
                         && let Some(one) = self.index.topics.iter().find(|one| one.id == id)
-                        && topic.is_none_or(|name| *one.name == *name)
+                        && topic.is_none_or(|name| one.name.contains(name))
                     {
                         open = true;
                         listed.push(Listed {

@@ -168,7 +168,7 @@ impl Store {
         promote().map_err(|error| OutboxError::io("switch to the new store", error))
     }
 
-    fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, OutboxError> {
+    pub(super) fn meta(&self, name: &str) -> Result<Option<Vec<u8>>, OutboxError> {
         let key = meta_key(name);
         let value = self.get(&key)?;
         Ok(value.and_then(|value| unseal(&key, &value).map(<[u8]>::to_vec)))

@@ -78,6 +78,7 @@ pub struct OpenReport {
     /// Whether the store was made just now and none was there before.
     pub fresh: bool,
     /// Whether a store was lost; a new one with a new stream was begun, and numbers go on past what was leased.
+    /// Said at every opening until [`super::Outbox::loss_told`].
     pub lost: Option<Lost>,
     /// Every topic that ever had an event.
     pub topics: Vec<TopicState>,
@@ -88,7 +89,7 @@ pub struct OpenReport {
 /// A store that is no longer there or cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// Where it was moved and is kept; `None`: it was simply gone.
+    /// Where it was moved and is kept; `None`: it was simply gone, or this was told at an earlier opening.
     pub kept: Option<PathBuf>,
     /// Why.
     pub reason: String,
