@@ -177,6 +177,7 @@ fn every_room_is_in_the_architecture_document() {
     let missing: Vec<_> = rooms()
         .into_iter()
         .map(|(room, ..)| room)
+        .filter(|room| room != "lib")
         .filter(|room| !document.contains(&format!("`{room}`")) && !document.contains(&format!("src/{room}")))
         .collect();
     assert!(missing.is_empty(), "docs/ARCHITECTURE.md does not tell of {missing:?}");

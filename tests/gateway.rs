@@ -155,7 +155,7 @@ ack = { write = "taken", copy = "n" }
     }
 }
 
-fn until(what: &str, done: impl Fn() -> bool) {
+fn until(what: &str, mut done: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !done() {
         assert!(Instant::now() < end, "never: {what}");

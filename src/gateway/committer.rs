@@ -205,6 +205,16 @@ impl Committer {
         if self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken) {
             return Ok(());
         }
+        if self.unsynced.is_none() && !self.lazy.is_empty() {
+            let state = std::mem::take(&mut self.lazy);
+            self.write(Batch {
+                commits: vec![Commit {
+                    events: Vec::new(),
+                    state,
+                }],
+                ..Batch::default()
+            })?;
+        }
         if let Some(outbox) = self.outbox.take()
             && let Err(fault) = outbox.close()
         {
@@ -538,14 +548,12 @@ impl Committer {
                     };
                     dropped = true;
                     // Numbers on the gaps' topics are given in this order.
-                    match more {
-                        Some(gaps) => batch.commits.push(gaps),
-                        None => {
-                            self.say_full(full);
-                            self.keep(batch, false);
-                            return Ok(());
-                        }
-                    }
+                    let Some(gaps) = more else {
+                        self.say_full(full);
+                        self.keep(batch, false);
+                        return Ok(());
+                    };
+                    batch.commits.push(gaps);
                 }
                 Err(fault) => return self.failed(fault, batch),
             }

@@ -226,12 +226,12 @@ fn a_change_within_the_window_is_told_at_its_end() {
 }
 
 #[test]
-fn not_a_number_is_no_value() {
+fn not_a_number_is_no_value_and_re_arms() {
     let mut of = plan(event(vec![Trigger::Changes(vec![2])]));
     Arc::make_mut(&mut of).points[2].invalid.clear();
     let mut watcher = Watcher::new(of, &HashMap::new());
     let mut image = values([0; 5]);
-    for (tick, (value, expect)) in (0..).zip([(1.5, 0), (f32::NAN, 0), (1.5, 0), (2.0, 1)]) {
+    for (tick, (value, expect)) in (0..).zip([(1.5, 0), (f32::NAN, 0), (1.5, 1), (2.0, 1)]) {
         image[2] = Some(Raw::F32(value.to_bits()));
         assert_eq!(watcher.observe(at(tick), &image).len(), expect, "at {tick}");
     }

@@ -3,6 +3,12 @@
 //! It has no topics and no sessions. For each packet that comes, a closure says what to do; `Fake::polite` is
 //! what an ordinary broker would answer.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test that includes this uses a part of it"
+)]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
