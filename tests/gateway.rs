@@ -1,7 +1,14 @@
 //! The gateway as a whole, in this process: a simulated Modbus device on one side, a scripted broker on the other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on says so by panicking, and measures its own time"
+)]
+
 #[path = "support/fake_broker.rs"]
-#[allow(dead_code, reason = "shared with the tests of the session, which use more of it")]
 mod fake_broker;
 
 use fake_broker::{Act, Fake, Packet, puback, publish};

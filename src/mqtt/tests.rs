@@ -1,7 +1,6 @@
 //! Tests of the session against a scripted broker, for both versions of MQTT.
 
 #[path = "../../tests/support/fake_broker.rs"]
-#[expect(unreachable_pub, reason = "tests outside the crate use it as well")]
 mod fake_broker;
 
 use super::*;

@@ -4,6 +4,9 @@
 //! what an ordinary broker would answer.
 
 #![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     dead_code,
     unreachable_pub,
     reason = "each test that includes this uses a part of it"
