@@ -2,6 +2,7 @@
 //!
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
+use super::curve;
 use super::events::{Event, single, verdict_points};
 use super::fields::{Field, Source};
 use super::ownership;
@@ -18,6 +19,7 @@ pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusTcp, out: 
         torn(event, points, link, out);
         clears(event, points, out);
         uom(event, points, out);
+        curve::check(event, points, out);
     }
 }
 

@@ -122,12 +122,26 @@ pub(super) const TOP: &[Key] = &[
         Kind::OneOrMore(&Kind::Text),
         "dotted paths of what is inherited and not wanted: events.tightening.counter",
     ),
+    key(
+        "shift",
+        Kind::Table(SHIFT),
+        "added to the addresses of all inherited points: the same map once more, further on. Points of this file stand as they are written",
+    ),
     key("connection", Kind::Table(CONNECTION), "how the device is reached"),
     later("frame"),
     key("points", Kind::Map(&Kind::Table(POINT)), "what the device says"),
     key("events", Kind::Map(&Kind::Event), "what it means"),
     key("example", Kind::List(&Kind::Table(EXAMPLE)), "how we know"),
 ];
+
+/// `shift`, by table.
+const SHIFT: &[Key] = &[
+    key("coil", OFFSET, "of coils"),
+    key("discrete", OFFSET, "of discrete inputs"),
+    key("holding", OFFSET, "of holding registers"),
+    key("input", OFFSET, "of input registers"),
+];
+const OFFSET: Kind = Kind::Integer(-65_535, 65_535);
 
 /// `[connection]`.
 pub(super) const CONNECTION: &[Key] = &[
@@ -219,8 +233,8 @@ pub(super) const POINT: &[Key] = &[
     ),
     key(
         "trim",
-        Kind::Either(&[Kind::Bool, Kind::Text]),
-        "false: blanks of a text are kept; or the characters to cut at both ends",
+        Kind::Either(&[Kind::Bool, Kind::Text, Kind::Number]),
+        "of a text: false keeps its blanks, or the characters to cut at both ends; of an array: the raw value of unused elements at its end",
     ),
     key(
         "invalid",

@@ -9,6 +9,7 @@ mod address;
 mod checks;
 mod connection;
 mod controls;
+mod curve;
 mod decode;
 mod events;
 mod examples;
@@ -21,6 +22,7 @@ mod plan;
 mod points;
 mod read;
 mod schema;
+mod shift;
 mod slot;
 mod stamp;
 #[cfg(test)]

@@ -7,6 +7,8 @@ use crate::model::plan::{Link, Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
+mod growth;
+
 struct Memory(HashMap<PathBuf, String>);
 
 impl Files for Memory {
