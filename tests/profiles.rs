@@ -78,9 +78,19 @@ macro_rules! files {
 }
 
 files! {
+    aimco_acradyne_gen_iv: "aimco/acradyne-gen-iv.toml",
     example_plc_cell: "example/plc-cell.toml",
     example_t_100: "example/t-100.toml",
     example_torque_tool: "example/torque-tool.toml",
+    handshake_clear_by_writing: "handshake/clear-by-writing.toml",
+    handshake_clear_on_read: "handshake/clear-on-read.toml",
+    handshake_counter_echo: "handshake/counter-echo.toml",
+    handshake_counter: "handshake/counter.toml",
+    handshake_heartbeat: "handshake/heartbeat.toml",
+    handshake_latched: "handshake/latched.toml",
+    handshake_level: "handshake/level.toml",
+    handshake_toggle: "handshake/toggle.toml",
+    kolver_k_ducer_modbus: "kolver/k-ducer-modbus.toml",
 }
 
 #[test]

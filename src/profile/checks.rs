@@ -91,7 +91,16 @@ fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics
     {
         return;
     }
-    let reads = event.reads(points);
+    // A flag that reading clears is always read by itself, and says only that; the rest must be of one moment.
+    let flag = |index: &usize| {
+        event
+            .triggers
+            .iter()
+            .any(|trigger| matches!(trigger, Trigger::Reads(flag, _) if flag == index))
+            && points.get(*index).is_some_and(|point| point.modbus.clears)
+    };
+    let mut reads = event.reads(points);
+    reads.retain(|index| !flag(index));
     if one_request(points, &reads, link) {
         return;
     }
