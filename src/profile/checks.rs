@@ -88,6 +88,8 @@ fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics
     if event.kind == EventType::Readings
         || event.kind == EventType::Measurement
         || event.stable.is_some_and(|stable| stable > 1)
+        // Each bit of an alarm word stands for itself.
+        || !event.alarms.is_empty()
     {
         return;
     }

@@ -8,6 +8,7 @@ use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
 mod growth;
+mod manual;
 
 struct Memory(HashMap<PathBuf, String>);
 
