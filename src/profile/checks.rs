@@ -10,10 +10,10 @@ use super::plan::one_request;
 use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::EventType;
-use crate::model::plan::{ModbusTcp, ModbusType, Trigger};
+use crate::model::plan::{ModbusLink, ModbusType, Trigger};
 
 /// Checks every event.
-pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusLink, out: &mut Diagnostics) {
     for event in events {
         id(event, points, out);
         torn(event, points, link, out);
@@ -84,7 +84,7 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
 }
 
 /// A result must not be put together from two moments.
-fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+fn torn(event: &Event, points: &[Point], link: &ModbusLink, out: &mut Diagnostics) {
     if event.kind == EventType::Readings
         || event.kind == EventType::Measurement
         || event.stable.is_some_and(|stable| stable > 1)
