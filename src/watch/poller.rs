@@ -474,7 +474,11 @@ impl Poller {
             let still = self.life.still_since.map_or(0, |since| now.tick.saturating_sub(since));
             if still > millis(alive.within) {
                 let name = self.plan.points.get(alive.point).map_or("", |point| &*point.name);
-                let text = format!("answers, but its life sign `{name}` has not changed for {still} ms");
+                // The same words for as long as it stands: every other text is another status.
+                let text = format!(
+                    "answers, but its life sign `{name}` has not changed for more than {} ms",
+                    millis(alive.within)
+                );
                 return Some((LinkState::Degraded, text));
             }
             if !self.life.moved {

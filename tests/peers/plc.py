@@ -548,8 +548,7 @@ class Torn(Plc):
     """H3 in two requests, and now and then a new result right behind a read of either."""
 
     def was_read(self, table: str, first: int, behind: int) -> None:
-        if self.rate and self.random.random() < 0.2:
-            self.due = min(self.due, time.monotonic())
+        if self.rate and self.random.random() < 0.1:
             self.show()
 
 
@@ -570,24 +569,18 @@ class SelfClear(Plc):
 class Latched(Plc):
     """H6. The verdict stands until the next cycle begins; bits are low for half of a cycle."""
 
-    def raise_flag(self) -> None:
-        self.put("ok", False)
-        self.put("nok", False)
-        if self.rate:
-            self.later(0.5 / self.rate, self.verdict)
-        else:
-            self.verdict()
-
-    def verdict(self) -> None:
-        """The end of the cycle."""
-        self.put("counter", self.counter)
-        self.put("ok", self.shown["judgement"] == 1)
-        self.put("nok", self.shown["judgement"] == 2)
-
     def display(self) -> None:
         self.put("ok", False)
         self.put("nok", False)
-        super().display()
+        # The new record before the verdict, as a program writes it; its counter comes with the verdict.
+        for name, value in self.shown.items():
+            self.put(name, value)
+        self.later(0.5 / max(self.rate, 4), self.raise_flag)
+
+    def raise_flag(self) -> None:
+        self.put("counter", self.counter)
+        self.put("ok", self.shown["judgement"] == 1)
+        self.put("nok", self.shown["judgement"] == 2)
 
 
 class Ring(Plc):

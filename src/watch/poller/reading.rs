@@ -248,7 +248,11 @@ impl Poller {
             return;
         }
         let behind = pick(&mode.guard, values);
-        if let (Some(reading), true) = (reading, pending.before.as_ref() == Some(&behind)) {
+        // Three times the same: the guard itself may come in several requests, and be of two moments both times.
+        let same = |reading: &Vec<Option<Raw>>| {
+            pending.before.as_ref() == Some(&behind) && pick(&mode.guard, reading) == behind
+        };
+        if let Some(reading) = reading.filter(same) {
             pending.before = Some(behind);
             self.agree(event, now, reading);
         } else {
