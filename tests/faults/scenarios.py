@@ -28,6 +28,7 @@ class Options:
     seconds: float
     results: int = 0
     only: str = ""
+    registers: int = 0
 
 
 def plant(rig: Rig, profile: str = "peer/torque-a", *, link: bool = False, mode: str = "copy", rate: float = 20) -> None:
