@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 
 import buses  # noqa: E402
 import handshakes  # noqa: E402
+import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
@@ -42,6 +43,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "swap": scenarios.swap,
     "outage": scenarios.outage,
     "handshakes": handshakes.handshakes,
+    "kolver": kolver_runs.kolver,
     "bus": buses.bus,
     "bus_tcp": buses.bus_tcp,
 }

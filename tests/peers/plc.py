@@ -43,9 +43,7 @@ class Plc:
     waits = False
 
     def __init__(self, args: argparse.Namespace) -> None:
-        profile = resolve(f"peer/plc-{args.pattern}")
-        self.layout = points(profile)
-        self.server_id = int(profile["connection"].get("server_id", 1))
+        self.layout, self.server_id = self.map(args)
         self.args = args
         self.slot = args.slot
         self.ledger = Ledger(args.ledger)
@@ -76,6 +74,15 @@ class Plc:
 
     # -- what a pattern has
 
+    def map(self, args: argparse.Namespace) -> tuple[dict[str, Point], int]:
+        """The registers and the unit identifier."""
+        profile = resolve(f"peer/plc-{args.pattern}")
+        return points(profile), int(profile["connection"].get("server_id", 1))
+
+    def record(self) -> dict[str, Any]:
+        """Values of the result that is made now, by point."""
+        return {**derive(self.number), "stamp": self.stamp}
+
     def raise_flag(self) -> None:
         """Says that there is a new result; its record stands already."""
         self.put("counter", self.counter)
@@ -93,6 +100,10 @@ class Plc:
 
     def was_read(self, table: str, first: int, behind: int) -> None:
         """The gateway has read this; the answer is made already."""
+
+    def begin(self) -> None:
+        """What stands in the registers at first."""
+        self.put("counter", self.counter)
 
     def wipe(self) -> None:
         """What the program forgets when the power goes, beside the registers."""
@@ -220,7 +231,7 @@ class Plc:
         self.counter = self.counter % 65535 + 1
         # One second may see more results than the counter tells apart after a restart: the pair stays unique.
         self.stamp = max(int(now), self.stamp + (self.counter == 1))
-        self.shown = {**derive(self.number), "stamp": self.stamp}
+        self.shown = self.record()
         self.excused = False
         self.showing = self.waits
         self.ledger.write(e="shown", slot=self.slot, n=self.number, counter=self.counter, stamp=self.stamp, t=now)
@@ -294,7 +305,8 @@ class Plc:
             now = time.monotonic()
             if now >= life and now >= self.still_until and not self.down:
                 life = now + 0.05
-                self.put("life", (self.get("life") + 1) & 0xFFFF)
+                if "life" in self.layout:
+                    self.put("life", (self.get("life") + 1) & 0xFFFF)
                 self.spontaneous()
             if self.redisplay and self.runs() and self.may_raise():
                 self.redisplay = False
@@ -316,6 +328,7 @@ class Plc:
         """What was made and taken so far."""
         return {
             "made": self.number,
+            "limit": self.limit,
             "acked": self.acked,
             "showing": int(self.showing),
             "strange": self.strange,
@@ -372,10 +385,7 @@ class Plc:
         self.server = ModbusTcpServer(self.device(), address=("127.0.0.1", port))
         await self.server.serve_forever(background=True)
         self.memory.attach(self.server, self.server_id)
-        if not self.args.pattern.startswith("ring"):
-            self.put("counter", self.counter)
-        if self.args.pattern == "echo":
-            self.put("ack", self.counter)
+        self.begin()
         print(json.dumps({"port": self.server.transport.sockets[0].getsockname()[1]}), flush=True)
         clock = asyncio.create_task(self.clock())
         orders = asyncio.create_task(self.listen_to_harness())
@@ -497,6 +507,10 @@ class Echo(Plc):
         super().__init__(args)
         self.counters = {0}
 
+    def begin(self) -> None:
+        super().begin()
+        self.put("ack", self.counter)
+
     def wrote(self, value: int) -> None:
         if self.showing and value == self.counter:
             self.taken()
@@ -592,6 +606,9 @@ class Ring(Plc):
         super().__init__(args)
         self.index = 0
         self.free = args.pattern == "ringfree"
+
+    def begin(self) -> None:
+        pass  # no record, and nothing counted
 
     def display(self) -> None:
         at = self.index % self.slots * self.stride
