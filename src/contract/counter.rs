@@ -75,7 +75,10 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
         return restarted;
     };
     // Round the end: how far it went, if it wrapped. A long way is no wrap but a restart.
-    let way = (last - known).saturating_add(value - first).saturating_add(1);
+    let way = last
+        .saturating_sub(known)
+        .saturating_add(value.saturating_sub(first))
+        .saturating_add(1);
     let size = last.saturating_sub(first).saturating_add(1);
     // Nor is any but the very next one where the device waits for each to be acknowledged.
     let longest = if waits { 1 } else { (size / 4).max(2) };

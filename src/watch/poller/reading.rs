@@ -337,6 +337,9 @@ impl Poller {
         let stored = of.keep == Keep::Stored || of.ack.is_some();
         let state = (stored && self.modes.get(event).is_some_and(|mode| mode.polled)).then(|| track.state(of));
         self.alarm(event, false);
+        if let Some(verify) = self.verify.get_mut(event) {
+            *verify = None;
+        }
         let ticket = stored.then(|| self.ticket(Unanswered::Sample(event, prior)));
         self.set(
             event,

@@ -286,6 +286,28 @@ fn a_device_that_does_not_take_its_trigger_back_alarms_and_is_acknowledged_again
 }
 
 #[test]
+fn an_echo_that_the_device_lost_is_written_again() {
+    let (mut device, mut gateway) = (Device::new(false), Gateway::new(handshake(false), true));
+    for act in 0..12 {
+        if act == 3 {
+            device.make();
+        }
+        gateway.step(&mut device, &mut quiet);
+        gateway.commit(9);
+    }
+    assert_eq!((device.shows[3], device.acked.as_slice()), (1, [1].as_slice()));
+    // Its program writes over it, and no link is lost.
+    device.shows[3] = 0;
+    let lost = gateway.tick;
+    while device.shows[3] == 0 {
+        assert!(gateway.tick < lost + 2_000, "never written again");
+        gateway.step(&mut device, &mut quiet);
+        gateway.commit(9);
+    }
+    assert_eq!(gateway.results, [1], "and no second result");
+}
+
+#[test]
 fn a_slot_whose_samples_are_not_answered_is_asked_no_more() {
     let of = event(vec![Trigger::Changes(vec![0])]);
     let (mut device, mut gateway) = (Device::new(false), Gateway::new(of, true));
