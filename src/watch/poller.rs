@@ -390,6 +390,15 @@ impl Poller {
             return;
         }
         self.faults.remove(&ack.write);
+        let blind = plan.events.get(event).is_some_and(|of| of.id.is_empty());
+        if matches!(phase, Phase::Acking(_)) && blind && track.wrote(ack) {
+            // The acknowledgement is the fall itself. Without an id nothing else would tell the next result from this
+            // one, and that would be acknowledged unread.
+            *phase = Phase::Idle;
+            self.alarm(event, false);
+            self.store(event, None);
+            return;
+        }
         if matches!(phase, Phase::Acking(_)) && mode.level {
             *phase = Phase::Falling(now.tick.saturating_add(millis(ack.timeout)));
             return;

@@ -308,6 +308,47 @@ fn an_echo_that_the_device_lost_is_written_again() {
 }
 
 #[test]
+fn a_trigger_that_the_acknowledgement_clears_may_rise_again_at_once() {
+    let mut of = event(vec![Trigger::Rises(3)]);
+    of.ack = Some(ack(AckValue::Value(Raw::Int(0)), None));
+    let mut poller = Poller::new(plan(of), &HashMap::new(), &|_| true);
+    let (mut ready, mut shown, mut taken, mut tick) = (0, 0, Vec::new(), 0);
+    while taken.len() < 5 {
+        tick += 1;
+        assert!(tick < 5_000, "{taken:?}");
+        match poller.next(at(tick)) {
+            Step::Wait(until) => tick = until.unwrap_or(tick).max(tick),
+            Step::Read(_) => poller.read_done(at(tick), at(tick), &values([0, 0, shown, ready, 0]), &[]),
+            Step::Write { value, .. } => {
+                assert_eq!(value, Raw::Int(0));
+                assert_eq!(taken.last(), Some(&Some(Raw::Int(shown))), "acknowledged unread");
+                // The next result stands before the gateway looks again.
+                shown += 1;
+                poller.write_done(at(tick), Ok(()));
+            }
+        }
+        for out in poller.take() {
+            let ticket = match out {
+                Out::Happened(of) => {
+                    taken.push(of.happening.values[2].clone());
+                    of.ticket
+                }
+                Out::State { ticket, .. } => ticket,
+                Out::Alarm { .. } => None,
+            };
+            if let Some(ticket) = ticket {
+                poller.answered(at(tick), ticket, true);
+            }
+        }
+        if shown == 0 {
+            (shown, ready) = (1, 1);
+        }
+    }
+    let all: Vec<_> = (1..=5).map(|n| Some(Raw::Int(n))).collect();
+    assert_eq!(taken, all);
+}
+
+#[test]
 fn a_slot_whose_samples_are_not_answered_is_asked_no_more() {
     let of = event(vec![Trigger::Changes(vec![0])]);
     let (mut device, mut gateway) = (Device::new(false), Gateway::new(of, true));
