@@ -12,6 +12,8 @@ pub mod model;
 pub mod mqtt;
 pub mod outbox;
 pub mod profile;
+pub mod record;
+pub mod replay;
 pub mod unit;
 pub mod watch;
 pub mod wire;

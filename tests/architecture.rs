@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("diagnostic", &["model"]),
     ("clock", &["model"]),
     ("backoff", &[]),
+    ("record", &["model"]),
     ("config", &["model", "diagnostic"]),
     ("wire", &["model"]),
     ("watch", &["model", "wire"]),
@@ -21,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("contract", &["model"]),
     ("outbox", &["model", "clock"]),
     ("mqtt", &["model", "clock", "backoff"]),
+    ("replay", &["model", "record", "wire", "watch", "profile"]),
     (
         "gateway",
         &[
@@ -28,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "diagnostic",
             "clock",
             "backoff",
+            "record",
             "config",
             "wire",
             "watch",
@@ -55,6 +58,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "contract",
             "outbox",
             "mqtt",
+            "record",
+            "replay",
             "gateway",
         ],
     ),

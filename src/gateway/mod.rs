@@ -172,14 +172,16 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         ("listening to the MES", Ok(()))
     });
     let listener = control::listen(&config.gateway.state_dir)?;
-    let serving = control::serve(listener, store.clone(), session_stop.clone());
+    let mut ends = control::Links::new(clock.clone());
+    let mut links = links(&slot_setups, states);
+    let services: Vec<device::tap::Service> = links.iter().map(|link| ends.add(link, &slot_setups)).collect();
+    let serving = control::serve(listener, store.clone(), ends, session_stop.clone());
     tasks.spawn(async move {
         serving.await;
         ("the control socket", Ok(()))
     });
     let mut drivers = JoinSet::new();
-    for link in links(&slot_setups, states) {
-        let (_, service) = device::tap::service();
+    for (link, service) in links.drain(..).zip(services) {
         drivers.spawn(device::run_link(
             link,
             reports.clone(),

@@ -129,6 +129,11 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
 
 /// Checks one profile by itself and runs its examples. Returns how many passed.
 pub fn check_profile(path: &Path, root: Option<&Path>, out: &mut Diagnostics) -> usize {
+    profile(path, root, out).map_or(0, |profile| profile.run_examples(None, out).passed)
+}
+
+/// Reads one profile by itself. `root`: the folder that `extends` starts from; none: the nearest `device-profiles` above it.
+pub fn profile(path: &Path, root: Option<&Path>, out: &mut Diagnostics) -> Option<Profile> {
     let above = |path: &Path| {
         let mut folders = path.ancestors().skip(1);
         folders
@@ -143,7 +148,7 @@ pub fn check_profile(path: &Path, root: Option<&Path>, out: &mut Diagnostics) ->
         .unwrap_or_else(|| path.parent().unwrap_or(Path::new("")).to_owned());
     // Profiles are read from the root on; one that does not stand below it is read by its whole path.
     let file = path.strip_prefix(&root).unwrap_or(&absolute);
-    Profile::load(file, &root, &Disk, out).map_or(0, |profile| profile.run_examples(None, out).passed)
+    Profile::load(file, &root, &Disk, out)
 }
 
 /// The file of the device that fills `slot`.

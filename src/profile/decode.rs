@@ -118,7 +118,7 @@ pub(super) fn say(points: &[Point], index: PointIx, values: &[Option<Raw>]) -> S
 }
 
 /// The factor that `scale_from` makes, if there is one.
-fn decimals(points: &[Point], point: &Point, values: &[Option<Raw>]) -> Result<Option<Decimal>, Said> {
+pub(super) fn decimals(points: &[Point], point: &Point, values: &[Option<Raw>]) -> Result<Option<Decimal>, Said> {
     let Some(from) = point.scale_from else { return Ok(None) };
     let name = points.get(from).map_or("", |from| &*from.name);
     let Said::Good(value) = say(points, from, values) else {

@@ -86,7 +86,7 @@ fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Di
 }
 
 /// All registers of all points, 0.
-fn zeros(plan: &SlotPlan) -> Image {
+pub(super) fn zeros(plan: &SlotPlan) -> Image {
     let mut image = Image::default();
     for point in &plan.points {
         let Address::Modbus(at) = &point.at;
@@ -105,6 +105,11 @@ fn decode(plan: &SlotPlan, image: &Image) -> Vec<Option<Raw>> {
 
 /// What one table of `given` says; what it does not give reads 0.
 fn image(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Vec<Option<Raw>>> {
+    registers(plan, given, out).map(|image| decode(plan, &image))
+}
+
+/// The registers of one table of `given`; what it does not give reads 0.
+pub(super) fn registers(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Image> {
     let mut image = zeros(plan);
     for (key, node) in &given.entries {
         match key.name.as_str() {
@@ -122,7 +127,7 @@ fn image(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Vec<Op
             },
         }
     }
-    Some(decode(plan, &image))
+    Some(image)
 }
 
 /// Registers as numbers, true and false, or text of two characters a register.
@@ -325,7 +330,7 @@ fn named(fields: &Table, draft: &Draft) -> bool {
 }
 
 /// An event as `expect` sees it.
-fn show(draft: &Draft) -> Json {
+pub(super) fn show(draft: &Draft) -> Json {
     let mut json = serde_json::Map::new();
     if draft.quarantine.is_empty() {
         json.insert("type".into(), draft.kind.word().into());

@@ -21,6 +21,7 @@ mod ownership;
 mod plan;
 mod points;
 mod read;
+mod rehearse;
 mod schema;
 mod settings;
 mod shift;
@@ -30,6 +31,8 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 mod triggers;
+
+pub use rehearse::{Judged, Measured, Rehearsal};
 
 use crate::diagnostic::tree::{Node, Table, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
@@ -281,6 +284,13 @@ impl Profile {
     pub fn run_examples(&self, contract: Option<&SlotContract>, out: &mut Diagnostics) -> ExampleReport {
         examples::run(self, contract, out)
     }
+}
+
+/// What an event says, for people and tools: `type`, `event`, the contract's fields, and `unit`, `times`, `extra` where it
+/// has them; of a quarantine its `reasons` and what it is `of`. This is what `expect` of an example sees.
+#[must_use]
+pub fn show(draft: &Draft) -> serde_json::Value {
+    examples::show(draft)
 }
 
 /// JSON Schema of the profile format, for editors.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use track::Track;
 
 /// The triggers of one slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watcher {
     plan: Arc<SlotPlan>,
     tracks: Vec<Track>,

@@ -5,7 +5,7 @@
 //! one proves the other. What a device does with its registers is the caller's ([`Simulator::on_write`],
 //! [`Simulator::on_request`]).
 
-use crate::model::plan::Table;
+use crate::model::plan::{SerialSettings, Table};
 use crate::wire::modbus::{Image, frame};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -100,6 +100,57 @@ impl Simulator {
         let local = listener.local_addr()?;
         let simulator = Self::new();
         Ok((simulator.clone(), local, simulator.serve(listener)))
+    }
+
+    /// Listens at `address` as a serial server (RTU over TCP) with one device, `only`, behind it. The future serves until
+    /// it is dropped.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened at.
+    pub async fn bind_line(
+        address: &str,
+        only: u8,
+    ) -> std::io::Result<(Self, SocketAddr, impl Future<Output = ()> + Send + use<>)> {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?;
+        let simulator = Self::new();
+        let serving = simulator.clone();
+        let serve = async move {
+            let mut lines = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        if let Ok((stream, _)) = accepted {
+                            let simulator = serving.clone();
+                            lines.spawn(async move {
+                                let mut generation = simulator.generation.subscribe();
+                                tokio::select! {
+                                    _ = generation.changed() => {}
+                                    _ = simulator.line(stream, Some(only)) => {}
+                                }
+                            });
+                        }
+                    }
+                    Some(_) = lines.join_next() => {}
+                }
+            }
+        };
+        Ok((simulator, local, serve))
+    }
+
+    /// Opens the serial port `path` and answers on it as server `only`, until the port is gone.
+    ///
+    /// # Errors
+    /// A sentence: the port cannot be opened.
+    pub async fn serve_port(
+        &self,
+        path: &str,
+        settings: &SerialSettings,
+        only: u8,
+    ) -> Result<impl Future<Output = std::io::Result<()>> + Send + use<>, String> {
+        let port = crate::device::port::open(path, settings).await?;
+        let simulator = self.clone();
+        Ok(async move { simulator.line(port, Some(only)).await })
     }
 
     /// A server that is on no network yet; [`Self::line`] puts it on a serial line.

@@ -136,6 +136,24 @@ impl Ask {
         pdu
     }
 
+    /// What `pdu` reads; `None`: it is no read.
+    #[must_use]
+    pub fn parse_read(pdu: &[u8]) -> Option<Self> {
+        let [function, a, b, c, d] = *pdu else { return None };
+        let table = match function {
+            1 => Table::Coil,
+            2 => Table::Discrete,
+            3 => Table::Holding,
+            4 => Table::Input,
+            _ => return None,
+        };
+        Some(Self::Read {
+            table,
+            address: u16::from_be_bytes([a, b]),
+            count: u16::from_be_bytes([c, d]),
+        })
+    }
+
     /// Bytes that an answer (no exception) has.
     #[must_use]
     pub fn answer_length(&self) -> usize {

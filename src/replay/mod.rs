@@ -1,0 +1,192 @@
+//! Replay: which events a profile makes of a record, and how those of two profiles differ. Pure.
+//!
+//! Owns how exchanges become pictures ([`picture`]) and how two lists of events are held against each other ([`differ`]).
+//! The triggers are run by the same watcher as in the gateway, the fields by the same mapping.
+//!
+//! **No event of two moments.** A gateway reads what it wants when it wants; a record only has what was read then, maybe
+//! by another profile. So each event of a profile has a *run*: reads one after another in which no guard point (trigger
+//! or id; where there is neither, any point) shows two values. A value counts only when every guard point was read before
+//! it (or with it) and again behind it (or with it) in the same run, or when one answer holds all points of the event.
+//! What a trigger shows without that is waited for while it stands; when it goes, or goes on, it is told as torn.
+
+pub mod differ;
+mod picture;
+mod reads;
+#[cfg(test)]
+mod tests;
+
+use crate::model::{Moment, SlotName};
+use crate::profile::{Meaning, Profile, SlotContract, show};
+use crate::record::{Record, What};
+use picture::Picture;
+use reads::Reader;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// One event of a replay.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// When it was seen first, milliseconds since the record began.
+    pub ms: u64,
+    /// The same as wall time.
+    pub wall: i64,
+    /// What it says ([`show`]).
+    pub json: serde_json::Value,
+}
+
+/// What a profile makes of a record.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Replayed {
+    /// Events and quarantines, in order.
+    pub events: Vec<Made>,
+    /// What was turned away by `only` or `except`.
+    pub ignored: u64,
+    /// Changes that the record shows without a picture of one moment: when, and a sentence.
+    pub torn: Vec<(u64, String)>,
+    /// What a reader should know: points that the record does not hold, and the like.
+    pub notes: Vec<String>,
+}
+
+/// Why a record cannot be replayed with a profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayFault {
+    /// Of another family of protocols.
+    #[error("the record is of {0}, which this build does not replay: it replays modbus-tcp, modbus-rtu and modbus-rtu-over-tcp")]
+    Protocol(String),
+    /// The record holds several servers, and not the profile's.
+    #[error("the record holds the servers {held}, but the profile asks server {asked}: set `server_id` in its [connection]")]
+    Server {
+        /// Which the record holds.
+        held: String,
+        /// Which the profile asks.
+        asked: u8,
+    },
+}
+
+/// A contract for a profile that fills no slot: it asks nothing.
+#[must_use]
+pub fn nobody(profile: &Profile) -> SlotContract {
+    SlotContract {
+        slot: SlotName::new("no-station", "no-slot"),
+        delivers: Vec::new(),
+        requires: Vec::new(),
+        values: Vec::new(),
+        place: profile.connection_place().clone(),
+    }
+}
+
+/// Runs `record` through `profile`, which fills the slot of `contract`.
+///
+/// # Errors
+/// The record is of another protocol, or holds only other servers.
+pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Result<Replayed, ReplayFault> {
+    if !record.header.protocol.starts_with("modbus-") {
+        return Err(ReplayFault::Protocol(record.header.protocol.clone()));
+    }
+    let plan = Arc::new(profile.plan(&contract.slot));
+    let mut made = Replayed {
+        notes: record.notes.clone(),
+        ..Replayed::default()
+    };
+    let server = server(record, &plan, &mut made)?;
+    let mut reader = Reader::new(&plan);
+    let scanned = reader.scan(record, server);
+    let used: BTreeSet<usize> = plan.events.iter().flat_map(picture::points).collect();
+    let name = |point: &usize| plan.points.get(*point).map_or("", |point| &*point.name);
+    let absent: Vec<String> = used
+        .iter()
+        .filter(|point| !scanned.holds(**point))
+        .map(|point| format!("`{}`", name(point)))
+        .collect();
+    if !absent.is_empty() {
+        made.notes.push(format!(
+            "the record does not hold {}: absent in every event",
+            absent.join(", ")
+        ));
+    }
+    made.notes.extend(scanned.refused.iter().cloned());
+    let mut pictures: Vec<Picture> = (0..plan.events.len())
+        .filter_map(|event| Picture::new(&plan, event, &scanned))
+        .collect();
+    for (picture, point) in pictures
+        .iter()
+        .filter_map(|picture| Some((picture, picture.blind(&scanned)?)))
+    {
+        made.notes.push(format!(
+            "[events.{}] cannot happen: the record does not hold its trigger `{}`",
+            picture.name(),
+            name(&point)
+        ));
+    }
+    let mut missed = 0_u64;
+    for line in &record.lines {
+        let now = Moment::new(line.wall, line.ms.saturating_add(1));
+        let seen = match &line.what {
+            What::Exchange { server: of, sent, got } if *of == server => reader.read(sent, got.as_deref().ok()),
+            What::Missed(number) => {
+                missed = missed.saturating_add(*number);
+                reads::Seen::Broken
+            }
+            What::Link(_) => reads::Seen::Broken,
+            _ => reads::Seen::Nothing,
+        };
+        for picture in &mut pictures {
+            picture.take(now, &seen);
+            for sample in picture.drain() {
+                let (ms, wall) = (sample.seen.tick.saturating_sub(1), sample.seen.wall);
+                for meaning in profile.drafts(contract, &sample) {
+                    match meaning {
+                        Meaning::Draft(draft) => made.events.push(Made {
+                            ms,
+                            wall,
+                            json: show(&draft),
+                        }),
+                        Meaning::Ignored => made.ignored += 1,
+                    }
+                }
+            }
+        }
+    }
+    for picture in &mut pictures {
+        made.torn.extend(picture.end());
+    }
+    if missed > 0 {
+        made.notes.push(format!(
+            "the record misses {missed} lines: what happened there is not in it"
+        ));
+    }
+    made.events.sort_by_key(|event| event.ms);
+    made.torn.sort();
+    Ok(made)
+}
+
+/// Whose exchanges are looked at: the profile's server, or the only one that the record holds.
+fn server(record: &Record, plan: &crate::model::plan::SlotPlan, made: &mut Replayed) -> Result<u8, ReplayFault> {
+    let crate::model::plan::Link::Modbus(link) = &plan.link;
+    let held: BTreeSet<u8> = record
+        .lines
+        .iter()
+        .filter_map(|line| match &line.what {
+            What::Exchange { server, .. } => Some(*server),
+            _ => None,
+        })
+        .collect();
+    match held.first() {
+        None => {
+            made.notes.push("the record holds no exchange".to_owned());
+            Ok(link.server_id)
+        }
+        Some(_) if held.contains(&link.server_id) => Ok(link.server_id),
+        Some(only) if held.len() == 1 => {
+            made.notes.push(format!(
+                "the record is of server {only}, the profile asks server {}: replayed all the same",
+                link.server_id
+            ));
+            Ok(*only)
+        }
+        Some(_) => Err(ReplayFault::Server {
+            held: held.iter().map(u8::to_string).collect::<Vec<_>>().join(", "),
+            asked: link.server_id,
+        }),
+    }
+}
