@@ -4,8 +4,12 @@ mod check;
 mod contract;
 mod demo;
 mod outbox;
+mod probe;
 mod profile;
+mod record;
+mod replay;
 mod run;
+mod simulate;
 
 use clap::{Args, Parser, Subcommand};
 use std::io::{IsTerminal, Write};
@@ -54,6 +58,28 @@ enum Command {
     /// Writes the JSON Schema of every event type
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
+    /// A virtual device speaking the profile's real protocol
+    #[command(after_help = "Examples:\n  lineside simulate example/torque-tool --listen 127.0.0.1:1502\n  \
+        lineside simulate st10.press.toml --listen 0.0.0.0:0 --every 500ms --nok-rate 0.3 --fault drop=0.01,delay=200ms@0.05\n\n\
+        While it runs it takes lines: set POINT VALUE, next, next nok, show, quit.")]
+    Simulate(simulate::Arguments),
+    /// Shows a device's points live, as raw and decoded, and the events they would make
+    #[command(after_help = "Examples:\n  lineside probe example/t-100 --address 192.0.2.17\n  \
+        lineside probe st10.spindle-1 --config /etc/lineside/gateway.toml --once --json\n\n\
+        Publishes, acknowledges and writes nothing. Where a gateway runs that has the link, it asks that.\n\
+        Exit codes: 0; 1 the device was not reached; 2 the profile is faulty.")]
+    Probe(probe::Arguments),
+    /// Keeps what a device says, byte for byte, in a file
+    #[command(after_help = "Examples:\n  lineside record st10.spindle-1 --config /etc/lineside/gateway.toml --out spindle.jsonl --for 60s\n  \
+        lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n\n\
+        The format is docs/record-format.md. Ctrl-C ends it; what was recorded is kept.\n\
+        Exit codes: 0; 1 the device was not reached or the file not written; 2 the profile is faulty.")]
+    Record(record::Arguments),
+    /// Shows which events a profile makes of a record, or how those of two profiles differ
+    #[command(after_help = "Examples:\n  lineside replay spindle.jsonl example/t-100\n  \
+        lineside replay spindle.jsonl st10.spindle-1.toml NEW.toml --json\n\n\
+        Exit codes: 0, of two profiles the MES sees the same; 3 it does not; 2 a file is faulty.")]
+    Replay(replay::Arguments),
     /// Looks into the store-and-forward buffer, also while the gateway runs
     #[command(
         after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
@@ -86,6 +112,10 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => demo::run(&command, &arguments.log),
         Command::Check(command) => check::run(&command),
         Command::Contract(command) => contract::run(&command),
+        Command::Simulate(command) => simulate::run(&command, &arguments.log),
+        Command::Probe(command) => probe::run(&command, &arguments.log),
+        Command::Record(command) => record::run(&command, &arguments.log),
+        Command::Replay(command) => replay::run(&command),
         Command::Outbox(command) => outbox::run(&command),
         Command::Profile(command) => profile::run(&command),
     }

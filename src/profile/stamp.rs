@@ -124,6 +124,16 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
 }
 
 impl Stamp {
+    /// Of a single point that counts since 1970: the point, and its steps a second.
+    pub(super) fn unix(&self) -> Option<(PointIx, i64)> {
+        let [point] = *self.points.as_slice() else { return None };
+        match self.format {
+            Format::Unix => Some((point, 1)),
+            Format::UnixMs => Some((point, 1_000)),
+            Format::Text(_) => None,
+        }
+    }
+
     /// The device's time, where it can be read.
     pub(super) fn read(&self, points: &[Point], values: &[Option<Raw>]) -> Option<DeviceTime> {
         let parts: Vec<_> = self

@@ -1,0 +1,672 @@
+//! A virtual device: makes results in the registers of a profile, and keeps its side of the handshake.
+//!
+//! Works in scans, like a PLC: each scan looks at what the master wrote. Does not own the protocol
+//! ([`crate::device::modbus::simulator`]) nor what values mean ([`crate::profile`]).
+
+use crate::cli::probe::render::event_line;
+use crate::clock::Clock;
+use crate::device::modbus::simulator::Simulator;
+use crate::model::plan::{Ack, AckValue, Address, ModbusPoint, ModbusType, PointIx, SlotPlan, Trigger};
+use crate::model::{Decimal, Moment, Raw, Sample};
+use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
+use crate::replay::nobody;
+use crate::wire::modbus::{self, Image};
+use rand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A trigger that nobody acknowledges is shown at least this long.
+const HOLD: Duration = Duration::from_millis(300);
+
+/// Events that one trigger makes together.
+#[derive(Debug)]
+struct Group {
+    events: Vec<usize>,
+    phase: Phase,
+    /// Nothing but states and alarms: made now and then.
+    rare: bool,
+    /// Only time makes it happen.
+    periodic: bool,
+    /// Ticks on which it could not make a result, since the last one is not acknowledged.
+    waited: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    Idle,
+    /// Shown since this tick; told that nobody acknowledges it.
+    Shown { since: u64, told: bool },
+    /// Acknowledged; the master is to take the acknowledgement back.
+    Then,
+}
+
+/// The device.
+pub(super) struct Device {
+    profile: Profile,
+    contract: SlotContract,
+    plan: Arc<SlotPlan>,
+    simulator: Simulator,
+    clock: Clock,
+    start: Image,
+    rehearsals: Vec<Rehearsal>,
+    groups: Vec<Group>,
+    pinned: BTreeSet<PointIx>,
+    nok_rate: f64,
+    hold: u64,
+    beats: u64,
+    made: u64,
+    acknowledged: u64,
+    /// Values of the trigger's points before the last result, by event.
+    before: BTreeMap<usize, Vec<Option<Raw>>>,
+}
+
+fn place(plan: &SlotPlan, point: PointIx) -> Option<&ModbusPoint> {
+    plan.points.get(point).map(|point| {
+        let Address::Modbus(at) = &point.at;
+        at
+    })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Puts a raw value into its registers; the other bits of a word stay.
+fn put(plan: &SlotPlan, image: &mut Image, point: PointIx, raw: &Raw) -> Result<(), String> {
+    let Some(at) = place(plan, point) else { return Ok(()) };
+    let new = modbus::encode(at, raw).map_err(|fault| fault.to_string())?;
+    let old = image
+        .words(at.table, at.address, modbus::span(at))
+        .unwrap_or_else(|| vec![0; new.len()]);
+    let words = modbus::merge(at, &old, &new);
+    image.put(at.table, at.address, &words);
+    Ok(())
+}
+
+fn values(plan: &SlotPlan, image: &Image) -> Vec<Option<Raw>> {
+    (0..plan.points.len())
+        .map(|point| place(plan, point).and_then(|at| modbus::decode(at, image)))
+        .collect()
+}
+
+impl Device {
+    pub(super) fn new(profile: Profile, simulator: Simulator, nok_rate: f64, every: Option<Duration>) -> Self {
+        let contract = nobody(&profile);
+        let plan = Arc::new(profile.plan(&contract.slot));
+        let rehearsals = (0..plan.events.len()).map(|event| profile.rehearsal(event)).collect();
+        let mut groups: Vec<(BTreeSet<PointIx>, Group)> = Vec::new();
+        for (index, event) in plan.events.iter().enumerate() {
+            let looks: BTreeSet<PointIx> = event.triggers.iter().flat_map(|t| t.points().iter().copied()).collect();
+            let kind = profile.events().nth(index).map_or("", |(_, kind)| kind.word());
+            let rare = matches!(kind, "state" | "alarm");
+            match groups
+                .iter_mut()
+                .find(|(of, _)| !looks.is_empty() && of.intersection(&looks).next().is_some())
+            {
+                Some((of, group)) => {
+                    of.extend(looks);
+                    group.events.push(index);
+                    group.rare &= rare;
+                }
+                None => groups.push((
+                    looks.clone(),
+                    Group {
+                        events: vec![index],
+                        phase: Phase::Idle,
+                        rare,
+                        periodic: looks.is_empty(),
+                        waited: 0,
+                    },
+                )),
+            }
+        }
+        let crate::model::plan::Link::Modbus(link) = &plan.link;
+        let shown = HOLD.max(link.poll * 4);
+        let hold = every.map_or(shown, |every| shown.min((every * 6 / 10).max(link.poll * 2)));
+        let mut device = Self {
+            start: profile.start_image(),
+            profile,
+            contract,
+            simulator,
+            clock: Clock::machine(),
+            rehearsals,
+            groups: groups.into_iter().map(|(_, group)| group).collect(),
+            pinned: BTreeSet::new(),
+            nok_rate,
+            hold: millis(hold),
+            beats: 0,
+            made: 0,
+            acknowledged: 0,
+            before: BTreeMap::new(),
+            plan,
+        };
+        for at in device.plan.clone().points.iter().map(|point| &point.at) {
+            let Address::Modbus(at) = at;
+            for offset in (0..modbus::span(at)).filter(|_| at.clears) {
+                device.simulator.clears(at.table, at.address.saturating_add(offset));
+            }
+        }
+        device.power_on();
+        device
+    }
+
+    /// Start values: no result is shown, nothing is owed, and what tells one start from the next is new.
+    fn power_on(&mut self) {
+        let (plan, now) = (self.plan.clone(), self.clock.now());
+        let mut image = self.start.clone();
+        for point in 0..plan.points.len() {
+            if let Some(at) = place(&plan, point)
+                && image.words(at.table, at.address, modbus::span(at)).is_none()
+            {
+                image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
+            }
+        }
+        for (event, rehearsal) in plan.events.iter().zip(&self.rehearsals) {
+            for trigger in &event.triggers {
+                lower(&plan, &mut image, trigger);
+            }
+            let counts = rehearsal.counter.map(|(point, ..)| point);
+            for id in event.id.iter().filter(|id| Some(**id) != counts && counts.is_some()) {
+                let new = fresh(place(&plan, *id), now);
+                if let Some(new) = new.filter(|_| !event.triggers.iter().any(|t| t.points().contains(id))) {
+                    drop(put(&plan, &mut image, *id, &new));
+                }
+            }
+            if let Some(ack) = &event.ack {
+                rest(&plan, &mut image, event.triggers.as_slice(), ack);
+            }
+        }
+        self.simulator.edit(|to| *to = image);
+        for group in &mut self.groups {
+            group.phase = Phase::Idle;
+        }
+    }
+
+    /// The device starts anew: everything that is not kept is as at the start.
+    pub(super) fn reboot(&mut self) -> String {
+        self.simulator.cut();
+        self.power_on();
+        "restarted: connections cut, counters as at the start".to_owned()
+    }
+
+    fn values(&self) -> Vec<Option<Raw>> {
+        let plan = self.plan.clone();
+        self.simulator.edit(|image| values(&plan, image))
+    }
+
+    /// Sets a point to what `text` means in it; it is not varied any more.
+    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<String, String> {
+        let Some(point) = self.plan.points.iter().position(|point| *point.name == *name) else {
+            let known: Vec<&str> = self.plan.points.iter().map(|point| &*point.name).collect();
+            let help = crate::diagnostic::meant(name, &known).unwrap_or_default();
+            return Err(format!("there is no point `{name}`: {help}"));
+        };
+        let raw = self.profile.raw_for(point, text, &self.values())?;
+        let plan = self.plan.clone();
+        self.simulator.edit(|image| put(&plan, image, point, &raw))?;
+        self.pinned.insert(point);
+        Ok(format!(
+            "{name} is {} (raw {})",
+            self.profile.meaning_of(point, &self.values()),
+            raw.text()
+        ))
+    }
+
+    /// All points.
+    pub(super) fn show(&self) -> String {
+        let values = self.values();
+        let row = |(index, point): (usize, &crate::model::plan::PointPlan)| {
+            let raw = values.get(index).and_then(Option::as_ref).map(Raw::text);
+            format!(
+                "  {:<20} {:<14} {}",
+                point.name,
+                raw.unwrap_or_default(),
+                self.profile.meaning_of(index, &values)
+            )
+        };
+        self.plan.points.iter().enumerate().map(row).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What it made and what was acknowledged.
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{} results made, {} acknowledged, {} requests answered",
+            self.made,
+            self.acknowledged,
+            self.simulator.requests()
+        )
+    }
+
+    /// The next results; `verdict`: this one instead of a drawn one. Lines to print.
+    pub(super) fn next(&mut self, verdict: Option<bool>, all: bool) -> Vec<String> {
+        self.beats += 1;
+        let mut said = Vec::new();
+        for group in 0..self.groups.len() {
+            let Some(of) = self.groups.get_mut(group) else { continue };
+            if !all && (of.periodic || of.rare && !self.beats.is_multiple_of(5)) {
+                continue;
+            }
+            if of.phase != Phase::Idle {
+                of.waited += 1;
+                if of.waited == 1 {
+                    said.push("waits: the last result is not acknowledged yet".to_owned());
+                }
+                continue;
+            }
+            of.waited = 0;
+            let ok = verdict.unwrap_or_else(|| !rand::rng().random_bool(self.nok_rate));
+            said.extend(self.make(group, ok));
+        }
+        said
+    }
+
+    /// Live values of events that only time makes: a little other each second.
+    pub(super) fn drift(&mut self) {
+        for group in 0..self.groups.len() {
+            let of = self.groups.get(group);
+            if of.is_some_and(|of| of.periodic) {
+                drop(self.make(group, true));
+            }
+        }
+    }
+
+    /// One scan: beats the life sign, looks for acknowledgements, takes triggers back. Lines to print.
+    pub(super) fn scan(&mut self, life: bool) -> Vec<String> {
+        let (plan, now) = (self.plan.clone(), self.clock.now());
+        if let (true, Some(alive)) = (life, &plan.alive) {
+            self.simulator.edit(|image| step(&plan, image, alive.point));
+        }
+        let mut said = Vec::new();
+        for group in 0..self.groups.len() {
+            if let Some(phase) = self.settle(group, now, &mut said)
+                && let Some(group) = self.groups.get_mut(group)
+            {
+                group.phase = phase;
+            }
+        }
+        said
+    }
+
+    /// What phase a group is in now, if that is another.
+    fn settle(&mut self, group: usize, now: Moment, said: &mut Vec<String>) -> Option<Phase> {
+        let of = self.groups.get(group)?;
+        let plan = self.plan.clone();
+        let first = *of.events.first()?;
+        let acks: Vec<(usize, &Ack)> = of
+            .events
+            .iter()
+            .filter_map(|event| Some((*event, plan.events.get(*event)?.ack.as_ref()?)))
+            .collect();
+        let triggers = &plan.events.get(first)?.triggers;
+        match of.phase.clone() {
+            Phase::Idle => None,
+            Phase::Shown { since, told } => {
+                let past = now.tick.saturating_sub(since);
+                if acks.is_empty() {
+                    // Flags that reading clears are gone by that; levels are shown long enough to be seen.
+                    let gone = self.simulator.edit(|image| {
+                        let values = values(&plan, image);
+                        triggers.iter().all(|trigger| !shows(trigger, &values))
+                    });
+                    let clears = triggers
+                        .iter()
+                        .flat_map(Trigger::points)
+                        .any(|point| place(&plan, *point).is_some_and(|at| at.clears));
+                    if gone || !clears && past >= self.hold {
+                        self.lower(triggers);
+                        return Some(Phase::Idle);
+                    }
+                    return None;
+                }
+                let taken = self.simulator.edit(|image| {
+                    let values = values(&plan, image);
+                    acks.iter().all(|(_, ack)| {
+                        let own = triggers.iter().any(|t| t.points().contains(&ack.write));
+                        if own && is_level(triggers) {
+                            triggers.iter().all(|trigger| !shows(trigger, &values))
+                        } else {
+                            acknowledges(&plan, ack, &values)
+                        }
+                    })
+                });
+                if taken {
+                    self.acknowledged += 1;
+                    said.push(format!("acknowledged after {past} ms"));
+                    self.lower(triggers);
+                    if acks.iter().any(|(_, ack)| ack.then.is_some()) {
+                        return Some(Phase::Then);
+                    }
+                    self.simulator.edit(|image| {
+                        for (_, ack) in &acks {
+                            rest(&plan, image, triggers, ack);
+                        }
+                    });
+                    return Some(Phase::Idle);
+                }
+                let patience = acks.iter().map(|(_, ack)| millis(ack.timeout)).max().unwrap_or(5_000);
+                if past >= patience && !told {
+                    said.push(format!("not acknowledged within {patience} ms: still shown"));
+                    return Some(Phase::Shown { since, told: true });
+                }
+                None
+            }
+            Phase::Then => {
+                let values = self.values();
+                let back = acks.iter().all(|(_, ack)| {
+                    let shown = values.get(ack.write).and_then(Option::as_ref);
+                    match (&ack.then, shown) {
+                        (Some(then), Some(shown)) => shown.same_value(then),
+                        _ => true,
+                    }
+                });
+                back.then_some(Phase::Idle)
+            }
+        }
+    }
+
+    fn lower(&self, triggers: &[Trigger]) {
+        let plan = self.plan.clone();
+        self.simulator.edit(|image| {
+            for trigger in triggers {
+                lower(&plan, image, trigger);
+            }
+        });
+    }
+
+    /// Makes the events of a group: all registers at once, so that no reader sees half a result.
+    fn make(&mut self, group: usize, ok: bool) -> Vec<String> {
+        let Some(events) = self.groups.get(group).map(|group| group.events.clone()) else {
+            return Vec::new();
+        };
+        let (plan, now) = (self.plan.clone(), self.clock.now());
+        let mut image = self.simulator.edit(|image| image.clone());
+        let before = values(&plan, &image);
+        let mut stepped = BTreeSet::new();
+        let mut held = false;
+        for index in &events {
+            let (Some(event), Some(rehearsal)) = (plan.events.get(*index), self.rehearsals.get(*index).cloned()) else {
+                continue;
+            };
+            for measured in &rehearsal.measures {
+                self.measure(&mut image, measured, ok);
+            }
+            for judged in &rehearsal.verdicts {
+                self.judge(&mut image, judged, if ok { "ok" } else { "nok" });
+            }
+            for (point, steps) in &rehearsal.stamps {
+                let time = i128::from(now.wall) * i128::from(*steps) / 1_000;
+                self.place(&mut image, *point, &Raw::Dec(Decimal::new(time, 0)));
+            }
+            if let Some((point, first, last)) = rehearsal.counter
+                && stepped.insert(point)
+            {
+                let current = before.get(point).and_then(Option::as_ref).and_then(Raw::number);
+                let next = current.and_then(Decimal::to_i128).unwrap_or(0) + 1;
+                let wraps = last.is_some_and(|last| next > i128::from(last));
+                let next = if wraps { i128::from(first) } else { next };
+                if put(&plan, &mut image, point, &Raw::Dec(Decimal::new(next, 0))).is_err() {
+                    drop(put(&plan, &mut image, point, &Raw::Dec(Decimal::new(i128::from(first), 0))));
+                }
+            }
+            // Without a counter the last id value tells one result from the next.
+            if let (None, Some(id)) = (rehearsal.counter, event.id.last())
+                && stepped.insert(*id)
+            {
+                step(&plan, &mut image, *id);
+            }
+            for trigger in &event.triggers {
+                held |= self.trigger(&mut image, trigger, &rehearsal, &mut stepped);
+            }
+            held |= event.ack.is_some();
+        }
+        self.simulator.edit(|to| *to = image.clone());
+        let after = values(&plan, &image);
+        let mut said = Vec::new();
+        for index in &events {
+            self.before.insert(*index, before.clone());
+            let sample = Sample {
+                plan: plan.clone(),
+                event: *index,
+                values: after.clone(),
+                before: before.clone(),
+                seen: now,
+                since: None,
+                raw: String::new(),
+                backfill: false,
+                state: None,
+                durable: None,
+            };
+            for meaning in self.profile.drafts(&self.contract, &sample) {
+                if let Meaning::Draft(draft) = meaning {
+                    said.push(event_line(&show(&draft)));
+                }
+            }
+        }
+        self.made += 1;
+        if held && let Some(group) = self.groups.get_mut(group) {
+            group.phase = Phase::Shown {
+                since: now.tick,
+                told: false,
+            };
+        }
+        said
+    }
+
+    fn place(&self, image: &mut Image, point: PointIx, raw: &Raw) {
+        if !self.pinned.contains(&point) {
+            // What the type cannot hold stays as it was.
+            drop(put(&self.plan, image, point, raw));
+        }
+    }
+
+    /// Shows the trigger. Whether it stands until it is taken back.
+    fn trigger(&self, image: &mut Image, trigger: &Trigger, of: &Rehearsal, stepped: &mut BTreeSet<PointIx>) -> bool {
+        match trigger {
+            Trigger::Every(_) | Trigger::ChangesAny { .. } => false,
+            Trigger::Changes(points) => {
+                if points.iter().any(|point| stepped.contains(point)) {
+                    return false;
+                }
+                let Some(point) = points.first() else { return false };
+                stepped.insert(*point);
+                let current = place(&self.plan, *point).and_then(|at| modbus::decode(at, image));
+                if let Some((_, bits)) = of.alarms.iter().find(|(word, _)| word == point) {
+                    let bit = bits.get(rand::rng().random_range(0..bits.len().max(1))).copied().unwrap_or(0);
+                    let word = current.as_ref().and_then(Raw::number).and_then(Decimal::to_i128).unwrap_or(0);
+                    self.place(image, *point, &Raw::Dec(Decimal::new(word ^ (1 << bit), 0)));
+                    return false;
+                }
+                let codes: Vec<Raw> = self
+                    .profile
+                    .codes(*point)
+                    .into_iter()
+                    .map(|(_, raw)| raw)
+                    .filter(|raw| !current.as_ref().is_some_and(|current| current.same_value(raw)))
+                    .collect();
+                if codes.is_empty() {
+                    step(&self.plan, image, *point);
+                } else if let Some(code) = codes.get(rand::rng().random_range(0..codes.len())) {
+                    self.place(image, *point, code);
+                }
+                false
+            }
+            Trigger::Rises(point) => put(&self.plan, image, *point, &Raw::Dec(Decimal::ONE)).is_ok(),
+            Trigger::Falls(point) => put(&self.plan, image, *point, &Raw::Dec(Decimal::ZERO)).is_ok(),
+            Trigger::Equals(point, wanted) | Trigger::Reads(point, wanted) => {
+                put(&self.plan, image, *point, wanted).is_ok()
+            }
+        }
+    }
+
+    /// A value around what stood at the start, within its limits where it is to be good.
+    fn measure(&self, image: &mut Image, of: &Measured, ok: bool) {
+        let start = values(&self.plan, &self.start);
+        let now = values(&self.plan, image);
+        let number = |point: PointIx, values: &[Option<Raw>]| self.profile.number(point, values).map(Decimal::to_f64);
+        let limit = |point: Option<PointIx>| {
+            let point = point.filter(|point| self.profile.same_uom(*point, of.value))?;
+            number(point, &now).filter(|limit| *limit != 0.0)
+        };
+        let (low, high) = (limit(of.min), limit(of.max));
+        let plausible = self.profile.plausible(of.value).map(|(a, b)| (a.to_f64(), b.to_f64()));
+        let mut centre = number(of.value, &start).unwrap_or(0.0);
+        if centre == 0.0 {
+            centre = match (low, high, plausible) {
+                (Some(low), Some(high), _) => f64::midpoint(low, high),
+                (_, _, Some((low, high))) => f64::midpoint(low, high),
+                _ => 10.0,
+            };
+        }
+        if let (Some(low), Some(high)) = (low, high)
+            && low < high
+            && !(low..=high).contains(&centre)
+        {
+            centre = f64::midpoint(low, high);
+        }
+        let mut value = centre * rand::rng().random_range(0.97..1.03);
+        let mut word = "ok";
+        if !ok {
+            (value, word) = match (low, high) {
+                (_, Some(high)) => (high + high.abs() * 0.1, "high"),
+                (Some(low), None) => (low - low.abs() * 0.1, "low"),
+                (None, None) => (centre * 1.2, "high"),
+            };
+        } else {
+            value = low.map_or(value, |low| value.max(low));
+            value = high.map_or(value, |high| value.min(high));
+        }
+        if let Some((low, high)) = plausible {
+            value = value.clamp(low, high);
+        }
+        let text = Decimal::from_f64(value).map(|value| value.round_significant(4).to_string());
+        if let Some(Ok(raw)) = text.map(|text| self.profile.raw_for(of.value, &text, &now)) {
+            self.place(image, of.value, &raw);
+        }
+        for judged in &of.verdicts {
+            self.judge(image, judged, word);
+        }
+    }
+
+    fn judge(&self, image: &mut Image, judged: &Judged, word: &str) {
+        let near = match word {
+            "high" | "low" => "nok",
+            "nok" => "high",
+            _ => word,
+        };
+        let found = judged.words.iter().find(|(known, _)| known == word);
+        if let Some((_, raw)) = found.or_else(|| judged.words.iter().find(|(known, _)| known == near)) {
+            self.place(image, judged.point, raw);
+        }
+    }
+}
+
+fn is_level(triggers: &[Trigger]) -> bool {
+    triggers
+        .iter()
+        .any(|trigger| matches!(trigger, Trigger::Rises(_) | Trigger::Falls(_) | Trigger::Equals(..)))
+}
+
+/// Whether a level shows.
+fn shows(trigger: &Trigger, values: &[Option<Raw>]) -> bool {
+    let value = |point: &PointIx| values.get(*point).and_then(Option::as_ref);
+    match trigger {
+        Trigger::Rises(point) => value(point).is_some_and(Raw::truth),
+        Trigger::Falls(point) => value(point).is_some_and(|raw| !raw.truth()),
+        Trigger::Equals(point, wanted) | Trigger::Reads(point, wanted) => {
+            value(point).is_some_and(|raw| raw.same_value(wanted))
+        }
+        _ => false,
+    }
+}
+
+/// Takes a level back.
+fn lower(plan: &SlotPlan, image: &mut Image, trigger: &Trigger) {
+    let (point, raw) = match trigger {
+        Trigger::Rises(point) => (point, Decimal::ZERO),
+        Trigger::Falls(point) => (point, Decimal::ONE),
+        Trigger::Equals(point, wanted) | Trigger::Reads(point, wanted) => {
+            let zero = wanted.number() == Some(Decimal::ZERO);
+            (point, if zero { Decimal::ONE } else { Decimal::ZERO })
+        }
+        _ => return,
+    };
+    drop(put(plan, image, *point, &Raw::Dec(raw)));
+}
+
+/// Whether the register of the acknowledgement holds it.
+fn acknowledges(plan: &SlotPlan, ack: &Ack, values: &[Option<Raw>]) -> bool {
+    let stands = values.get(ack.write).and_then(Option::as_ref);
+    let wanted = match &ack.value {
+        AckValue::Value(raw) => Some(raw.clone()),
+        AckValue::Copy(point) => values.get(*point).cloned().flatten(),
+    };
+    let wanted = wanted.and_then(|raw| as_held(place(plan, ack.write)?, &raw));
+    stands.zip(wanted).is_some_and(|(stands, wanted)| stands.same_value(&wanted))
+}
+
+/// What a register holds once `raw` was written there: the low bits of a wider number.
+fn as_held(at: &ModbusPoint, raw: &Raw) -> Option<Raw> {
+    modbus::decode_words(at, &modbus::encode(at, raw).ok()?)
+}
+
+/// The register of an acknowledgement while nothing is owed.
+fn rest(plan: &SlotPlan, image: &mut Image, triggers: &[Trigger], ack: &Ack) {
+    if triggers.iter().any(|trigger| trigger.points().contains(&ack.write)) {
+        return;
+    }
+    let raw = match &ack.value {
+        AckValue::Copy(point) => place(plan, *point).and_then(|at| modbus::decode(at, image)),
+        AckValue::Value(_) if ack.then.is_some() => ack.then.clone(),
+        AckValue::Value(raw) => {
+            let zero = raw.number() == Some(Decimal::ZERO);
+            Some(Raw::Dec(if zero { Decimal::ONE } else { Decimal::ZERO }))
+        }
+    };
+    if let Some(raw) = raw {
+        drop(put(plan, image, ack.write, &raw));
+    }
+}
+
+/// Something else than before: the other bit, the next number, another text.
+fn step(plan: &SlotPlan, image: &mut Image, point: PointIx) {
+    let Some(at) = place(plan, point) else { return };
+    let current = modbus::decode(at, image);
+    let next = match (&current, at.kind) {
+        (Some(Raw::Bool(value)), _) => Raw::Bool(!value),
+        (_, ModbusType::Text(bytes)) => {
+            let digits: String = current
+                .as_ref()
+                .map(Raw::text)
+                .unwrap_or_default()
+                .chars()
+                .rev()
+                .take_while(char::is_ascii_digit)
+                .collect();
+            let digits: String = digits.chars().rev().collect();
+            let number = digits.parse::<u64>().unwrap_or(0) + 1;
+            let width = usize::from(bytes).saturating_sub(3).clamp(1, 6);
+            Raw::Text(format!("SIM{number:0width$}"))
+        }
+        _ => {
+            let number = current.as_ref().and_then(Raw::number).unwrap_or(Decimal::ZERO);
+            Raw::Dec(number.plus(Decimal::ONE))
+        }
+    };
+    if put(plan, image, point, &next).is_err() {
+        drop(put(plan, image, point, &Raw::Dec(Decimal::ONE)));
+    }
+}
+
+/// What tells one start of the device from the next: the time, as far as the type holds it.
+fn fresh(at: Option<&ModbusPoint>, now: Moment) -> Option<Raw> {
+    let at = at?;
+    let seconds = now.wall / 1_000;
+    Some(match at.kind {
+        ModbusType::U32 | ModbusType::I32 | ModbusType::U64 | ModbusType::I64 => Raw::Int(seconds & 0x7FFF_FFFF),
+        ModbusType::U16 | ModbusType::I16 if at.bits.is_none() => Raw::Int(seconds & 0x7FFF),
+        ModbusType::Bcd16 => Raw::Int(seconds % 9_999),
+        ModbusType::Text(_) => Raw::Text(format!("SIM{}", seconds % 100_000)),
+        _ => return None,
+    })
+}

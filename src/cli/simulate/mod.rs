@@ -1,0 +1,277 @@
+//! `lineside simulate`: a virtual device speaking the profile's real protocol, to rehearse with.
+//!
+//! Owns arguments, listening, and the lines that are typed. The device itself is [`device`].
+
+mod device;
+mod faults;
+
+use super::probe::target::read_profile;
+use super::{INVALID, Log, complain, print, start_log};
+use crate::clock::Clock;
+use crate::device::modbus::simulator::Simulator;
+use crate::model::plan::{Link, ModbusTransport, SlotPlan};
+use crate::model::{SlotName, time};
+use crate::profile::Profile;
+use device::Device;
+use faults::Faults;
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How often the device looks at its registers, like a PLC.
+const SCAN: Duration = Duration::from_millis(10);
+/// How often its life sign beats, in scans.
+const BEAT: u64 = 25;
+/// How often live values move, in scans.
+const DRIFT: u64 = 100;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A catalog profile, or an installed one; its address is not needed
+    #[arg(value_name = "PROFILE")]
+    profile: PathBuf,
+    /// Where to listen: host:port (port 0: any free one), of modbus-rtu the path of a serial port
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    /// The folder that `extends` starts from; default: the nearest `device-profiles` above the profile
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// How often a result is made; `off`: only with the line `next`
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    every: String,
+    /// Which part of the results is not OK, 0 to 1
+    #[arg(long, value_name = "RATE", default_value_t = 0.1, value_parser = rate)]
+    nok_rate: f64,
+    /// What a point says, in its uom or a word of its map; it is not varied then
+    #[arg(long = "set", value_name = "POINT=VALUE")]
+    sets: Vec<String>,
+    /// What goes wrong: drop=0.01,delay=200ms@0.05,exception=6@0.01,close=0.01,short=0.01,garbage=0.01,reboot=60s
+    #[arg(long, value_name = "FAULTS", default_value = "")]
+    fault: Faults,
+    /// End by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+    /// On a serial line answer as this server, not as the profile's
+    #[arg(long, value_name = "N")]
+    server_id: Option<u8>,
+}
+
+/// A time that is more than none.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let found = crate::diagnostic::tree::parse_duration(text).filter(|time| !time.is_zero());
+    found.ok_or_else(|| format!("`{text}` is not a time: write 500ms, 20s or 2min"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let found = text.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    found.ok_or_else(|| format!("`{text}` is not a part of all: write 0.1"))
+}
+
+pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
+    start_log(log, "off");
+    let every = match arguments.every.as_str() {
+        "off" | "0" => None,
+        text => match duration(text) {
+            Ok(every) => Some(every),
+            Err(fault) => {
+                complain(&format!("error: --every: {fault}"));
+                return ExitCode::from(INVALID);
+            }
+        },
+    };
+    let Some(profile) = read_profile(&arguments.profile, arguments.root.as_deref()) else {
+        return ExitCode::from(INVALID);
+    };
+    let outcome = match super::record::runtime() {
+        Ok(runtime) => runtime.block_on(simulate(arguments, profile, every)),
+        Err(fault) => Err(fault.to_string()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// Listens, in the profile's own transport. Where, and what serves.
+async fn listen(arguments: &Arguments, plan: &SlotPlan) -> Result<(Simulator, String, Serving), String> {
+    let Link::Modbus(link) = &plan.link;
+    let server = arguments.server_id.unwrap_or(link.server_id);
+    let at = arguments.listen.as_str();
+    let cannot = |fault: std::io::Error| {
+        format!("cannot listen at {at}: {fault}; write host:port, port 0 takes any free one (below 1024 needs root)")
+    };
+    match &link.transport {
+        ModbusTransport::Tcp => {
+            let (simulator, local, serve) = Simulator::bind(at).await.map_err(cannot)?;
+            let serving = async move {
+                serve.await;
+                Ok(())
+            };
+            Ok((simulator, local.to_string(), Box::pin(serving)))
+        }
+        ModbusTransport::RtuOverTcp => {
+            let (simulator, local, serve) = Simulator::bind_line(at, server).await.map_err(cannot)?;
+            let serving = async move {
+                serve.await;
+                Ok(())
+            };
+            Ok((simulator, local.to_string(), Box::pin(serving)))
+        }
+        ModbusTransport::Rtu(settings) => {
+            let simulator = Simulator::new();
+            let serve = simulator.serve_port(at, settings, server).await?;
+            let path = at.to_owned();
+            let serving = async move {
+                match serve.await {
+                    Ok(()) => Err(format!("{path} is gone")),
+                    Err(fault) => Err(format!("{path}: {fault}")),
+                }
+            };
+            Ok((simulator, at.to_owned(), Box::pin(serving)))
+        }
+    }
+}
+
+/// What it serves, for people.
+fn describe(profile: &Profile, plan: &SlotPlan, at: &str, server: u8) -> String {
+    let identity = profile.identity();
+    let Link::Modbus(link) = &plan.link;
+    let (protocol, who) = match link.transport {
+        ModbusTransport::Tcp => ("modbus-tcp", "every server identifier".to_owned()),
+        ModbusTransport::RtuOverTcp => ("modbus-rtu-over-tcp", format!("server {server}")),
+        ModbusTransport::Rtu(_) => ("modbus-rtu", format!("server {server}")),
+    };
+    let events: Vec<&str> = profile.events().map(|(name, _)| name).collect();
+    format!(
+        "{} {}: listening on {at} ({protocol}, {who}), {} points, events {}",
+        identity.vendor,
+        identity.model,
+        plan.points.len(),
+        if events.is_empty() { "none".to_owned() } else { events.join(", ") }
+    )
+}
+
+fn tell(clock: &Clock, line: &str) {
+    let stamp = time::rfc3339(clock.now().wall);
+    print(&format!("{}  {line}", stamp.get(11..23).unwrap_or(&stamp)));
+}
+
+async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duration>) -> Result<(), String> {
+    let clock = Clock::machine();
+    let plan = profile.plan(&SlotName::new("no-station", "no-slot"));
+    let (simulator, at, serving) = listen(arguments, &plan).await?;
+    let Link::Modbus(link) = &plan.link;
+    let introduced = describe(&profile, &plan, &at, arguments.server_id.unwrap_or(link.server_id));
+    if arguments.fault.touches_answers() {
+        let faults = arguments.fault.clone();
+        simulator.judge(move |_, _| faults.draw());
+    }
+    let mut device = Device::new(profile, simulator, arguments.nok_rate, every);
+    for set in &arguments.sets {
+        let (point, value) = set.split_once('=').ok_or_else(|| format!("--set {set}: write POINT=VALUE"))?;
+        device.set(point.trim(), value.trim()).map_err(|fault| format!("--set {set}: {fault}"))?;
+    }
+    print(&introduced);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving);
+    let (typed, mut lines) = mpsc::channel(16);
+    // Reading lines cannot be broken off: the thread ends with the process.
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                if typed.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(|fault| fault.to_string())?;
+    let mut scan = tokio::time::interval(SCAN);
+    scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let (make, reboot) = (periodic(every), periodic(arguments.fault.reboot));
+    tokio::pin!(make, reboot);
+    let over = async {
+        match arguments.time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    let interrupted = super::record::interrupted();
+    tokio::pin!(over, interrupted);
+    let mut scans = 0_u64;
+    let mut open = true;
+    loop {
+        let said = tokio::select! {
+            () = &mut interrupted => break,
+            () = &mut over => break,
+            Some(ended) = tasks.join_next() => {
+                return ended.map_err(|fault| fault.to_string())?;
+            }
+            _ = scan.tick() => {
+                scans += 1;
+                if scans.is_multiple_of(DRIFT) {
+                    device.drift();
+                }
+                device.scan(scans.is_multiple_of(BEAT))
+            }
+            () = &mut make => {
+                make.set(periodic(every));
+                device.next(None, false)
+            }
+            () = &mut reboot => {
+                reboot.set(periodic(arguments.fault.reboot));
+                vec![device.reboot()]
+            }
+            line = lines.recv(), if open => match line {
+                Some(line) => match typed_line(&mut device, &line) {
+                    Some(said) => said,
+                    None => break,
+                },
+                None => {
+                    open = false;
+                    Vec::new()
+                }
+            },
+        };
+        for line in said {
+            tell(&clock, &line);
+        }
+    }
+    print(&device.summary());
+    Ok(())
+}
+
+/// Passes when the time is over; never without one.
+async fn periodic(every: Option<Duration>) {
+    match every {
+        Some(every) => tokio::time::sleep(every).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What a typed line does; `None`: it ends.
+fn typed_line(device: &mut Device, line: &str) -> Option<Vec<String>> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    Some(match words.as_slice() {
+        [] => Vec::new(),
+        ["quit" | "exit" | "q"] => return None,
+        ["next" | "n"] => device.next(None, true),
+        ["next" | "n", "ok"] => device.next(Some(true), true),
+        ["next" | "n", "nok"] => device.next(Some(false), true),
+        ["show"] => vec![device.show()],
+        ["reboot"] => vec![device.reboot()],
+        ["set", point, value @ ..] if !value.is_empty() => {
+            vec![device.set(point, &value.join(" ")).unwrap_or_else(|fault| format!("error: {fault}"))]
+        }
+        _ => vec!["write: set POINT VALUE, next, next ok, next nok, show, reboot, quit".to_owned()],
+    })
+}
