@@ -59,9 +59,11 @@ enum Command {
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
     /// A virtual device speaking the profile's real protocol
-    #[command(after_help = "Examples:\n  lineside simulate example/torque-tool --listen 127.0.0.1:1502\n  \
+    #[command(
+        after_help = "Examples:\n  lineside simulate example/torque-tool --listen 127.0.0.1:1502\n  \
         lineside simulate st10.press.toml --listen 0.0.0.0:0 --every 500ms --nok-rate 0.3 --fault drop=0.01,delay=200ms@0.05\n\n\
-        While it runs it takes lines: set POINT VALUE, next, next nok, show, quit.")]
+        While it runs it takes lines: set POINT VALUE, next, next nok, show, quit."
+    )]
     Simulate(simulate::Arguments),
     /// Shows a device's points live, as raw and decoded, and the events they would make
     #[command(after_help = "Examples:\n  lineside probe example/t-100 --address 192.0.2.17\n  \
@@ -70,10 +72,12 @@ enum Command {
         Exit codes: 0; 1 the device was not reached; 2 the profile is faulty.")]
     Probe(probe::Arguments),
     /// Keeps what a device says, byte for byte, in a file
-    #[command(after_help = "Examples:\n  lineside record st10.spindle-1 --config /etc/lineside/gateway.toml --out spindle.jsonl --for 60s\n  \
+    #[command(
+        after_help = "Examples:\n  lineside record st10.spindle-1 --config /etc/lineside/gateway.toml --out spindle.jsonl --for 60s\n  \
         lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n\n\
         The format is docs/record-format.md. Ctrl-C ends it; what was recorded is kept.\n\
-        Exit codes: 0; 1 the device was not reached or the file not written; 2 the profile is faulty.")]
+        Exit codes: 0; 1 the device was not reached or the file not written; 2 the profile is faulty."
+    )]
     Record(record::Arguments),
     /// Shows which events a profile makes of a record, or how those of two profiles differ
     #[command(after_help = "Examples:\n  lineside replay spindle.jsonl example/t-100\n  \

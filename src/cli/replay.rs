@@ -59,7 +59,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     match made.as_slice() {
         [(_, only)] => {
-            print(&if arguments.json { format!("{:#}", one_json(only)) } else { one(only) });
+            print(&if arguments.json {
+                format!("{:#}", one_json(only))
+            } else {
+                one(only)
+            });
             ExitCode::SUCCESS
         }
         [first, second] => {
@@ -70,7 +74,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             } else {
                 two(&pairs, first, second)
             });
-            if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) }
+            if same {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(DIFFERENT)
+            }
         }
         _ => ExitCode::from(INVALID),
     }
@@ -92,13 +100,21 @@ fn many(number: usize, what: &str) -> String {
 fn one(made: &Replayed) -> String {
     let mut lines: Vec<String> = made.notes.iter().map(|note| format!("note: {note}")).collect();
     lines.extend(made.events.iter().map(event));
-    lines.extend(made.torn.iter().map(|(ms, text)| format!("{:>12}  torn: {text}", time(*ms))));
+    lines.extend(
+        made.torn
+            .iter()
+            .map(|(ms, text)| format!("{:>12}  torn: {text}", time(*ms))),
+    );
     lines.push(summary(made));
     lines.join("\n")
 }
 
 fn summary(made: &Replayed) -> String {
-    let quarantined = made.events.iter().filter(|made| made.json["type"] == "quarantine").count();
+    let quarantined = made
+        .events
+        .iter()
+        .filter(|made| made.json["type"] == "quarantine")
+        .count();
     format!(
         "{}, {quarantined} of them quarantined, {} ignored, {} torn",
         many(made.events.len(), "event"),
@@ -112,7 +128,10 @@ fn made_json(made: &Made) -> Value {
 }
 
 fn torn_json(made: &Replayed) -> Vec<Value> {
-    made.torn.iter().map(|(ms, text)| json!({ "ms": ms, "text": text })).collect()
+    made.torn
+        .iter()
+        .map(|(ms, text)| json!({ "ms": ms, "text": text }))
+        .collect()
 }
 
 fn one_json(made: &Replayed) -> Value {
@@ -125,7 +144,11 @@ fn one_json(made: &Replayed) -> Value {
 fn two(pairs: &[Pair], first: &(&Path, Replayed), second: &(&Path, Replayed)) -> String {
     let mut lines = Vec::new();
     for (name, made) in [first, second] {
-        lines.extend(made.notes.iter().map(|note| format!("note: {}: {note}", name.display())));
+        lines.extend(
+            made.notes
+                .iter()
+                .map(|note| format!("note: {}: {note}", name.display())),
+        );
         lines.extend(
             made.torn
                 .iter()

@@ -184,7 +184,9 @@ impl Links {
             let end = End {
                 probe: probe.clone(),
                 plan: start.plan.clone(),
-                digest: profile.map(|profile| profile.identity().digest.clone()).unwrap_or_default(),
+                digest: profile
+                    .map(|profile| profile.identity().digest.clone())
+                    .unwrap_or_default(),
             };
             self.ends.insert(slot.to_string(), end);
         }
@@ -397,7 +399,10 @@ fn unwrapped(state_dir: &Path, line: &str) -> Result<serde_json::Value, ControlE
     match answer.get_mut("ok").map(serde_json::Value::take) {
         Some(answer) => Ok(answer),
         None => Err(ControlError::Refused(
-            answer["error"].as_str().unwrap_or("the gateway gave no reason").to_owned(),
+            answer["error"]
+                .as_str()
+                .unwrap_or("the gateway gave no reason")
+                .to_owned(),
         )),
     }
 }

@@ -51,19 +51,27 @@ pub struct Judged {
 }
 
 impl Profile {
-    /// The registers that a device begins with: those of the first example (of a sequence, its first step), else 0.
+    /// The registers that a device begins with: those of the first example (of a sequence, of the step that says most),
+    /// else 0.
     #[must_use]
     pub fn start_image(&self) -> Image {
         let plan = self.plan(&SlotName::new("a", "a"));
         let inherited = self.inherited.iter().flat_map(|(_, examples)| examples);
         let first = self.examples.iter().chain(inherited).find_map(|example| {
             let given = example.as_table()?.get("given")?;
-            given.one_or_more().first().and_then(Node::as_table)
+            let mut aside = Diagnostics::new();
+            let steps = given.one_or_more().iter().filter_map(Node::as_table);
+            let images = steps.filter_map(|step| examples::registers(&plan, step, &mut aside));
+            let says = |image: &Image| {
+                let words = plan.points.iter().filter_map(|point| {
+                    let crate::model::plan::Address::Modbus(at) = &point.at;
+                    image.words(at.table, at.address, crate::wire::modbus::span(at))
+                });
+                words.flatten().filter(|word| *word != 0).count()
+            };
+            images.max_by_key(says)
         });
-        let mut aside = Diagnostics::new();
-        first
-            .and_then(|given| examples::registers(&plan, given, &mut aside))
-            .unwrap_or_else(|| examples::zeros(&plan))
+        first.unwrap_or_else(|| examples::zeros(&plan))
     }
 
     /// What event number `event` is made of.
@@ -73,7 +81,9 @@ impl Profile {
         let Some(event) = self.events.get(event) else {
             return found;
         };
-        found.counter = event.counter.map(|counter| (counter.point, counter.first, counter.last));
+        found.counter = event
+            .counter
+            .map(|counter| (counter.point, counter.first, counter.last));
         found.alarms = event
             .alarms
             .iter()
@@ -94,7 +104,9 @@ impl Profile {
                         value,
                         min: point("min"),
                         max: point("max"),
-                        verdicts: of("result").map(|member| self.judged(&member.field)).unwrap_or_default(),
+                        verdicts: of("result")
+                            .map(|member| self.judged(&member.field))
+                            .unwrap_or_default(),
                     })
                 }
                 Field::One(Source::Point(point)) if member.spec.name == "value" => Some(Measured {
@@ -115,9 +127,10 @@ impl Profile {
         let plain = |point: &&(String, PointIx, super::Place)| !found.measures.iter().any(|m| m.value == point.1);
         let values: Vec<PointIx> = event.values.iter().filter(plain).map(|(_, point, _)| *point).collect();
         for value in values {
-            let numeric = self.points.get(value).is_some_and(|point| {
-                !point.is_text() && !point.is_bool() && !point.is_list() && point.map.is_none()
-            });
+            let numeric = self
+                .points
+                .get(value)
+                .is_some_and(|point| !point.is_text() && !point.is_bool() && !point.is_list() && point.map.is_none());
             if numeric {
                 found.measures.push(Measured {
                     value,
@@ -167,7 +180,10 @@ impl Profile {
             Code::Number(number) => Raw::Dec(*number),
             Code::Text(text) => Raw::Text(text.clone()),
         };
-        map.codes.iter().map(|(code, value, _)| (value.text(), raw(code))).collect()
+        map.codes
+            .iter()
+            .map(|(code, value, _)| (value.text(), raw(code)))
+            .collect()
     }
 
     /// The number that a point means, in its own uom; `None` where it means none.
@@ -219,7 +235,11 @@ impl Profile {
             if words.is_empty() {
                 format!("`{}` is a number, not `{text}`", of.name)
             } else {
-                format!("`{}` is one of {} or a raw number, not `{text}`", of.name, words.join(", "))
+                format!(
+                    "`{}` is one of {} or a raw number, not `{text}`",
+                    of.name,
+                    words.join(", ")
+                )
             }
         })?;
         if of.map.is_some() || of.is_bool() {

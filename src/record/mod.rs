@@ -234,7 +234,9 @@ impl Line {
             Written { came: Some(came), .. } => What::In(hex("in", &came)?),
             Written { went: Some(went), .. } => What::Out(hex("out", &went)?),
             Written { link: Some(link), .. } => What::Link(link),
-            Written { missed: Some(missed), .. } => What::Missed(missed),
+            Written {
+                missed: Some(missed), ..
+            } => What::Missed(missed),
             _ => return Err("it tells neither `sent`, `in`, `out`, `link` nor `missed`".to_owned()),
         };
         Ok(Self {
@@ -256,7 +258,11 @@ impl Record {
         let seen: serde_json::Value =
             serde_json::from_str(first).map_err(|fault| RecordFault::Header(fault.to_string()))?;
         match seen.get("lineside_record").and_then(serde_json::Value::as_u64) {
-            None => return Err(RecordFault::Header("it does not begin with `lineside_record`".to_owned())),
+            None => {
+                return Err(RecordFault::Header(
+                    "it does not begin with `lineside_record`".to_owned(),
+                ));
+            }
             Some(version) if version > u64::from(VERSION) => {
                 return Err(RecordFault::Newer(u32::try_from(version).unwrap_or(u32::MAX)));
             }
@@ -341,7 +347,10 @@ mod tests {
             assert!(document.contains(line), "docs/record-format.md does not show {line}");
         }
         let read = Record::read(&text).unwrap();
-        assert_eq!((read.header, read.lines, read.notes.len()), (header(), vec![exchange], 0));
+        assert_eq!(
+            (read.header, read.lines, read.notes.len()),
+            (header(), vec![exchange], 0)
+        );
     }
 
     #[test]

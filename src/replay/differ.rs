@@ -63,7 +63,11 @@ fn key(made: &Made) -> (String, String) {
             .unwrap_or_default()
     };
     // A quarantine stands for what it would have been.
-    let kind = if text("type") == "quarantine" { text("of") } else { text("type") };
+    let kind = if text("type") == "quarantine" {
+        text("of")
+    } else {
+        text("type")
+    };
     let id = text("result_id");
     let which = ["code", "name"].map(|name| text(name)).concat();
     (kind, format!("{id}\u{0}{which}"))

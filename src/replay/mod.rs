@@ -51,10 +51,14 @@ pub struct Replayed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayFault {
     /// Of another family of protocols.
-    #[error("the record is of {0}, which this build does not replay: it replays modbus-tcp, modbus-rtu and modbus-rtu-over-tcp")]
+    #[error(
+        "the record is of {0}, which this build does not replay: it replays modbus-tcp, modbus-rtu and modbus-rtu-over-tcp"
+    )]
     Protocol(String),
     /// The record holds several servers, and not the profile's.
-    #[error("the record holds the servers {held}, but the profile asks server {asked}: set `server_id` in its [connection]")]
+    #[error(
+        "the record holds the servers {held}, but the profile asks server {asked}: set `server_id` in its [connection]"
+    )]
     Server {
         /// Which the record holds.
         held: String,

@@ -71,7 +71,10 @@ pub(super) struct Picture {
 
 /// Points that an event looks at.
 pub(super) fn points(event: &EventPlan) -> BTreeSet<PointIx> {
-    let triggers = event.triggers.iter().flat_map(|trigger| trigger.points().iter().copied());
+    let triggers = event
+        .triggers
+        .iter()
+        .flat_map(|trigger| trigger.points().iter().copied());
     event.points.iter().chain(&event.id).copied().chain(triggers).collect()
 }
 
@@ -111,7 +114,10 @@ impl Picture {
             .triggers
             .iter()
             .any(|t| matches!(t, Trigger::Rises(_) | Trigger::Falls(_) | Trigger::Equals(..)));
-        let echo = event.ack.as_ref().filter(|ack| !level && matches!(ack.value, AckValue::Copy(_)));
+        let echo = event
+            .ack
+            .as_ref()
+            .filter(|ack| !level && matches!(ack.value, AckValue::Copy(_)));
         let echo = echo.and_then(|ack| Some((ack.write, *scanned.first.get(&ack.write)?)));
         let earliest = scanned.first.values().min().copied().unwrap_or(0);
         let mut alone = (**plan).clone();
@@ -263,9 +269,10 @@ impl Picture {
     fn seal(&mut self) {
         let (guards, read) = (&self.guards, &self.read);
         let bracketed = |held: &Held| {
-            guards
-                .iter()
-                .all(|guard| read.get(guard).is_some_and(|(first, last)| *first <= held.from && *last >= held.to))
+            guards.iter().all(|guard| {
+                read.get(guard)
+                    .is_some_and(|(first, last)| *first <= held.from && *last >= held.to)
+            })
         };
         let sealed = &mut self.sealed;
         self.waiting.retain(|point, held| {
@@ -369,7 +376,11 @@ impl Picture {
         self.pending = Some(Pending {
             seen: now,
             since,
-            number: if self.triggers.is_empty() { self.pass_from } else { number },
+            number: if self.triggers.is_empty() {
+                self.pass_from
+            } else {
+                number
+            },
             shown,
             flags,
         });
@@ -389,7 +400,9 @@ impl Picture {
             .max(1);
         let due = self.due.is_none_or(|due| now.tick + period / 4 >= due);
         if due {
-            self.due = Some(now.tick + period);
+            // On its own beat, unless that was lost.
+            let next = self.due.map_or(now.tick, |due| due) + period;
+            self.due = Some(if next > now.tick { next } else { now.tick + period });
         }
         due
     }
@@ -397,7 +410,10 @@ impl Picture {
     /// Makes the event that is pending, once its values are proven to be of one moment.
     fn finish(&mut self, mine: &[&Value]) {
         let Some(pending) = &self.pending else { return };
-        let one = |point: &PointIx| mine.iter().find(|value| value.point == *point && value.from == value.to);
+        let one = |point: &PointIx| {
+            mine.iter()
+                .find(|value| value.point == *point && value.from == value.to)
+        };
         let picture: Option<BTreeMap<PointIx, Option<Raw>>> = if self.loose {
             let fresh = |held: &&Held| held.from >= pending.number;
             let body = self.body.iter();
@@ -405,7 +421,11 @@ impl Picture {
                 .collect()
         } else {
             let answer = || self.body.iter().map(|point| Some((*point, one(point)?.raw.clone())));
-            let proven = || self.body.iter().map(|point| Some((*point, self.sealed.get(point)?.clone())));
+            let proven = || {
+                self.body
+                    .iter()
+                    .map(|point| Some((*point, self.sealed.get(point)?.clone())))
+            };
             let at_once = if self.settles { None } else { answer().collect() };
             at_once.or_else(|| proven().collect())
         };

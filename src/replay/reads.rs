@@ -102,11 +102,7 @@ impl Reader {
                 }
             }
         }
-        let never: BTreeSet<PointIx> = refused
-            .keys()
-            .copied()
-            .filter(|point| !scanned.holds(*point))
-            .collect();
+        let never: BTreeSet<PointIx> = refused.keys().copied().filter(|point| !scanned.holds(*point)).collect();
         scanned.refused = never
             .iter()
             .filter_map(|point| {

@@ -113,7 +113,12 @@ impl Tape {
 fn results(made: &Replayed) -> Vec<(u64, String)> {
     made.events
         .iter()
-        .map(|made| (made.ms, format!("{} {}", made.json["result_id"], made.json["angle"]["value"])))
+        .map(|made| {
+            (
+                made.ms,
+                format!("{} {}", made.json["result_id"], made.json["angle"]["value"]),
+            )
+        })
         .collect()
 }
 
@@ -135,7 +140,10 @@ fn a_level_handshake_over_three_requests_is_one_event_of_one_moment() {
     assert_eq!(results(&made), [(40, "\"41\" 41".to_owned())]);
     let event = &made.events[0].json;
     assert_eq!(event["torque"]["value"].to_string(), "41");
-    assert_eq!((event["result"].as_str(), event["type"].as_str()), (Some("ok"), Some("tightening")));
+    assert_eq!(
+        (event["result"].as_str(), event["type"].as_str()),
+        (Some("ok"), Some("tightening"))
+    );
     assert!(made.torn.is_empty() && made.notes.is_empty(), "{made:?}");
 }
 
@@ -157,10 +165,19 @@ fn a_torn_block_makes_no_event_and_is_told() {
         .block(43)
         .ready(0);
     let made = torn.through(&profile(TOOL));
-    assert_eq!(results(&made), [(80, "\"43\" 43".to_owned())], "41 and 42 were never read as a whole");
+    assert_eq!(
+        results(&made),
+        [(80, "\"43\" 43".to_owned())],
+        "41 and 42 were never read as a whole"
+    );
     assert_eq!(made.torn.len(), 1, "{made:?}");
     assert_eq!(made.torn[0].0, 20);
-    assert!(made.torn[0].1.contains("[events.tightening] (`ready` true) made no event"), "{made:?}");
+    assert!(
+        made.torn[0]
+            .1
+            .contains("[events.tightening] (`ready` true) made no event"),
+        "{made:?}"
+    );
 }
 
 #[test]
@@ -182,7 +199,14 @@ fn one_answer_that_holds_all_needs_nothing_behind_it() {
 #[test]
 fn a_picture_never_spans_a_lost_answer_or_lines_that_are_missing() {
     for gap in [What::Missed(7), What::Link("lost".to_owned())] {
-        let tape = Tape::new().ready(0).ready(1).block(41).say(gap).rest(41).ready(1).ready(0);
+        let tape = Tape::new()
+            .ready(0)
+            .ready(1)
+            .block(41)
+            .say(gap)
+            .rest(41)
+            .ready(1)
+            .ready(0);
         let made = tape.through(&profile(TOOL));
         assert_eq!((made.events.len(), made.torn.len()), (0, 1), "{made:?}");
     }
@@ -200,10 +224,19 @@ fn points_that_the_record_does_not_hold_are_said_once_and_absent() {
     assert_eq!(made.events.len(), 1, "{made:?}");
     // The verdict is required: without it the event is a quarantine, as it would be in the gateway.
     assert_eq!(made.events[0].json["type"], "quarantine");
-    assert_eq!(made.notes[0], "the record does not hold `angle`, `good`: absent in every event");
+    assert_eq!(
+        made.notes[0],
+        "the record does not hold `angle`, `good`: absent in every event"
+    );
     assert_eq!(made.notes[1], "the device refused `angle` with exception 02");
     let blind = Tape::new().block(41).through(&profile(TOOL));
-    assert!(blind.notes.iter().any(|note| note.contains("[events.tightening] cannot happen")), "{blind:?}");
+    assert!(
+        blind
+            .notes
+            .iter()
+            .any(|note| note.contains("[events.tightening] cannot happen")),
+        "{blind:?}"
+    );
 }
 
 #[test]
@@ -245,7 +278,11 @@ fn readings_come_in_their_own_time() {
         tape = tape.read(Input, 0, &[number]).read(Holding, 0, &[number]);
     }
     let made = tape.through(&live);
-    assert!((8..=13).contains(&made.events.len()), "{} readings in a second", made.events.len());
+    assert!(
+        (8..=13).contains(&made.events.len()),
+        "{} readings in a second",
+        made.events.len()
+    );
     for event in &made.events {
         assert_eq!(event.json["values"]["a"], event.json["values"]["b"]);
     }

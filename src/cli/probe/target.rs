@@ -212,7 +212,11 @@ impl Where {
                 "{word} is no slot of {} and not the file of one; it has {}. \
                  For another device leave --config away and say --address",
                 path.display(),
-                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
             )));
         }
         Ok(None)
@@ -227,7 +231,8 @@ fn owner(
     notes: &mut Vec<String>,
 ) -> Result<Option<(PathBuf, Linked)>, NoTarget> {
     let answer = control::ask_link(state_dir, &LinkQuestion::Links);
-    let answer = answer.map_err(|fault| NoTarget::Because(format!("{fault}; --direct connects to the device itself")))?;
+    let answer =
+        answer.map_err(|fault| NoTarget::Because(format!("{fault}; --direct connects to the device itself")))?;
     let Some(answer) = answer else { return Ok(None) };
     let linked: Vec<Linked> = serde_json::from_value(answer).map_err(|fault| NoTarget::Because(fault.to_string()))?;
     let Some(linked) = linked.into_iter().find(|linked| linked.slot == slot.to_string()) else {
@@ -296,7 +301,13 @@ impl Target {
             plan: Arc::new(plan),
             states: HashMap::new(),
         };
-        let run = device::run_link(vec![start], reports, Clock::machine(), CancellationToken::new(), service);
+        let run = device::run_link(
+            vec![start],
+            reports,
+            Clock::machine(),
+            CancellationToken::new(),
+            service,
+        );
         tasks.spawn(run);
         tasks.spawn(async move { while said.recv().await.is_some() {} });
         Way::Own { probe, _tasks: tasks }

@@ -36,7 +36,10 @@ struct Group {
 enum Phase {
     Idle,
     /// Shown since this tick; told that nobody acknowledges it.
-    Shown { since: u64, told: bool },
+    Shown {
+        since: u64,
+        told: bool,
+    },
     /// Acknowledged; the master is to take the acknowledgement back.
     Then,
 }
@@ -53,6 +56,8 @@ pub(super) struct Device {
     groups: Vec<Group>,
     pinned: BTreeSet<PointIx>,
     nok_rate: f64,
+    /// It goes on whether or not it is acknowledged.
+    goes_on: bool,
     hold: u64,
     beats: u64,
     made: u64,
@@ -91,7 +96,13 @@ fn values(plan: &SlotPlan, image: &Image) -> Vec<Option<Raw>> {
 }
 
 impl Device {
-    pub(super) fn new(profile: Profile, simulator: Simulator, nok_rate: f64, every: Option<Duration>) -> Self {
+    pub(super) fn new(
+        profile: Profile,
+        simulator: Simulator,
+        nok_rate: f64,
+        every: Option<Duration>,
+        goes_on: bool,
+    ) -> Self {
         let contract = nobody(&profile);
         let plan = Arc::new(profile.plan(&contract.slot));
         let rehearsals = (0..plan.events.len()).map(|event| profile.rehearsal(event)).collect();
@@ -134,6 +145,7 @@ impl Device {
             groups: groups.into_iter().map(|(_, group)| group).collect(),
             pinned: BTreeSet::new(),
             nok_rate,
+            goes_on,
             hold: millis(hold),
             beats: 0,
             made: 0,
@@ -162,6 +174,7 @@ impl Device {
                 image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
             }
         }
+        fill_gaps(&plan, &mut image);
         for (event, rehearsal) in plan.events.iter().zip(&self.rehearsals) {
             for trigger in &event.triggers {
                 lower(&plan, &mut image, trigger);
@@ -225,7 +238,13 @@ impl Device {
                 self.profile.meaning_of(index, &values)
             )
         };
-        self.plan.points.iter().enumerate().map(row).collect::<Vec<_>>().join("\n")
+        self.plan
+            .points
+            .iter()
+            .enumerate()
+            .map(row)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// What it made and what was acknowledged.
@@ -344,6 +363,11 @@ impl Device {
                     });
                     return Some(Phase::Idle);
                 }
+                if self.goes_on && past >= self.hold {
+                    said.push("not acknowledged: it goes on".to_owned());
+                    self.lower(triggers);
+                    return Some(Phase::Idle);
+                }
                 let patience = acks.iter().map(|(_, ack)| millis(ack.timeout)).max().unwrap_or(5_000);
                 if past >= patience && !told {
                     said.push(format!("not acknowledged within {patience} ms: still shown"));
@@ -406,7 +430,12 @@ impl Device {
                 let wraps = last.is_some_and(|last| next > i128::from(last));
                 let next = if wraps { i128::from(first) } else { next };
                 if put(&plan, &mut image, point, &Raw::Dec(Decimal::new(next, 0))).is_err() {
-                    drop(put(&plan, &mut image, point, &Raw::Dec(Decimal::new(i128::from(first), 0))));
+                    drop(put(
+                        &plan,
+                        &mut image,
+                        point,
+                        &Raw::Dec(Decimal::new(i128::from(first), 0)),
+                    ));
                 }
             }
             // Without a counter the last id value tells one result from the next.
@@ -472,8 +501,15 @@ impl Device {
                 stepped.insert(*point);
                 let current = place(&self.plan, *point).and_then(|at| modbus::decode(at, image));
                 if let Some((_, bits)) = of.alarms.iter().find(|(word, _)| word == point) {
-                    let bit = bits.get(rand::rng().random_range(0..bits.len().max(1))).copied().unwrap_or(0);
-                    let word = current.as_ref().and_then(Raw::number).and_then(Decimal::to_i128).unwrap_or(0);
+                    let bit = bits
+                        .get(rand::rng().random_range(0..bits.len().max(1)))
+                        .copied()
+                        .unwrap_or(0);
+                    let word = current
+                        .as_ref()
+                        .and_then(Raw::number)
+                        .and_then(Decimal::to_i128)
+                        .unwrap_or(0);
                     self.place(image, *point, &Raw::Dec(Decimal::new(word ^ (1 << bit), 0)));
                     return false;
                 }
@@ -561,6 +597,29 @@ impl Device {
     }
 }
 
+/// Between its points a device usually has registers too, that mean nothing here.
+fn fill_gaps(plan: &SlotPlan, image: &mut Image) {
+    const WIDEST: u16 = 64;
+    let mut spans: Vec<_> = (0..plan.points.len())
+        .filter_map(|point| place(plan, point))
+        .map(|at| (at.table, at.address, at.address.saturating_add(modbus::span(at))))
+        .collect();
+    spans.sort_unstable();
+    for pair in spans.windows(2) {
+        if let [(table, _, end), (next, begin, _)] = pair
+            && table == next
+            && *begin > *end
+            && begin - end <= WIDEST
+        {
+            for address in *end..*begin {
+                if image.get(*table, address).is_none() {
+                    image.put(*table, address, &[0]);
+                }
+            }
+        }
+    }
+}
+
 fn is_level(triggers: &[Trigger]) -> bool {
     triggers
         .iter()
@@ -602,7 +661,9 @@ fn acknowledges(plan: &SlotPlan, ack: &Ack, values: &[Option<Raw>]) -> bool {
         AckValue::Copy(point) => values.get(*point).cloned().flatten(),
     };
     let wanted = wanted.and_then(|raw| as_held(place(plan, ack.write)?, &raw));
-    stands.zip(wanted).is_some_and(|(stands, wanted)| stands.same_value(&wanted))
+    stands
+        .zip(wanted)
+        .is_some_and(|(stands, wanted)| stands.same_value(&wanted))
 }
 
 /// What a register holds once `raw` was written there: the low bits of a wider number.

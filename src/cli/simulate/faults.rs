@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn faults_are_read_or_refused_with_what_to_write() {
-        let faults: Faults = "drop=0.01,delay=200ms@0.05,exception=6@0.01,reboot=60s".parse().unwrap();
+        let faults: Faults = "drop=0.01,delay=200ms@0.05,exception=6@0.01,reboot=60s"
+            .parse()
+            .unwrap();
         assert_eq!(faults.reboot, Some(Duration::from_secs(60)));
         assert_eq!(
             faults.answers,
@@ -84,7 +86,14 @@ mod tests {
                 (Fault::Exception(6), 0.01)
             ]
         );
-        for wrong in ["drop", "drop=2", "delay=0.1", "exception=x@0.1", "reboot=0s", "flood=0.1"] {
+        for wrong in [
+            "drop",
+            "drop=2",
+            "delay=0.1",
+            "exception=x@0.1",
+            "reboot=0s",
+            "flood=0.1",
+        ] {
             let fault = wrong.parse::<Faults>().unwrap_err();
             assert!(fault.contains("drop=0.01"), "{fault}");
         }

@@ -52,6 +52,9 @@ pub(super) struct Arguments {
     /// What goes wrong: drop=0.01,delay=200ms@0.05,exception=6@0.01,close=0.01,short=0.01,garbage=0.01,reboot=60s
     #[arg(long, value_name = "FAULTS", default_value = "")]
     fault: Faults,
+    /// Go on whether or not a result is acknowledged, as devices do that do not wait
+    #[arg(long)]
+    no_wait: bool,
     /// End by itself after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
@@ -156,7 +159,11 @@ fn describe(profile: &Profile, plan: &SlotPlan, at: &str, server: u8) -> String 
         identity.vendor,
         identity.model,
         plan.points.len(),
-        if events.is_empty() { "none".to_owned() } else { events.join(", ") }
+        if events.is_empty() {
+            "none".to_owned()
+        } else {
+            events.join(", ")
+        }
     )
 }
 
@@ -175,10 +182,14 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
         let faults = arguments.fault.clone();
         simulator.judge(move |_, _| faults.draw());
     }
-    let mut device = Device::new(profile, simulator, arguments.nok_rate, every);
+    let mut device = Device::new(profile, simulator, arguments.nok_rate, every, arguments.no_wait);
     for set in &arguments.sets {
-        let (point, value) = set.split_once('=').ok_or_else(|| format!("--set {set}: write POINT=VALUE"))?;
-        device.set(point.trim(), value.trim()).map_err(|fault| format!("--set {set}: {fault}"))?;
+        let (point, value) = set
+            .split_once('=')
+            .ok_or_else(|| format!("--set {set}: write POINT=VALUE"))?;
+        device
+            .set(point.trim(), value.trim())
+            .map_err(|fault| format!("--set {set}: {fault}"))?;
     }
     print(&introduced);
     let mut tasks = JoinSet::new();
@@ -270,7 +281,11 @@ fn typed_line(device: &mut Device, line: &str) -> Option<Vec<String>> {
         ["show"] => vec![device.show()],
         ["reboot"] => vec![device.reboot()],
         ["set", point, value @ ..] if !value.is_empty() => {
-            vec![device.set(point, &value.join(" ")).unwrap_or_else(|fault| format!("error: {fault}"))]
+            vec![
+                device
+                    .set(point, &value.join(" "))
+                    .unwrap_or_else(|fault| format!("error: {fault}")),
+            ]
         }
         _ => vec!["write: set POINT VALUE, next, next ok, next nok, show, reboot, quit".to_owned()],
     })

@@ -60,6 +60,9 @@ pub(super) struct Slot {
     link: ModbusLink,
     poller: Poller,
     cut: Cut,
+    /// How looks of commands are cut, and their requests: what they ask together, and find out by that, is no
+    /// concern of what is under way.
+    looks: (Cut, HashMap<Arc<[PointIx]>, Arc<[Request]>>),
     ready: HashMap<Arc<[PointIx]>, Arc<[Request]>>,
     /// Where each point's registers begin in `words`.
     places: Vec<(usize, usize)>,
@@ -115,6 +118,7 @@ impl Slot {
             rests_until: 0,
             unanswered: Vec::new(),
             poller,
+            looks: (cut.clone(), HashMap::new()),
             cut,
             link,
             plan,
@@ -188,7 +192,14 @@ impl Slot {
         };
         let points: Arc<[PointIx]> = (0..self.plan.points.len()).filter(wanted).collect();
         let kept = (self.values.clone(), self.words.clone());
+        self.exchange_cuts();
         let outcome = self.read(connection, &points).await;
+        self.exchange_cuts();
+        if self.looks.0 != self.cut {
+            self.learned = None;
+            let (plan, cut) = (&self.plan, &self.cut);
+            self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
+        }
         let values = std::mem::replace(&mut self.values, kept.0);
         let words = std::mem::replace(&mut self.words, kept.1);
         let faults = outcome?.into_iter().map(|fault| fault.text).collect();
@@ -209,6 +220,11 @@ impl Slot {
             values,
             faults,
         })
+    }
+
+    fn exchange_cuts(&mut self) {
+        std::mem::swap(&mut self.cut, &mut self.looks.0);
+        std::mem::swap(&mut self.ready, &mut self.looks.1);
     }
 
     /// What was found out of the server since this was last asked.
