@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("contract", &["model"]),
     ("outbox", &["model", "clock"]),
     ("mqtt", &["model", "clock", "backoff"]),
-    ("replay", &["model", "record", "wire", "watch", "profile"]),
+    ("replay", &["model", "diagnostic", "record", "wire", "watch", "profile"]),
     (
         "gateway",
         &[

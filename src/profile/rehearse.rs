@@ -20,8 +20,8 @@ pub struct Rehearsal {
     pub verdicts: Vec<Judged>,
     /// The counter, what it starts from, and after which it wraps.
     pub counter: Option<(PointIx, i64, Option<i64>)>,
-    /// Points that hold a time of the device, and how many of its steps a second has.
-    pub stamps: Vec<(PointIx, i64)>,
+    /// Points that hold a time of the device ([`Profile::clock`]).
+    pub stamps: Vec<PointIx>,
     /// Alarm words and their bits.
     pub alarms: Vec<(PointIx, Vec<u32>)>,
     /// Points that say what the device is at.
@@ -89,9 +89,11 @@ impl Profile {
             .iter()
             .map(|word| (word.point, word.bits.iter().map(|bit| bit.bit).collect()))
             .collect();
-        if let Some((point, steps)) = event.time.as_ref().and_then(super::stamp::Stamp::unix) {
-            found.stamps.push((point, steps));
-        }
+        found.stamps = event
+            .time
+            .as_ref()
+            .map(|stamp| stamp.points.clone())
+            .unwrap_or_default();
         for member in &event.fields {
             let measured = match &member.field {
                 Field::Measure(_, members) => {
@@ -141,6 +143,13 @@ impl Profile {
             }
         }
         found
+    }
+
+    /// What the device's time of event number `event` is at `wall` (milliseconds), by point.
+    #[must_use]
+    pub fn clock(&self, event: usize, wall: i64) -> Vec<(PointIx, String)> {
+        let stamp = self.events.get(event).and_then(|event| event.time.as_ref());
+        stamp.map(|stamp| stamp.write(wall)).unwrap_or_default()
     }
 
     /// Which raw values stand for which words.

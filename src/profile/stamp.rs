@@ -124,13 +124,23 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
 }
 
 impl Stamp {
-    /// Of a single point that counts since 1970: the point, and its steps a second.
-    pub(super) fn unix(&self) -> Option<(PointIx, i64)> {
-        let [point] = *self.points.as_slice() else { return None };
-        match self.format {
-            Format::Unix => Some((point, 1)),
-            Format::UnixMs => Some((point, 1_000)),
-            Format::Text(_) => None,
+    /// What its points say at this time (wall milliseconds): for a virtual device.
+    pub(super) fn write(&self, wall: i64) -> Vec<(PointIx, String)> {
+        let text = match &self.format {
+            Format::Unix => (wall / 1_000).to_string(),
+            Format::UnixMs => wall.to_string(),
+            Format::Text(format) => {
+                let timestamp = Timestamp::from_millisecond(wall).unwrap_or(Timestamp::UNIX_EPOCH);
+                timestamp.to_zoned(self.zone.clone()).strftime(format).to_string()
+            }
+        };
+        match self.points.as_slice() {
+            [point] => vec![(*point, text)],
+            points => points
+                .iter()
+                .copied()
+                .zip(text.split_whitespace().map(str::to_owned))
+                .collect(),
         }
     }
 

@@ -7,6 +7,7 @@
 //! by another profile. So each event of a profile has a *run*: reads one after another in which no guard point (trigger
 //! or id; where there is neither, any point) shows two values. A value counts only when every guard point was read before
 //! it (or with it) and again behind it (or with it) in the same run, or when one answer holds all points of the event.
+//! Guards themselves count when there was a time in the run at which all of them stood.
 //! What a trigger shows without that is waited for while it stands; when it goes, or goes on, it is told as torn.
 
 pub mod differ;

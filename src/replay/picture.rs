@@ -265,18 +265,22 @@ impl Picture {
         self.newest.insert(value.point, held);
     }
 
-    /// Values that have every guard before and behind them are of the run's moment.
+    /// Values that have every guard before and behind them are of the run's moment. Guards themselves show one value in
+    /// the run: they are of it as soon as there was a time at which all of them stood.
     fn seal(&mut self) {
         let (guards, read) = (&self.guards, &self.read);
-        let bracketed = |held: &Held| {
-            guards.iter().all(|guard| {
+        let bracketed = |from: u64, to: u64| {
+            let around = |guard| {
                 read.get(guard)
-                    .is_some_and(|(first, last)| *first <= held.from && *last >= held.to)
-            })
+                    .is_some_and(|(first, last)| *first <= from && *last >= to)
+            };
+            guards.iter().all(around)
         };
+        let latest = read.values().map(|(first, _)| *first).max().unwrap_or(0);
+        let together = bracketed(latest, latest);
         let sealed = &mut self.sealed;
         self.waiting.retain(|point, held| {
-            let done = bracketed(held);
+            let done = bracketed(held.from, held.to) || together && guards.contains(point);
             if done {
                 sealed.insert(*point, held.raw.clone());
             }

@@ -337,7 +337,7 @@ fn two_profiles_differ_by_result() {
     let other = TOOL.replace("scale = 0.01", "scale = 0.1");
     assert_eq!(differs(&other), (false, vec!["torque.value|".to_owned(); 3]));
     let extra = format!("{TOOL}extra = [\"good\"]\n");
-    assert_eq!(differs(&extra), (true, vec!["|extra.good".to_owned(); 3]));
+    assert_eq!(differs(&extra), (true, vec!["|extra.good.value".to_owned(); 3]));
     let fewer = format!("{TOOL}only = {{ number = [41, 43] }}\n");
     assert_eq!(differs(&fewer).1, ["|", "-\"42\"", "|"]);
 }

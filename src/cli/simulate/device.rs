@@ -180,7 +180,11 @@ impl Device {
                 lower(&plan, &mut image, trigger);
             }
             let counts = rehearsal.counter.map(|(point, ..)| point);
-            for id in event.id.iter().filter(|id| Some(**id) != counts && counts.is_some()) {
+            for id in event
+                .id
+                .iter()
+                .filter(|id| Some(**id) != counts && counts.is_some() && !rehearsal.stamps.contains(id))
+            {
                 let new = fresh(place(&plan, *id), now);
                 if let Some(new) = new.filter(|_| !event.triggers.iter().any(|t| t.points().contains(id))) {
                     drop(put(&plan, &mut image, *id, &new));
@@ -418,9 +422,10 @@ impl Device {
             for judged in &rehearsal.verdicts {
                 self.judge(&mut image, judged, if ok { "ok" } else { "nok" });
             }
-            for (point, steps) in &rehearsal.stamps {
-                let time = i128::from(now.wall) * i128::from(*steps) / 1_000;
-                self.place(&mut image, *point, &Raw::Dec(Decimal::new(time, 0)));
+            for (point, text) in self.profile.clock(*index, now.wall) {
+                if let Ok(raw) = self.profile.raw_for(point, &text, &before) {
+                    self.place(&mut image, point, &raw);
+                }
             }
             if let Some((point, first, last)) = rehearsal.counter
                 && stepped.insert(point)
@@ -467,9 +472,13 @@ impl Device {
                 durable: None,
             };
             for meaning in self.profile.drafts(&self.contract, &sample) {
-                if let Meaning::Draft(draft) = meaning {
-                    said.push(event_line(&show(&draft)));
-                }
+                said.push(match meaning {
+                    Meaning::Draft(draft) => event_line(&show(&draft)),
+                    Meaning::Ignored => {
+                        let name = plan.events.get(*index).map_or("", |event| &*event.name);
+                        format!("[events.{name}] made, and turned away by its `only` or `except`")
+                    }
+                });
             }
         }
         self.made += 1;
