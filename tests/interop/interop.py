@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Interop with mosquitto and pymodbus beyond the fault scenarios: log-in, last will, status, types and word orders."""
+"""Interop with mosquitto and pymodbus beyond the fault scenarios: log-in, last will, status, types and word orders, tools."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ sys.path[:0] = [str(HERE.parent / "peers"), str(HERE.parent / "faults")]
 import json  # noqa: E402
 
 import ledger  # noqa: E402
-from processes import Peer  # noqa: E402
+from layout import PROFILES  # noqa: E402
+from processes import Peer, die_with_parent  # noqa: E402
 from rig import TARGET, Failure, Rig, Tool, dump  # noqa: E402
 from values import EXPECTED, POINTS  # noqa: E402
 from verify import Rules  # noqa: E402
@@ -109,6 +111,85 @@ def values(rig: Rig, _chance: random.Random | None = None) -> int:
     return len(wrong)
 
 
+def same(name: str, said: str) -> bool:
+    """Whether a point means what it should, as text."""
+    want = EXPECTED[name]
+    return said == (str(want).lower() if isinstance(want, bool) else str(want))
+
+
+def tools(rig: Rig) -> int:
+    """probe and record read pymodbus through the gateway and directly; pymodbus reads what simulate serves, also by RTU."""
+    from pymodbus.client import ModbusSerialClient, ModbusTcpClient
+
+    rig.add_broker()
+    rig.add_mes()
+    server = Peer("values.py", [], rig.folder / "values.log")
+    rig.undo.append(server.end)
+    address = f"127.0.0.1:{server.hello['port']}"
+    rig.tools.append(Tool(server, server.hello["port"], None, rig.folder / "none", ["st10.types"], "values"))
+    rig.tools[0].last = {"made": 0, "acked": 0, "showing": 0}
+    events = {"readings": {"when": {"every": "500ms"}, "values": "*"}}
+    profile = {"profile": 1, "vendor": "Peer", "model": "types", "maturity": "document", "points": POINTS, "events": events}
+    profile["connection"] = {"protocol": "modbus-tcp", "address": address, "server_id": 3}
+    installed = rig.devices / "st10.types.toml"
+    installed.write_text(dump(profile))
+    rig.configure(asks='delivers = "readings"')
+    rig.gateway.start()
+    rig.wait("readings arrive", lambda: bool(messages(rig, "types/readings")), 30)
+    wrong = 0
+    for way, more in (("gateway", []), ("link", ["--direct"])):
+        where = ["st10.types", "--config", str(rig.config), *more]
+        look = json.loads(rig.command("probe", *where, "--once", "--json"))
+        bad = [point["point"] for point in look["points"] if not same(point["point"], point["means"])]
+        file = rig.folder / f"{way}.jsonl"
+        rig.command("record", *where, "--out", str(file), "--for", "3s")
+        made = json.loads(rig.command("replay", str(file), str(installed), "--json"))
+        readings = [event["event"]["values"] for event in made["events"]]
+        off = [values for values in readings if any(values.get(name) != want for name, want in EXPECTED.items())]
+        if look["through"] != way or len(readings) < 3:
+            raise Failure(f"probed through {look['through']} for {way}, {len(readings)} readings in 3 s: {made['notes']}")
+        rig.say(f"through the {way}: {len(look['points'])} points probed, {len(bad)} wrong; {len(readings)} readings replayed, {len(off)} wrong")
+        wrong += len(bad) + len(off)
+    return wrong + simulated(rig, ModbusTcpClient, ModbusSerialClient)
+
+
+def simulated(rig: Rig, tcp: Any, serial: Any) -> int:
+    """pymodbus as master of a virtual device: reads a result and acknowledges it, by TCP and on a pty pair."""
+    port, end = rig.folder / "tty-master", rig.folder / "tty-device"
+    socat = subprocess.Popen(["socat", f"pty,raw,echo=0,link={port}", f"pty,raw,echo=0,link={end}"], preexec_fn=die_with_parent)
+    rig.undo.append(socat.terminate)
+    rig.wait("socat makes a pty pair", lambda: port.exists() and end.exists(), 10)
+    line = rig.folder / "rtu.toml"
+    text = (PROFILES.parents[2] / "device-profiles" / "handshake" / "level.toml").read_text()
+    line.write_text(text.replace('"modbus-tcp"', '"modbus-rtu"\nbaud = 115200\nframing = "8N1"\nserver_id = 7'))
+    plain = rig.folder / "tcp.toml"
+    plain.write_text(text)
+    for profile, listen, server in ((plain, "127.0.0.1:0", 1), (line, str(end), 7)):
+        args = [str(rig.binary), "simulate", str(profile), "--listen", listen, "--every", "200ms"]
+        device = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
+        rig.undo.append(device.kill)
+        at = device.stdout.readline().split("listening on ")[1].split()[0]
+        if listen == str(end):
+            client = serial(str(port), baudrate=115200, timeout=1)
+        else:
+            client = tcp("127.0.0.1", port=int(at.rpartition(":")[2]))
+        if not client.connect():
+            raise Failure(f"pymodbus does not reach the virtual device at {at}")
+        numbers: list[int] = []
+        while len(numbers) < 5:
+            rig.wait("the device shows a result", lambda: client.read_holding_registers(0, count=1, device_id=server).registers == [1], 10)
+            numbers += client.read_holding_registers(1, count=1, device_id=server).registers
+            client.write_register(32, 1, device_id=server)
+            rig.wait("the device takes it back", lambda: client.read_holding_registers(0, count=1, device_id=server).registers == [0], 10)
+            client.write_register(32, 0, device_id=server)
+        client.close()
+        said = device.communicate("quit\n", timeout=10)[0]
+        if numbers != list(range(numbers[0], numbers[0] + 5)) or said.count("acknowledged after") < 5:
+            raise Failure(f"results {numbers} by pymodbus, and the device says:\n{said}")
+        rig.say(f"pymodbus took results {numbers[0]} to {numbers[-1]} from a virtual device at {at}")
+    return 0
+
+
 def main() -> None:
     """Runs all, for both versions of MQTT where that matters."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -118,7 +199,7 @@ def main() -> None:
     # An ordinary exit, so that everything is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     failed = []
-    for name, case, version in [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5")]:
+    for name, case, version in [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5"), ("tools", tools, "5")]:
         print(f"== interop {name} (MQTT {version})", flush=True)
         rig = Rig(f"interop-{name}-{version}", args.seed, args.binary.resolve(), 60, version)
         begun = time.monotonic()
