@@ -65,7 +65,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("sled", &["outbox"]),
     ("rumqttc", &["mqtt"]),
-    ("tokio_modbus", &["device"]),
+    ("tokio_serial", &["device"]),
+    ("serial2", &["device"]),
     ("rumqttd", &["cli"]),
     ("clap", &["cli"]),
 ];

@@ -5,6 +5,7 @@
 
 use lineside::clock::Clock;
 use lineside::device::modbus::simulator::{Fault, Simulator};
+use lineside::device::tap::service;
 use lineside::device::{SlotStart, group, run_link};
 use lineside::model::plan::*;
 use lineside::model::sample::{LinkState, Report, TriggerState};
@@ -40,8 +41,9 @@ fn point(name: &str, table: Table, address: u16, kind: ModbusType) -> PointPlan 
 fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
     SlotPlan {
         slot: SlotName::new("st10", slot),
-        link: Link::ModbusTcp(ModbusTcp {
+        link: Link::Modbus(ModbusLink {
             address: address.to_owned(),
+            transport: ModbusTransport::Tcp,
             server_id,
             poll: Duration::from_millis(5),
             timeout: Duration::from_millis(150),
@@ -128,8 +130,13 @@ impl Rig {
             states: self.stored.clone(),
         });
         for slots in group(starts.collect()) {
-            self.tasks
-                .spawn(run_link(slots, sender.clone(), Clock::machine(), self.stop.clone()));
+            self.tasks.spawn(run_link(
+                slots,
+                sender.clone(),
+                Clock::machine(),
+                self.stop.clone(),
+                service().1,
+            ));
         }
     }
 
@@ -443,8 +450,13 @@ async fn nobody_listens_there() {
         plan: Arc::new(plan("a", &rig.address, 1)),
         states: HashMap::new(),
     };
-    rig.tasks
-        .spawn(run_link(vec![start], sender, Clock::machine(), rig.stop.clone()));
+    rig.tasks.spawn(run_link(
+        vec![start],
+        sender,
+        Clock::machine(),
+        rig.stop.clone(),
+        service().1,
+    ));
     let reason = rig.link("a", LinkState::Offline).await;
     assert!(reason.contains("refuses the connection"), "{reason}");
     rig.stop.cancel();

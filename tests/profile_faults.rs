@@ -12,7 +12,7 @@ use lineside::profile::{FileFault, Files, Meaning, Profile, SlotContract};
 use lineside::wire::modbus::{self, Image};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Files as if their folder were the profiles folder, so that no path of this machine is shown.
 struct Folder(PathBuf);
@@ -100,16 +100,27 @@ fn good(file: &str) -> Profile {
     profile.unwrap()
 }
 
+static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
+    let files = [
+        "example/manual.toml",
+        "example/torque-tool.toml",
+        "example/plc-cell.toml",
+        "kolver/k-ducer-modbus.toml",
+        "aimco/acradyne-gen-iv.toml",
+        "handshake/latched.toml",
+    ];
+    files.map(good).into()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn any_registers_give_a_whole_event_or_a_reason(
-        words in proptest::collection::vec(prop_oneof![any::<u16>(), 0_u16..4, Just(0xFFFF), Just(0x7FC0)], 150),
-        before in proptest::collection::vec(any::<u16>(), 150),
+        words in proptest::collection::vec(prop_oneof![any::<u16>(), 0_u16..4, Just(0xFFFF), Just(0x7FC0)], 420),
+        before in proptest::collection::vec(any::<u16>(), 420),
     ) {
-        for file in ["example/t-100.toml", "example/torque-tool.toml", "example/plc-cell.toml"] {
-            let profile = good(file);
+        for profile in PROFILES.iter() {
             let slot = SlotName::new("st10", "tool");
             let plan = Arc::new(profile.plan(&slot));
             let mut out = Diagnostics::new();

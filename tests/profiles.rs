@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
 
 use lineside::diagnostic::Diagnostics;
-use lineside::model::SlotName;
-use lineside::profile::{self, FileFault, Files, Maturity, Profile};
+use lineside::model::draft::EchoMatch;
+use lineside::model::plan::{Address, PointPlan, Table};
+use lineside::model::{Moment, Sample, SlotName};
+use lineside::profile::{self, FileFault, Files, Maturity, Meaning, Profile, SlotContract};
+use lineside::wire::modbus::{self, Image};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 struct Disk;
 
@@ -78,9 +82,20 @@ macro_rules! files {
 }
 
 files! {
+    aimco_acradyne_gen_iv: "aimco/acradyne-gen-iv.toml",
+    example_manual: "example/manual.toml",
     example_plc_cell: "example/plc-cell.toml",
     example_t_100: "example/t-100.toml",
     example_torque_tool: "example/torque-tool.toml",
+    handshake_clear_by_writing: "handshake/clear-by-writing.toml",
+    handshake_clear_on_read: "handshake/clear-on-read.toml",
+    handshake_counter_echo: "handshake/counter-echo.toml",
+    handshake_counter: "handshake/counter.toml",
+    handshake_heartbeat: "handshake/heartbeat.toml",
+    handshake_latched: "handshake/latched.toml",
+    handshake_level: "handshake/level.toml",
+    handshake_toggle: "handshake/toggle.toml",
+    kolver_k_ducer_modbus: "kolver/k-ducer-modbus.toml",
 }
 
 #[test]
@@ -157,4 +172,89 @@ fn the_schema_accepts_the_catalog_and_refuses_a_typo() {
         tree["points"]["torque"]["scael"] = 1.into();
         assert!(!schema.is_valid(&tree));
     }
+}
+
+/// The result block of the manufacturer's own test, byte by byte (reference, vector K1).
+const K1: [u8; 134] = [
+    65, 66, 67, 45, 97, 98, 99, 45, 49, 50, 51, 52, 0, 0, 0, 0, 0, 1, 0, 51, 0, 4, 0, 30, 162, 221, 1, 115, 3, 232, 0,
+    50, 1, 44, 2, 56, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 50, 0, 50, 0, 8, 0, 3, 0, 50, 3, 231, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+    88, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 24,
+    0, 3, 0, 15, 0, 15, 0, 15, 0, 38, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 48, 52,
+];
+
+#[test]
+fn the_kolver_vector_is_exactly_what_is_stated() {
+    let profile = load(Path::new("kolver/k-ducer-modbus.toml"));
+    let plan = Arc::new(profile.plan(&SlotName::new("st10", "spindle-1")));
+    let words: Vec<u16> = K1
+        .chunks(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+        .collect();
+    let mut image = Image::default();
+    for table in [Table::Input, Table::Coil, Table::Holding] {
+        image.put(table, 0, &[0; 500]);
+    }
+    image.put(Table::Input, 295, &words);
+    let decode = |point: &PointPlan| {
+        let Address::Modbus(at) = &point.at;
+        modbus::decode(at, &image)
+    };
+    let values: Vec<_> = plan.points.iter().map(decode).collect();
+    let event = profile.events().position(|(name, _)| name == "tightening").unwrap();
+    let asked = &plan.events[event].points;
+    let flag = plan.points.iter().position(|point| {
+        let Address::Modbus(at) = &point.at;
+        at.table == Table::Input && at.address == 294
+    });
+    assert_eq!(flag, None, "nobody is robbed of the flag that reading clears");
+    assert!(asked.iter().all(|point| values[*point].is_some()));
+    let sample = Sample {
+        plan: plan.clone(),
+        event,
+        before: vec![None; values.len()],
+        values,
+        seen: Moment::new(1_795_342_503_171, 1),
+        since: None,
+        raw: String::new(),
+        backfill: false,
+        state: None,
+        durable: None,
+    };
+    let contract = SlotContract {
+        slot: SlotName::new("st10", "spindle-1"),
+        delivers: Vec::new(),
+        requires: Vec::new(),
+        values: Vec::new(),
+        place: profile.connection_place().clone(),
+    };
+    let meanings = profile.drafts(&contract, &sample);
+    let [Meaning::Draft(draft)] = &meanings[..] else {
+        panic!("{meanings:?}");
+    };
+    assert_eq!(draft.quarantine, Vec::<String>::new());
+    // Limits, angle target, job and errors are absent: 0 means none, and code 13 is OK.
+    let wanted = serde_json::json!({
+        "result": "ok",
+        "torque": { "value": 0.5, "uom": "N.m", "target": 0.5 },
+        "angle": { "value": 999, "uom": "deg" },
+        "program": { "id": "51" },
+        "batch": { "count": 1, "size": 1 },
+        "tool": { "serial": "2007773" },
+        "result_id": "5",
+    });
+    assert_eq!(serde_json::Value::Object(draft.data.clone()), wanted);
+    let echo = draft.echo.as_ref().unwrap();
+    assert_eq!((echo.value.as_str(), echo.how), ("ABC-abc-1234", EchoMatch::Prefix));
+    let time = draft.device_time.as_ref().unwrap();
+    assert!(time.said.starts_with("2024-03-15T15:15:38"), "{}", time.said);
+    let id = ["24", "3", "15", "15", "15", "38", "5"].map(str::to_owned).to_vec();
+    assert_eq!(draft.id.as_ref(), Some(&id));
+    let counter = draft.counter.unwrap();
+    assert_eq!((counter.value, counter.first, counter.last), (5, 1, None));
+    let extra = |name: &str| draft.extra[name]["value"].clone();
+    assert_eq!(extra("tool_model"), "KDS-MT1.5");
+    assert_eq!(extra("speed_target"), 300);
+    assert_eq!(extra("tightening_time"), 568);
+    assert_eq!(extra("peak_torque"), serde_json::json!(0.5));
+    assert_eq!(extra("running_torque"), serde_json::json!(0.03));
 }

@@ -60,8 +60,12 @@ enum Command {
         lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json"
     )]
     Outbox(outbox::Arguments),
-    /// Profiles: their format
-    #[command(after_help = "Examples:\n  lineside profile schema > device-profiles/schema.json")]
+    /// Profiles: a new one, the catalog, one as it counts, names of fields, their format
+    #[command(
+        after_help = "Examples:\n  lineside profile new --type tightening --out device-profiles/acme/t-7.toml\n  \
+        lineside profile list\n  lineside profile show kolver/k-ducer-modbus\n  lineside profile fields tightening\n  \
+        lineside profile schema > device-profiles/schema.json"
+    )]
     Profile(profile::Arguments),
 }
 

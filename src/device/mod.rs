@@ -4,6 +4,8 @@
 //! ([`crate::watch`]), what registers mean ([`crate::wire`]), nor profiles: a plan is all it knows.
 
 pub mod modbus;
+mod port;
+pub mod tap;
 
 use crate::clock::Clock;
 use crate::model::plan::{Link, SlotPlan};
@@ -42,14 +44,20 @@ pub fn group(slots: Vec<SlotStart>) -> Vec<Vec<SlotStart>> {
 
 /// Runs slots that share one connection until `stop`; then returns at once, nothing acknowledged any more.
 ///
-/// Reports come in order. The connection is made again for ever, with back-off; a slot that does not
+/// Reports come in order; `service` answers commands beside. The connection is made again for ever, with back-off; a slot that does not
 /// answer does not hold up the others. Ends also when nobody receives the reports any more.
-pub async fn run_link(slots: Vec<SlotStart>, reports: mpsc::Sender<Report>, clock: Clock, stop: CancellationToken) {
+pub async fn run_link(
+    slots: Vec<SlotStart>,
+    reports: mpsc::Sender<Report>,
+    clock: Clock,
+    stop: CancellationToken,
+    service: tap::Service,
+) {
     let Some(first) = slots.first() else { return };
     let link = first.plan.link.clone();
     let run = async {
         match link {
-            Link::ModbusTcp(link) => modbus::run(&link, slots, &reports, &clock).await,
+            Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

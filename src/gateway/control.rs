@@ -159,6 +159,9 @@ mod tests {
             assert_eq!(mode & 0o777, 0o660);
             let answering = async {
                 let (mut stream, _) = listener.accept().await.unwrap();
+                // Who closes before the question is read breaks the pipe of who asks.
+                let mut question = [0; 1024];
+                assert!(stream.read(&mut question).await.unwrap() > 0);
                 stream.write_all(b"{\"ok\": 7}\n").await.unwrap();
             };
             let asked = deep.clone();

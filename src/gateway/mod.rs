@@ -179,7 +179,14 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
     });
     let mut drivers = JoinSet::new();
     for link in links(&slot_setups, states) {
-        drivers.spawn(device::run_link(link, reports.clone(), clock.clone(), stop.clone()));
+        let (_, service) = device::tap::service();
+        drivers.spawn(device::run_link(
+            link,
+            reports.clone(),
+            clock.clone(),
+            stop.clone(),
+            service,
+        ));
     }
     drop(reports);
     drop(store);

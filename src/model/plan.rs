@@ -28,8 +28,8 @@ pub struct SlotPlan {
 /// A connection. Slots whose links [`Link::shares`] run on one task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Link {
-    /// Modbus TCP.
-    ModbusTcp(ModbusTcp),
+    /// Modbus, in any of its three transports.
+    Modbus(ModbusLink),
 }
 
 impl Link {
@@ -37,7 +37,7 @@ impl Link {
     #[must_use]
     pub fn address(&self) -> &str {
         match self {
-            Self::ModbusTcp(link) => &link.address,
+            Self::Modbus(link) => &link.address,
         }
     }
 
@@ -45,21 +45,25 @@ impl Link {
     #[must_use]
     pub fn shares(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::ModbusTcp(a), Self::ModbusTcp(b)) => a.address == b.address && a.timeout == b.timeout,
+            (Self::Modbus(a), Self::Modbus(b)) => {
+                a.address == b.address && a.transport == b.transport && a.timeout == b.timeout
+            }
         }
     }
 }
 
-/// Settings of a Modbus TCP slot. Address and time-out belong to the connection, the rest to the slot.
+/// Settings of a Modbus slot. Address, transport and time-out belong to the connection, the rest to the slot.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ModbusTcp {
-    /// `host:port`, port 502 filled in.
+pub struct ModbusLink {
+    /// `host:port`, port 502 filled in; of RTU the path of the port.
     pub address: String,
-    /// Modbus server (unit identifier), 0 to 255.
+    /// How requests travel.
+    pub transport: ModbusTransport,
+    /// Modbus server (unit identifier), 0 to 255; on a serial line 1 to 247.
     pub server_id: u8,
     /// How often triggers are looked at.
     pub poll: Duration,
-    /// How long an answer may take; also for connecting.
+    /// How long an answer may take, the time on a serial line not counted; also for connecting.
     pub timeout: Duration,
     /// Largest read of registers in one request, 1 to 125.
     pub max_registers: u16,
@@ -67,6 +71,59 @@ pub struct ModbusTcp {
     pub max_bits: u16,
     /// Unwanted registers that a read may span to save a request.
     pub max_gap: u16,
+}
+
+/// How Modbus requests travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModbusTransport {
+    /// Modbus TCP: each request has a number that its answer repeats.
+    Tcp,
+    /// Frames of a serial line, through a TCP connection to a serial server.
+    RtuOverTcp,
+    /// Frames on a serial port.
+    Rtu(SerialSettings),
+}
+
+/// How a serial port is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SerialSettings {
+    /// Bits a second.
+    pub baud: u32,
+    /// 7 or 8.
+    pub data_bits: u8,
+    /// The check bit.
+    pub parity: Parity,
+    /// 1 or 2.
+    pub stop_bits: u8,
+    /// The port's driver switches an RS-485 transceiver (`TIOCSRS485`).
+    pub rs485: bool,
+}
+
+impl SerialSettings {
+    /// Bits on the line a character: start, data, parity, stop.
+    #[must_use]
+    pub fn bits_a_character(&self) -> u32 {
+        let parity = u32::from(self.parity != Parity::None);
+        1 + u32::from(self.data_bits) + parity + u32::from(self.stop_bits)
+    }
+
+    /// How long this many characters take on the line.
+    #[must_use]
+    pub fn time_of(&self, characters: usize) -> Duration {
+        let bits = u64::from(self.bits_a_character()).saturating_mul(u64::try_from(characters).unwrap_or(u64::MAX));
+        Duration::from_nanos(bits.saturating_mul(1_000_000_000) / u64::from(self.baud.max(1)))
+    }
+}
+
+/// The check bit of a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parity {
+    /// `N`
+    None,
+    /// `E`
+    Even,
+    /// `O`
+    Odd,
 }
 
 /// One named raw value.

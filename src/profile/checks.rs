@@ -2,6 +2,7 @@
 //!
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
+use super::curve;
 use super::events::{Event, single, verdict_points};
 use super::fields::{Field, Source};
 use super::ownership;
@@ -9,15 +10,16 @@ use super::plan::one_request;
 use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::EventType;
-use crate::model::plan::{ModbusTcp, ModbusType, Trigger};
+use crate::model::plan::{ModbusLink, ModbusType, Trigger};
 
 /// Checks every event.
-pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusLink, out: &mut Diagnostics) {
     for event in events {
         id(event, points, out);
         torn(event, points, link, out);
         clears(event, points, out);
         uom(event, points, out);
+        curve::check(event, points, out);
     }
 }
 
@@ -82,14 +84,25 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
 }
 
 /// A result must not be put together from two moments.
-fn torn(event: &Event, points: &[Point], link: &ModbusTcp, out: &mut Diagnostics) {
+fn torn(event: &Event, points: &[Point], link: &ModbusLink, out: &mut Diagnostics) {
     if event.kind == EventType::Readings
         || event.kind == EventType::Measurement
         || event.stable.is_some_and(|stable| stable > 1)
+        // Each bit of an alarm word stands for itself.
+        || !event.alarms.is_empty()
     {
         return;
     }
-    let reads = event.reads(points);
+    // A flag that reading clears is always read by itself, and says only that; the rest must be of one moment.
+    let flag = |index: &usize| {
+        event
+            .triggers
+            .iter()
+            .any(|trigger| matches!(trigger, Trigger::Reads(flag, _) if flag == index))
+            && points.get(*index).is_some_and(|point| point.modbus.clears)
+    };
+    let mut reads = event.reads(points);
+    reads.retain(|index| !flag(index));
     if one_request(points, &reads, link) {
         return;
     }

@@ -1,10 +1,10 @@
 //! `[connection]`: how a device is reached. Owns defaults and ranges of settings; connects to nothing.
 
-use super::format::{ORDERS, PROTOCOLS, PROTOCOLS_BUILT};
+use super::format::{FRAMINGS, ORDERS, PROTOCOLS, PROTOCOLS_BUILT};
 use super::points::{self, Point};
-use crate::diagnostic::tree::{Node, parse_duration};
+use crate::diagnostic::tree::{Node, Table, Value, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
-use crate::model::plan::{Alive, ModbusTcp, WordOrder};
+use crate::model::plan::{Alive, ModbusLink, ModbusTransport, Parity, SerialSettings, WordOrder};
 use std::time::Duration;
 
 /// Port of Modbus TCP.
@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// The settings of a link. A catalog profile has no address.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) link: ModbusTcp,
+    pub(super) link: ModbusLink,
     pub(super) order: WordOrder,
     pub(super) has_address: bool,
     pub(super) place: Place,
@@ -41,7 +41,7 @@ pub(super) fn compile(table: Option<&Node>, start: &Place, out: &mut Diagnostics
         if PROTOCOLS.contains(&word) {
             out.push(
                 Diagnostic::error(&protocol.place, format!("`{word}` is not in this build yet"))
-                    .help("this build reads modbus-tcp"),
+                    .help(format!("this build reads {}", PROTOCOLS_BUILT.join(", "))),
             );
         }
         return None;
@@ -67,9 +67,37 @@ pub(super) fn compile(table: Option<&Node>, start: &Place, out: &mut Diagnostics
             );
         }
     }
-    let address = keys
-        .get("address")
-        .and_then(|node| host_port(node.as_text()?, &node.place, out));
+    let transport = match word {
+        "modbus-rtu" => ModbusTransport::Rtu(serial(keys)),
+        "modbus-rtu-over-tcp" => ModbusTransport::RtuOverTcp,
+        _ => ModbusTransport::Tcp,
+    };
+    let on_a_line = transport != ModbusTransport::Tcp;
+    let address = keys.get("address").and_then(|node| match transport {
+        ModbusTransport::Rtu(_) => port(node.as_text()?, &node.place, out),
+        _ => host_port(node.as_text()?, &node.place, out),
+    });
+    if !matches!(transport, ModbusTransport::Rtu(_)) {
+        for (key, _) in ["baud", "framing", "rs485"].iter().filter_map(|key| keys.entry(key)) {
+            out.push(
+                Diagnostic::error(
+                    &key.place,
+                    format!("`{}` is of a serial port; `{word}` has none", key.name),
+                )
+                .related(&protocol.place, "the protocol")
+                .help("take it out, or write protocol = \"modbus-rtu\" with the path of the port as address"),
+            );
+        }
+    }
+    if let Some(node) = keys.get("server_id")
+        && on_a_line
+        && !node.as_integer().is_some_and(|id| (1..=247).contains(&id))
+    {
+        out.push(
+            Diagnostic::error(&node.place, "a server on a serial line has an identifier from 1 to 247")
+                .help("write the number that is set at the device; 0 is a broadcast, which nobody answers"),
+        );
+    }
     let order = keys
         .get("word_order")
         .and_then(Node::as_text)
@@ -77,8 +105,9 @@ pub(super) fn compile(table: Option<&Node>, start: &Place, out: &mut Diagnostics
         .map_or(WordOrder::Abcd, |(_, order)| *order);
     Some(Connection {
         has_address: address.is_some(),
-        link: ModbusTcp {
+        link: ModbusLink {
             address: address.unwrap_or_default(),
+            transport,
             server_id: whole("server_id").and_then(|id| u8::try_from(id).ok()).unwrap_or(1),
             poll: duration("poll", POLL),
             timeout: duration("timeout", TIMEOUT),
@@ -113,6 +142,43 @@ pub(super) fn alive(table: Option<&Node>, points: &[Point], out: &mut Diagnostic
         point,
         within: parse_duration(within.as_text()?)?,
     })
+}
+
+/// Settings of a serial port; 8E1 is what Modbus over Serial Line V1.02, section 2.5.1, wants where nothing is said.
+fn serial(keys: &Table) -> SerialSettings {
+    let framing = keys
+        .get("framing")
+        .and_then(Node::as_text)
+        .filter(|word| FRAMINGS.contains(word))
+        .unwrap_or("8E1");
+    let at = |index: usize| framing.as_bytes().get(index).copied().unwrap_or(b'1');
+    SerialSettings {
+        baud: keys
+            .get("baud")
+            .and_then(Node::as_integer)
+            .and_then(|baud| u32::try_from(baud).ok())
+            .unwrap_or(19_200),
+        data_bits: at(0) - b'0',
+        parity: match at(1) {
+            b'N' => Parity::None,
+            b'O' => Parity::Odd,
+            _ => Parity::Even,
+        },
+        stop_bits: at(2) - b'0',
+        rs485: matches!(keys.get("rs485").map(|node| &node.value), Some(Value::Bool(true))),
+    }
+}
+
+/// The path of a serial port.
+fn port(text: &str, place: &Place, out: &mut Diagnostics) -> Option<String> {
+    if text.starts_with('/') && !text.ends_with('/') {
+        return Some(text.to_owned());
+    }
+    out.push(
+        Diagnostic::error(place, format!("`{text}` is no path of a serial port"))
+            .help("write the port's stable name: \"/dev/serial/by-id/usb-…\"; `ls /dev/serial/by-id` shows them"),
+    );
+    None
 }
 
 /// `host`, `host:port`, `[::1]:port`; with the port filled in.

@@ -11,7 +11,10 @@ use crate::diagnostic::tree::{Node, Table, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::PointIx;
+use crate::model::plan::{ModbusType, PointIx};
+
+/// Most bits of a row of coils that is one alarm word.
+const WIDEST: u16 = 120;
 
 pub(super) fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Counter> {
     let node = keys.get("counter")?;
@@ -232,11 +235,15 @@ pub(super) fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> V
             continue;
         };
         let Some(point) = scope.points.get(index) else { continue };
-        let width = i64::from(point.modbus.kind.width()) * 16;
-        if point.is_text() || point.is_list() || point.is_bool() || point.map.is_some() || point.modbus.bits.is_some() {
+        // A row of coils or discrete inputs is a word as well.
+        let row = point.modbus.count.filter(|count| point.is_bool() && *count <= WIDEST);
+        let width = row.map_or(i64::from(point.modbus.kind.width()) * 16, i64::from);
+        let odd = row.is_none() && (point.is_list() || point.is_bool());
+        let real = matches!(point.modbus.kind, ModbusType::F32 | ModbusType::F64);
+        if odd || real || point.is_text() || point.map.is_some() || point.modbus.bits.is_some() {
             out.push(
                 Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))
-                    .help("an alarm word is a plain number: u16, u32, u64")
+                    .help("an alarm word is a plain number, u16, u32, u64, or up to 120 coils or discrete inputs: count = 32")
                     .related(&point.place, "the point"),
             );
             continue;

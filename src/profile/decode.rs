@@ -101,6 +101,10 @@ pub(super) fn say(points: &[Point], index: PointIx, values: &[Option<Raw>]) -> S
         Err(said) => return said,
     };
     if let Raw::List(items) = raw {
+        let items = super::curve::used(point, items);
+        if items.is_empty() {
+            return Said::Absent;
+        }
         let mut list = Vec::with_capacity(items.len());
         for item in items {
             match element(point, item, scale) {

@@ -43,6 +43,8 @@ pub(super) struct Event {
     pub(super) stable: Option<u8>,
     pub(super) on_start: OnStart,
     pub(super) keep: Keep,
+    /// Fields that tell its events from those of another event of its type with the same id.
+    pub(super) apart: &'static [&'static str],
 }
 
 /// `counter`.
@@ -146,11 +148,55 @@ impl Event {
 
 /// Compiles all events.
 pub(super) fn compile(table: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<Event> {
-    table
+    let mut found: Vec<Event> = table
         .entries
         .iter()
         .filter_map(|(key, node)| one(key, node, points, out))
-        .collect()
+        .collect();
+    apart(&mut found, out);
+    found
+}
+
+/// Several events of one result: their ids must differ, or they are taken for one event that says two things.
+fn apart(events: &mut [Event], out: &mut Diagnostics) {
+    let same = |a: &Event, b: &Event| a.kind == b.kind && !a.id.is_empty() && a.id == b.id;
+    let twins: Vec<Option<usize>> = events
+        .iter()
+        .enumerate()
+        .map(|(at, event)| {
+            (0..events.len()).find(|other| *other != at && events.get(*other).is_some_and(|other| same(event, other)))
+        })
+        .collect();
+    let places: Vec<(Arc<str>, Place)> = events
+        .iter()
+        .map(|event| (event.name.clone(), event.place.clone()))
+        .collect();
+    for (at, (event, twin)) in events.iter_mut().zip(twins).enumerate() {
+        let Some(twin) = twin else { continue };
+        event.apart = match event.kind {
+            EventType::Curve => &["y.name", "part"],
+            EventType::Measurement => &["name"],
+            EventType::Alarm => &["code"],
+            _ => &[],
+        };
+        if event.apart.is_empty()
+            && twin < at
+            && let (Some(place), Some((name, other))) = (&event.id_place, places.get(twin))
+        {
+            out.push(
+                Diagnostic::warning(
+                    place,
+                    format!(
+                        "[events.{}] and [events.{name}] give their results the same id",
+                        event.name
+                    ),
+                )
+                .label("what comes second is taken for the first, said anew")
+                .related(other, "the other")
+                .help("add to each `id` what only it has: its own counter or result number; or make them two slots"),
+            );
+        }
+    }
 }
 
 fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Event> {
@@ -233,6 +279,7 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         fields,
         values,
         alarms,
+        apart: &[],
     };
     required(&event, keys, out);
     Some(event)

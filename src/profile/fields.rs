@@ -3,6 +3,7 @@
 //! Owns which keys a field may have, by its shape in the contract ([`crate::model::event`]). Does not own
 //! triggers and control keys ([`super::events`]).
 
+use super::curve::{self, Axis};
 use super::decode::Value;
 use super::ownership;
 use super::points::{self, Point, number};
@@ -35,8 +36,8 @@ pub(super) enum Field {
     Errors(Vec<Reason>),
     /// An object with the author's names.
     Named(Vec<(String, Source)>),
-    /// An axis of a curve: its name, and an array point.
-    Axis(Source, PointIx),
+    /// An axis of a curve.
+    Axis(Axis),
 }
 
 /// A field or member, where it stands and where it comes from.
@@ -68,10 +69,7 @@ impl Field {
         };
         match self {
             Self::One(one) => source(one),
-            Self::Axis(name, point) => {
-                source(name);
-                found.push(*point);
-            }
+            Self::Axis(axis) => axis.points(found),
             Self::Named(named) => named.iter().for_each(|(_, one)| source(one)),
             Self::Errors(reasons) => {
                 for reason in reasons {
@@ -129,7 +127,7 @@ impl Scope<'_> {
             Shape::Words(words) => self.words(words, key, node, out),
             Shape::List(_) => self.errors(key, node, out),
             Shape::Map(_) => self.named(key, node, out),
-            Shape::Axis => self.axis(key, node, out),
+            Shape::Axis => curve::compile(self, key, node, out).map(Field::Axis),
             Shape::Text | Shape::Number | Shape::Integer | Shape::Bool | Shape::Scalar | Shape::Texts => {
                 let source = self.source(key, node, out)?;
                 self.suits(&source, spec.shape, key, node, out)
@@ -139,7 +137,7 @@ impl Scope<'_> {
     }
 
     /// A point or `{ const = … }`.
-    fn source(self, key: &str, node: &Node, out: &mut Diagnostics) -> Option<Source> {
+    pub(super) fn source(self, key: &str, node: &Node, out: &mut Diagnostics) -> Option<Source> {
         match &node.value {
             Toml::Text(name) => {
                 let index = points::find(self.points, name, &node.place, out)?;
@@ -462,41 +460,9 @@ impl Scope<'_> {
             .filter_map(|(at, node)| Some((at.name.clone(), self.source(&at.name, node, out)?)));
         Some(Field::Named(named.collect()))
     }
-
-    fn axis(self, key: &str, node: &Node, out: &mut Diagnostics) -> Option<Field> {
-        let (name, values) = match node.as_table() {
-            Some(keys) => {
-                only(keys, &["name", "values"], key, out);
-                (keys.get("name"), keys.get("values"))
-            }
-            None => (None, Some(node)),
-        };
-        let Some((values, point)) = values.and_then(|node| Some((node, node.as_text()?))) else {
-            out.push(
-                Diagnostic::error(&node.place, format!("`{key}` needs `values`: an array point"))
-                    .help("a point with `count`"),
-            );
-            return None;
-        };
-        let index = points::find(self.points, point, &values.place, out)?;
-        if let Some(found) = self.points.get(index)
-            && !found.is_list()
-            && !found.faulty
-        {
-            out.push(
-                Diagnostic::error(&values.place, format!("`{point}` is no array"))
-                    .related(&found.place, "give it a `count`"),
-            );
-        }
-        let name = match name {
-            Some(node) => self.source("name", node, out)?,
-            None => Source::Const(Value::Text(point.to_owned()), None),
-        };
-        Some(Field::Axis(name, index))
-    }
 }
 
-fn uom(node: &Node, out: &mut Diagnostics) -> Option<Uom> {
+pub(super) fn uom(node: &Node, out: &mut Diagnostics) -> Option<Uom> {
     match Uom::parse(node.as_text().unwrap_or_default()) {
         Ok(uom) => Some(uom),
         Err(fault) => {
@@ -509,7 +475,7 @@ fn uom(node: &Node, out: &mut Diagnostics) -> Option<Uom> {
 }
 
 /// Every other key of a field's table is a fault.
-fn only(keys: &Table, known: &[&str], name: &str, out: &mut Diagnostics) {
+pub(super) fn only(keys: &Table, known: &[&str], name: &str, out: &mut Diagnostics) {
     for (key, _) in &keys.entries {
         if known.contains(&key.name.as_str()) {
             continue;

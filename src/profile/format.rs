@@ -71,7 +71,12 @@ pub(super) const PROTOCOLS: &[&str] = &[
     "open-protocol",
 ];
 /// Protocols that this build has a driver for.
-pub(super) const PROTOCOLS_BUILT: &[&str] = &["modbus-tcp"];
+pub(super) const PROTOCOLS_BUILT: &[&str] = &["modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp"];
+
+/// What a character looks like on a serial line.
+pub(super) const FRAMINGS: &[&str] = &[
+    "8N1", "8N2", "8E1", "8O1", "7E1", "7O1", "7N2", "8E2", "8O2", "7E2", "7O2",
+];
 
 /// Byte orders.
 pub(super) const ORDERS: &[(&str, WordOrder)] = &[
@@ -122,6 +127,11 @@ pub(super) const TOP: &[Key] = &[
         Kind::OneOrMore(&Kind::Text),
         "dotted paths of what is inherited and not wanted: events.tightening.counter",
     ),
+    key(
+        "shift",
+        Kind::Table(SHIFT),
+        "added to the addresses of all inherited points: the same map once more, further on. Points of this file stand as they are written",
+    ),
     key("connection", Kind::Table(CONNECTION), "how the device is reached"),
     later("frame"),
     key("points", Kind::Map(&Kind::Table(POINT)), "what the device says"),
@@ -129,10 +139,23 @@ pub(super) const TOP: &[Key] = &[
     key("example", Kind::List(&Kind::Table(EXAMPLE)), "how we know"),
 ];
 
+/// `shift`, by table.
+const SHIFT: &[Key] = &[
+    key("coil", OFFSET, "of coils"),
+    key("discrete", OFFSET, "of discrete inputs"),
+    key("holding", OFFSET, "of holding registers"),
+    key("input", OFFSET, "of input registers"),
+];
+const OFFSET: Kind = Kind::Integer(-65_535, 65_535);
+
 /// `[connection]`.
 pub(super) const CONNECTION: &[Key] = &[
     key("protocol", Kind::Words(PROTOCOLS), "how the device speaks"),
-    key("address", Kind::Text, "host[:port]; the port of Modbus TCP is 502"),
+    key(
+        "address",
+        Kind::Text,
+        "host[:port], the port of Modbus is 502; of a serial line its port: /dev/serial/by-id/…",
+    ),
     key("server_id", Kind::Integer(0, 255), "Modbus server (unit identifier)"),
     key("poll", Kind::Duration, "how often triggers are looked at"),
     key("timeout", Kind::Duration, "how long an answer may take"),
@@ -161,8 +184,17 @@ pub(super) const CONNECTION: &[Key] = &[
         Kind::Integer(0, 124),
         "unwanted registers that a read may span to save a request",
     ),
-    later("baud"),
-    later("framing"),
+    key("baud", Kind::Integer(50, 4_000_000), "bits a second on the serial line"),
+    key(
+        "framing",
+        Kind::Words(FRAMINGS),
+        "data bits, parity and stop bits of the serial line: 8E1 unless said",
+    ),
+    key(
+        "rs485",
+        Kind::Bool,
+        "the port's driver switches the RS-485 transceiver; most adapters do it by themselves",
+    ),
     later("results"),
     later("revision"),
     later("recover"),
@@ -219,8 +251,8 @@ pub(super) const POINT: &[Key] = &[
     ),
     key(
         "trim",
-        Kind::Either(&[Kind::Bool, Kind::Text]),
-        "false: blanks of a text are kept; or the characters to cut at both ends",
+        Kind::Either(&[Kind::Bool, Kind::Text, Kind::Number]),
+        "of a text: false keeps its blanks, or the characters to cut at both ends; of an array: the raw value of unused elements at its end",
     ),
     key(
         "invalid",

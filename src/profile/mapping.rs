@@ -3,6 +3,7 @@
 //! Owns how values take the shape of their field. Nothing here fails: what cannot be a contract event says why.
 //! Owns no unit, no id of events and no sequence.
 
+use super::curve;
 use super::decode::{self, Said, Value, id_text, say};
 use super::events::{Event, Filter, Filtered};
 use super::fields::{Field, Reason, Source};
@@ -44,14 +45,30 @@ pub(super) fn drafts(
         EventType::Measurement => now.measurement(event, contract, &mut reasons, &mut faulty),
         _ => now.fields(event, &mut reasons, &mut faulty),
     };
+    if event.kind == EventType::Curve {
+        if curve::data(now, event, &mut data, &mut reasons, &mut faulty).is_none() {
+            return vec![Meaning::Ignored];
+        }
+        data = ordered(data, event.kind.fields());
+    }
     if now.turned_away(event, &data, &faulty) {
         return vec![Meaning::Ignored];
     }
-    let id = now.id(event);
+    let mut id = now.id(event);
     if event.kind.field("result_id").is_some()
         && let Some(last) = id.as_ref().and_then(|id| id.last()).filter(|last| !last.is_empty())
     {
         data.insert("result_id".into(), last.clone().into());
+    }
+    if let Some(id) = &mut id {
+        // Several of one result: told apart by what the contract calls them, never by the profile.
+        id.extend(
+            event
+                .apart
+                .iter()
+                .filter_map(|name| shown(&data, name).pop())
+                .map(|value| value.text()),
+        );
     }
     let draft = Draft {
         slot: contract.slot.clone(),
@@ -162,19 +179,8 @@ impl Moment<'_> {
                 }
                 Ok((!object.is_empty()).then_some(Json::Object(object)))
             }
-            Field::Axis(name, index) => {
-                let Said::Good(Value::List(values)) = say(self.points, *index, self.values) else {
-                    return Ok(None);
-                };
-                let mut object = Fields::new();
-                let name = self.value(name)?.map(|name| name.text()).unwrap_or_default();
-                object.insert("name".into(), name.into());
-                if let Some(uom) = decode::uom(self.points, *index, self.values)? {
-                    object.insert("uom".into(), uom.code().into());
-                }
-                object.insert("values".into(), values.iter().map(Value::json).collect());
-                Ok(Some(Json::Object(object)))
-            }
+            // Both axes together say how long they are: [`curve::data`].
+            Field::Axis(_) => Ok(None),
         }
     }
 
@@ -186,7 +192,7 @@ impl Moment<'_> {
         }
     }
 
-    fn value(self, source: &Source) -> Got<Value> {
+    pub(super) fn value(self, source: &Source) -> Got<Value> {
         match source {
             Source::Const(value, _) => Ok(Some(value.clone())),
             Source::Point(index) => match say(self.points, *index, self.values) {
@@ -505,6 +511,11 @@ impl Moment<'_> {
         let mut found = Vec::new();
         for word in &event.alarms {
             let bits = |values: &[Option<Raw>]| match values.get(word.point).and_then(Option::as_ref) {
+                Some(Raw::List(row)) => Some(
+                    row.iter()
+                        .rev()
+                        .fold(0_i128, |word, bit| word << 1 | i128::from(bit.truth())),
+                ),
                 Some(raw) if !matches!(say(self.points, word.point, values), Said::Invalid) => {
                     raw.number().and_then(Decimal::to_i128)
                 }

@@ -1,10 +1,10 @@
 //! `extends` and `remove`: one tree of several files, in which every key keeps its place.
 //!
 //! Owns the rules of merging: sections merge, the value of a key in them is replaced whole, what `remove` names is
-//! taken away before the file's own keys are laid over. Examples are not inherited: they prove the file that
+//! taken away, and what `shift` says is added, before the file's own keys are laid over. Examples are not inherited: they prove the file that
 //! they stand in. Owns no meaning of keys.
 
-use super::{FileFault, Files};
+use super::{FileFault, Files, shift};
 use crate::diagnostic::tree::{Key, Node, Table, Value, parse};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, meant};
 use std::path::{Component, Path, PathBuf};
@@ -73,6 +73,7 @@ fn climb(
     };
     let extends = own.remove("extends");
     let remove = own.remove("remove");
+    let moved = own.remove("shift");
     own.remove("profile");
     chain.push(Layer {
         path: path.to_owned(),
@@ -112,6 +113,9 @@ fn climb(
         if let Some(remove) = &remove {
             take_away(&mut base, remove, out);
         }
+        if let Some(moved) = &moved {
+            shift::points(&mut base, moved, out);
+        }
         lay(&mut base, own);
         if let Some(layer) = chain.get_mut(mine) {
             layer.resolved = base;
@@ -125,6 +129,12 @@ fn climb(
                 "there is nothing to remove: this profile extends no other",
             )
             .help("delete the keys themselves, or say what it `extends`"),
+        );
+    }
+    if let Some(moved) = &moved {
+        out.push(
+            Diagnostic::error(&moved.place, "there is nothing to shift: this profile extends no other")
+                .help("`shift` moves inherited points; write the addresses of this file's own points as they are"),
         );
     }
     base.entries.extend(own.entries);

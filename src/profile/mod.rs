@@ -9,6 +9,7 @@ mod address;
 mod checks;
 mod connection;
 mod controls;
+mod curve;
 mod decode;
 mod events;
 mod examples;
@@ -21,6 +22,9 @@ mod plan;
 mod points;
 mod read;
 mod schema;
+mod settings;
+mod shift;
+mod skeleton;
 mod slot;
 mod stamp;
 #[cfg(test)]
@@ -35,6 +39,9 @@ use crate::model::{DeviceIdentity, Draft, Sample, SlotName, Uom};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use settings::Setting;
+pub use skeleton::{SkeletonFault, protocols, skeleton};
 
 /// How files are read. The caller implements it; `path` is ready to be opened: the profiles folder joined with
 /// the path of a catalog file, or the installed file itself.
@@ -115,6 +122,8 @@ pub struct Profile {
     alive: Option<Alive>,
     points: Vec<points::Point>,
     events: Vec<events::Event>,
+    /// What counts of all files, with places.
+    resolved: Table,
     examples: Vec<Node>,
     /// Examples of what it extends, and the profile that they prove; none: it stands only with this one.
     inherited: Vec<(Option<Box<Profile>>, Vec<Node>)>,
@@ -184,6 +193,41 @@ impl Profile {
     #[must_use]
     pub fn caveats(&self) -> &[String] {
         &self.caveats
+    }
+
+    /// Its protocol, as the format has it: `modbus-tcp`.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        let connection = self.resolved.get("connection").and_then(Node::as_table);
+        let word = connection.and_then(|keys| keys.get("protocol")?.as_text());
+        word.unwrap_or_default()
+    }
+
+    /// Every key of it and of what it extends that counts, with the file that says so.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        settings::of(&self.resolved)
+    }
+
+    /// How many examples prove it and what it extends, by origin: captured, document, computed.
+    #[must_use]
+    pub fn evidence(&self) -> [usize; 3] {
+        let all = self
+            .inherited
+            .iter()
+            .flat_map(|(_, examples)| examples)
+            .chain(&self.examples);
+        let mut found = [0; 3];
+        for example in all {
+            let origin = example.as_table().and_then(|keys| keys.get("origin")?.as_text());
+            let [captured, document, computed] = &mut found;
+            *match origin {
+                Some("captured") => captured,
+                Some("document") => document,
+                _ => computed,
+            } += 1;
+        }
+        found
     }
 
     /// Its events: name and type, in the order of the file and of the plan.
@@ -298,6 +342,7 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
         alive,
         points,
         events,
+        resolved: top.clone(),
         examples,
         inherited: Vec::new(),
         place: start,

@@ -4,7 +4,7 @@ use super::Profile;
 use super::events::Event;
 use super::points::Point;
 use crate::model::event::EventType;
-use crate::model::plan::{EventPlan, Link, ModbusTcp, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{EventPlan, Link, ModbusLink, PointIx, SlotPlan, Trigger};
 use crate::model::{DeviceIdentity, SlotName};
 use crate::wire::modbus;
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
     });
     SlotPlan {
         slot: slot.clone(),
-        link: Link::ModbusTcp(profile.connection.link.clone()),
+        link: Link::Modbus(profile.connection.link.clone()),
         points: points.iter().map(Point::plan).collect(),
         events: events.collect(),
         alive: profile.alive.clone(),
@@ -46,7 +46,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
 }
 
 /// Whether all these points can come in one request.
-pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusTcp) -> bool {
+pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusLink) -> bool {
     let mut found = reads
         .iter()
         .filter_map(|index| points.get(*index))

@@ -33,6 +33,8 @@ pub(super) struct Point {
     /// In the point's uom.
     pub(super) deadband: Option<Decimal>,
     pub(super) trim: Trim,
+    /// Of an array: trailing elements of this raw value are unused.
+    pub(super) cut: Option<Raw>,
 }
 
 /// What is cut from a text. The NUL and what follows it always is.
@@ -217,6 +219,7 @@ fn placeholder(name: &str, place: &Place) -> Point {
         plausible: None,
         deadband: None,
         trim: Trim::Blanks,
+        cut: None,
     }
 }
 
@@ -251,6 +254,7 @@ fn one(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut Diag
         Some(Toml::Text(these)) => Trim::These(these.clone()),
         _ => Trim::Blanks,
     };
+    point.cut = cut(keys, &point, out);
     point.map = keys
         .get("map")
         .and_then(Node::as_table)
@@ -289,10 +293,17 @@ fn rules(point: &Point, keys: &Table, out: &mut Diagnostics) {
             );
         }
     }
-    if let Some((at, _)) = keys.entry("trim")
+    if let Some((at, node)) = keys.entry("trim")
+        && node.as_number().is_none()
         && !point.is_text()
     {
-        out.push(Diagnostic::error(&at.place, "only a string can be trimmed"));
+        out.push(
+            Diagnostic::error(&at.place, "only a string can be trimmed").maybe_help(
+                point
+                    .is_list()
+                    .then(|| "of an array say which trailing raw value is unused: trim = 0".to_owned()),
+            ),
+        );
     }
     if let Some((at, _)) = keys.entry("map")
         && point.is_list()
@@ -441,6 +452,24 @@ fn invalid(keys: &Table, point: &Point, out: &mut Diagnostics) -> Vec<Raw> {
         }
     }
     found
+}
+
+/// `trim` of an array.
+fn cut(keys: &Table, point: &Point, out: &mut Diagnostics) -> Option<Raw> {
+    let (at, node) = keys.entry("trim")?;
+    node.as_number()?;
+    if !point.is_list() {
+        out.push(
+            Diagnostic::error(&at.place, "a number is trimmed from an array")
+                .help("of a string say the characters: trim = \"*\"; of a single number write `invalid`"),
+        );
+        return None;
+    }
+    let raw = point.raw(node);
+    if raw.is_none() {
+        out.push(never(&point.name, &point.modbus, node));
+    }
+    raw
 }
 
 fn pair(keys: &Table, key: &str, out: &mut Diagnostics) -> Option<(Decimal, Decimal)> {

@@ -7,6 +7,9 @@ use crate::model::plan::{Link, Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
+mod growth;
+mod manual;
+
 struct Memory(HashMap<PathBuf, String>);
 
 impl Files for Memory {
@@ -418,7 +421,7 @@ fn an_installed_file_lays_its_keys_over_the_catalog() {
         [Path::new("/p/st10.spindle-1.toml"), Path::new("/p/v/m.toml")]
     );
     assert_eq!(profile.identity().serial.as_deref(), Some("S-1"));
-    let Link::ModbusTcp(link) = profile.plan(&SlotName::new("a", "b")).link;
+    let Link::Modbus(link) = profile.plan(&SlotName::new("a", "b")).link;
     assert_eq!(link.address, "[2001:db8::1]:1502");
     assert_eq!(link.poll.as_millis(), 20);
     let draft = one(&profile, &values(5, 1.0, 1));

@@ -190,7 +190,7 @@ impl Poller {
         stored: &HashMap<String, TriggerState>,
         together: &dyn Fn(&[PointIx]) -> bool,
     ) -> Self {
-        let Link::ModbusTcp(link) = &plan.link;
+        let Link::Modbus(link) = &plan.link;
         let events = plan.events.len();
         let modes: Vec<Mode> = plan
             .events

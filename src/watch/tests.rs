@@ -21,8 +21,9 @@ pub(super) fn plan(event: EventPlan) -> Arc<SlotPlan> {
     };
     Arc::new(SlotPlan {
         slot: SlotName::new("st10", "spindle-1"),
-        link: Link::ModbusTcp(ModbusTcp {
+        link: Link::Modbus(ModbusLink {
             address: "127.0.0.1:502".into(),
+            transport: ModbusTransport::Tcp,
             server_id: 1,
             poll: Duration::from_millis(50),
             timeout: Duration::from_secs(1),

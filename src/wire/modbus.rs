@@ -5,6 +5,9 @@
 //! Owns no connection and no request; which registers are asked for together is the driver's.
 //! All functions are total: any registers give a value or `None`.
 
+pub mod frame;
+pub mod pdu;
+
 use crate::model::plan::{ModbusPoint, ModbusType, Table, WordOrder};
 use crate::model::{Decimal, Raw};
 use std::collections::BTreeMap;

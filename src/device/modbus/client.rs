@@ -1,160 +1,175 @@
-//! One Modbus TCP connection: requests out, checked answers in.
+//! One Modbus connection: requests out, checked answers in.
 //!
-//! Owns time-outs and every check of an answer. A [`Fault::Link`] means that the connection is not to be
-//! used again: an answer may still be owed on it, and would be taken for the next one's.
+//! Owns what is common to all transports: what a refusal means, and what a tap sees. Framing and time-outs are
+//! [`super::tcp`]'s and [`super::line`]'s. Written here and not taken from a library: with serial framing the one
+//! there is hands out a late answer as the next one's, and never finds back into step (docs/ARCHITECTURE.md).
 
-use super::requests::Request;
-use crate::model::plan::Table;
+use super::line::Line;
+use super::tcp::Tcp;
+use crate::device::tap::{Exchange, Tap};
+use crate::model::plan::{ModbusLink, ModbusTransport, Table};
+use crate::wire::modbus::pdu::{Answer, Ask};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_modbus::client::{Client, Context, tcp};
-use tokio_modbus::prelude::SlaveContext;
-use tokio_modbus::{ExceptionCode, ProtocolError, Request as Call, Response, Slave};
+
+/// An exception code of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exception(pub(super) u8);
+
+impl std::fmt::Display for Exception {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exception {:02x} {}", self.0, self.meaning())
+    }
+}
+
+impl Exception {
+    /// Illegal function: also what a request to a table that cannot be written comes to.
+    pub(super) const FUNCTION: Self = Self(1);
+
+    /// What it means, in words (Modbus Application Protocol V1.1b3, section 7).
+    fn meaning(self) -> &'static str {
+        match self.0 {
+            1 => "illegal function: the device does not know this kind of access",
+            2 => "illegal data address: check `at` and `type` against its register map",
+            3 => "illegal data value: check `count`, `length` and what is written",
+            4 => "server device failure: look at the device itself",
+            5 => "acknowledge: it is still at work",
+            6 => "server device busy: it is asked again",
+            8 => "memory parity error: look at the device itself",
+            10 => "gateway path unavailable: check `server_id`",
+            11 => "gateway target device failed to respond: check `server_id` and its wiring",
+            _ => "not in the specification: see its manual",
+        }
+    }
+
+    /// Whether it may pass by itself. What the device does not have stays away.
+    pub(super) fn is_transient(self) -> bool {
+        !matches!(self.0, 1..=3)
+    }
+}
 
 /// Why there is no answer to go by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// The device answers, and says no.
-    #[error("exception {:02x} {}", u8::from(*.0), meaning(*.0))]
-    Exception(ExceptionCode),
-    /// No answer, or one that cannot be trusted: the connection is to be dropped.
+    #[error("{0}")]
+    Exception(Exception),
+    /// This server gave no answer that can be trusted; the connection is good for others.
+    #[error("{reason}")]
+    Silent {
+        /// In a sentence.
+        reason: String,
+        /// Something came, but no answer.
+        garbled: bool,
+    },
+    /// The connection is to be dropped.
     #[error("{0}")]
     Link(String),
 }
 
-/// What an exception code means, in words.
-pub(super) fn meaning(code: ExceptionCode) -> &'static str {
-    match code {
-        ExceptionCode::IllegalFunction => "illegal function: the device does not know this kind of access",
-        ExceptionCode::IllegalDataAddress => "illegal data address: check `at` and `type` against its register map",
-        ExceptionCode::IllegalDataValue => "illegal data value: check `count`, `length` and what is written",
-        ExceptionCode::ServerDeviceFailure => "server device failure: look at the device itself",
-        ExceptionCode::Acknowledge => "acknowledge: it is still at work",
-        ExceptionCode::ServerDeviceBusy => "server device busy: it is asked again",
-        ExceptionCode::MemoryParityError => "memory parity error: look at the device itself",
-        ExceptionCode::GatewayPathUnavailable => "gateway path unavailable: check `server_id`",
-        ExceptionCode::GatewayTargetDevice => {
-            "gateway target device failed to respond: check `server_id` and its wiring"
-        }
-        ExceptionCode::Custom(_) => "not in the specification: see its manual",
-    }
+enum Transport {
+    Tcp(Tcp),
+    Line(Line),
 }
 
-/// Whether it may pass by itself. What the device does not have stays away.
-pub(super) fn is_transient(code: ExceptionCode) -> bool {
-    !matches!(
-        code,
-        ExceptionCode::IllegalFunction | ExceptionCode::IllegalDataAddress | ExceptionCode::IllegalDataValue
-    )
-}
-
-/// A connection on which no answer is owed.
+/// A connection.
 pub(super) struct Connection {
-    context: Context,
-    limit: Duration,
+    transport: Transport,
+    tap: Tap,
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }
 
 impl Connection {
-    /// Connects to `host:port` within `limit`, which is then the limit of each answer.
-    /// The error is a sentence.
-    pub(super) async fn open(address: &str, limit: Duration) -> Result<Self, String> {
-        let stream = match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(fault)) => return Err(unreachable(address, &fault)),
-            Err(_) => {
-                return Err(format!(
-                    "no connection to {address} within {limit:?}: is the device switched on, and the address right?"
-                ));
+    /// Connects within the link's time-out, which is then the limit of each answer. `several`: more than one server
+    /// is asked through it. The error is a sentence.
+    pub(super) async fn open(link: &ModbusLink, several: bool, tap: Tap) -> Result<Self, String> {
+        let transport = match &link.transport {
+            ModbusTransport::Tcp => Transport::Tcp(Tcp::new(
+                connect(&link.address, link.timeout).await?,
+                link.timeout,
+                several,
+            )),
+            ModbusTransport::RtuOverTcp => {
+                let stream = connect(&link.address, link.timeout).await?;
+                Transport::Line(Line::new(Box::new(stream), link.timeout, None))
+            }
+            ModbusTransport::Rtu(settings) => {
+                let stream = crate::device::port::open(&link.address, settings).await?;
+                Transport::Line(Line::new(Box::new(stream), link.timeout, Some(settings)))
             }
         };
-        stream.set_nodelay(true).map_err(|fault| unreachable(address, &fault))?;
-        Ok(Self {
-            context: tcp::attach_slave(stream, Slave(0)),
-            limit,
-        })
+        Ok(Self { transport, tap })
     }
 
-    async fn call(&mut self, server: u8, call: Call<'_>) -> Result<Response, Fault> {
-        self.context.set_slave(Slave(server));
-        match timeout(self.limit, self.context.call(call)).await {
-            Ok(Ok(Ok(response))) => Ok(response),
-            Ok(Ok(Err(code))) => Err(Fault::Exception(code)),
-            Ok(Err(fault)) => Err(Fault::Link(sentence(&fault))),
-            Err(_) => Err(Fault::Link(format!("no answer within {:?}", self.limit))),
+    /// Asks once.
+    async fn call(&mut self, server: u8, ask: &Ask) -> Result<Answer, Fault> {
+        let outcome = match &mut self.transport {
+            Transport::Tcp(tcp) => tcp.call(server, ask).await,
+            Transport::Line(line) => line.call(server, ask).await,
+        };
+        if self.tap.is_used() {
+            let got = outcome
+                .as_ref()
+                .map(|(_, pdu)| pdu.clone())
+                .map_err(ToString::to_string);
+            self.tap.send(Exchange {
+                server,
+                sent: ask.encode(),
+                got,
+            });
+        }
+        match outcome?.0 {
+            Answer::Exception(code) => Err(Fault::Exception(Exception(code))),
+            answer => Ok(answer),
         }
     }
 
-    /// The registers (or bits, as 0 and 1) of `request`, as many as asked.
-    pub(super) async fn read(&mut self, server: u8, request: &Request) -> Result<Vec<u16>, Fault> {
-        let (address, count) = (request.address, request.count);
-        let call = match request.table {
-            Table::Coil => Call::ReadCoils(address, count),
-            Table::Discrete => Call::ReadDiscreteInputs(address, count),
-            Table::Holding => Call::ReadHoldingRegisters(address, count),
-            Table::Input => Call::ReadInputRegisters(address, count),
-        };
-        let wanted = usize::from(count);
-        let (given, words) = match (request.table, self.call(server, call).await?) {
-            (Table::Coil, Response::ReadCoils(bits)) | (Table::Discrete, Response::ReadDiscreteInputs(bits)) => {
-                // Bits come in whole bytes.
-                let given = if bits.len().div_ceil(8) == wanted.div_ceil(8) {
-                    wanted
-                } else {
-                    bits.len()
-                };
-                (given, bits.into_iter().take(wanted).map(u16::from).collect::<Vec<_>>())
-            }
-            (Table::Holding, Response::ReadHoldingRegisters(words))
-            | (Table::Input, Response::ReadInputRegisters(words)) => (words.len(), words),
-            _ => return Err(Fault::Link("the answer is of another kind than the request".to_owned())),
-        };
-        if given != wanted || words.len() != wanted {
-            return Err(Fault::Link(format!(
-                "asked for {wanted} of {}:{address}, got {given}: the answer cannot be trusted",
-                request.table.word()
-            )));
+    /// The registers (or bits, as 0 and 1), as many as asked.
+    pub(super) async fn read(&mut self, server: u8, table: Table, address: u16, count: u16) -> Result<Vec<u16>, Fault> {
+        match self.call(server, &Ask::Read { table, address, count }).await? {
+            Answer::Words(words) => Ok(words),
+            _ => Err(Fault::Link("the answer is of another kind than the request".to_owned())),
         }
-        Ok(words)
     }
 
     /// Writes registers or bits: one by 05 or 06, more by 15 or 16; the echo is checked.
     pub(super) async fn write(&mut self, server: u8, table: Table, address: u16, words: &[u16]) -> Result<(), Fault> {
-        let count = u16::try_from(words.len()).unwrap_or(u16::MAX);
-        let bits: Vec<bool> = words.iter().map(|word| *word != 0).collect();
-        let (call, echo) = match (table, words, bits.as_slice()) {
-            (Table::Coil, _, [bit]) => (
-                Call::WriteSingleCoil(address, *bit),
-                Response::WriteSingleCoil(address, *bit),
-            ),
-            (Table::Coil, ..) => (
-                Call::WriteMultipleCoils(address, bits.into()),
-                Response::WriteMultipleCoils(address, count),
-            ),
-            (Table::Holding, [word], _) => (
-                Call::WriteSingleRegister(address, *word),
-                Response::WriteSingleRegister(address, *word),
-            ),
-            (Table::Holding, ..) => (
-                Call::WriteMultipleRegisters(address, words.into()),
-                Response::WriteMultipleRegisters(address, count),
-            ),
-            (Table::Discrete | Table::Input, ..) => return Err(Fault::Exception(ExceptionCode::IllegalFunction)),
-        };
-        if self.call(server, call).await? == echo {
-            Ok(())
-        } else {
-            Err(Fault::Link("the echo of a write is not what was written".to_owned()))
+        if matches!(table, Table::Discrete | Table::Input) {
+            return Err(Fault::Exception(Exception::FUNCTION));
+        }
+        let words = words.to_vec();
+        self.call(server, &Ask::Write { table, address, words })
+            .await
+            .map(|_| ())
+    }
+
+    /// Bytes that came and were no answer, since this was last asked.
+    pub(super) fn take_noise(&mut self) -> u64 {
+        match &mut self.transport {
+            Transport::Tcp(_) => 0,
+            Transport::Line(line) => line.take_noise(),
         }
     }
+}
+
+async fn connect(address: &str, limit: Duration) -> Result<TcpStream, String> {
+    let stream = match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(fault)) => return Err(unreachable(address, &fault)),
+        Err(_) => {
+            return Err(format!(
+                "no connection to {address} within {limit:?}: is the device switched on, and the address right?"
+            ));
+        }
+    };
+    stream.set_nodelay(true).map_err(|fault| unreachable(address, &fault))?;
+    Ok(stream)
 }
 
 fn unreachable(address: &str, fault: &std::io::Error) -> String {
@@ -166,24 +181,12 @@ fn unreachable(address: &str, fault: &std::io::Error) -> String {
     }
 }
 
-fn sentence(fault: &tokio_modbus::Error) -> String {
-    match fault {
-        tokio_modbus::Error::Protocol(ProtocolError::HeaderMismatch { .. }) => {
-            "an answer of another server or to another request".to_owned()
+/// Why a stream is not read or written any more.
+pub(super) fn broken(fault: &std::io::Error) -> Fault {
+    Fault::Link(match fault.kind() {
+        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+            "the device broke the connection off".to_owned()
         }
-        tokio_modbus::Error::Protocol(ProtocolError::FunctionCodeMismatch { .. }) => {
-            "the answer is of another kind than the request".to_owned()
-        }
-        tokio_modbus::Error::Transport(fault) if fault.kind() == std::io::ErrorKind::InvalidData => {
-            format!("what came is no Modbus answer ({fault})")
-        }
-        // At the end of the stream the crate reports the last error of the system, whatever that was.
-        tokio_modbus::Error::Transport(fault) => match fault.kind() {
-            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
-                "the device broke the connection off".to_owned()
-            }
-            std::io::ErrorKind::InvalidInput => format!("what came is no Modbus answer ({fault})"),
-            _ => "the device closed the connection".to_owned(),
-        },
-    }
+        _ => format!("the connection broke: {fault}"),
+    })
 }

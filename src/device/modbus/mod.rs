@@ -1,141 +1,254 @@
-//! Modbus: the link task, and a simulated server for demos and tests.
+//! Modbus by TCP and on serial lines: the link task, and a simulated server for demos and tests.
 //!
 //! Owns the order in which slots of one connection get their turn, and when a connection is made again.
-//! An answer that is late, short or foreign ends the connection, so that it is never taken for the next one's.
+//! An answer that is late, short or foreign is never taken for another's.
 
 mod client;
+mod fair;
+mod line;
 pub mod requests;
 pub mod simulator;
 mod slot;
+mod tcp;
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
-use crate::model::plan::ModbusTcp;
+use crate::device::tap::{Look, Service};
+use crate::model::plan::{ModbusLink, ModbusTransport};
 use crate::model::sample::Report;
 use client::Connection;
+use fair::Fair;
 use slot::{Closed, Slot, Turn};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
+/// The slots of one connection and all that they share.
+struct Bus<'a> {
+    link: &'a ModbusLink,
+    slots: Vec<Slot>,
+    fair: Option<Fair>,
+    service: Service,
+    reports: &'a mpsc::Sender<Report>,
+    clock: &'a Clock,
+}
+
 /// Runs the slots of one connection for ever, or until nobody receives the reports any more.
-pub(super) async fn run(link: &ModbusTcp, slots: Vec<SlotStart>, reports: &mpsc::Sender<Report>, clock: &Clock) {
-    let mut slots: Vec<Slot> = slots.into_iter().map(Slot::new).collect();
+pub(super) async fn run(
+    link: &ModbusLink,
+    slots: Vec<SlotStart>,
+    reports: &mpsc::Sender<Report>,
+    clock: &Clock,
+    service: Service,
+) {
+    let slots: Vec<Slot> = slots.into_iter().map(Slot::new).collect();
+    let several = slots.iter().map(Slot::server).collect::<BTreeSet<_>>().len() > 1;
+    let shared = several && link.transport != ModbusTransport::Tcp;
+    let mut bus = Bus {
+        link,
+        slots,
+        fair: shared.then(Fair::default),
+        service,
+        reports,
+        clock,
+    };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        match Connection::open(&link.address, link.timeout).await {
+        match Connection::open(link, several, bus.service.tap.clone()).await {
             Ok(mut connection) => {
-                if serve(&mut connection, &mut slots, reports, clock, &mut backoff)
-                    .await
-                    .is_err()
-                {
+                if bus.serve(&mut connection, &mut backoff).await.is_err() {
                     return;
                 }
             }
             Err(reason) => {
                 let now = clock.now();
-                for slot in &mut slots {
+                for slot in &mut bus.slots {
                     if slot.lost(now, Some(&reason), reports).await.is_err() {
                         return;
                     }
                 }
                 let wait = backoff.wait();
                 tracing::debug!(address = %link.address, ?wait, "{reason}");
-                pause(&mut slots, Some(wait), clock).await;
+                bus.pause(wait, &reason).await;
             }
         }
     }
 }
 
-/// Turns in a circle over the slots until the connection is lost.
-async fn serve(
-    connection: &mut Connection,
-    slots: &mut [Slot],
-    reports: &mpsc::Sender<Report>,
-    clock: &Clock,
-    backoff: &mut Backoff,
-) -> Result<(), Closed> {
-    loop {
-        let mut idle = true;
-        let mut wake: Option<u64> = None;
-        let mut broken: Option<(usize, String)> = None;
-        for (index, slot) in slots.iter_mut().enumerate() {
-            let now = clock.now();
-            slot.answers(now);
-            if slot.rests_until > now.tick {
-                wake = Some(wake.map_or(slot.rests_until, |wake| wake.min(slot.rests_until)));
-                continue;
-            }
-            match slot.turn(connection, clock).await {
-                Turn::Wait(until) => wake = wake.into_iter().chain(until).min(),
-                Turn::Done => {
-                    idle = false;
-                    backoff.reset();
+impl Bus<'_> {
+    /// Turns in a circle over the slots until the connection is lost.
+    async fn serve(&mut self, connection: &mut Connection, backoff: &mut Backoff) -> Result<(), Closed> {
+        loop {
+            let mut idle = true;
+            let mut wake: Option<u64> = None;
+            for index in 0..self.slots.len() {
+                let Some(slot) = self.slots.get_mut(index) else { break };
+                let now = self.clock.now();
+                slot.answers(now);
+                let server = slot.server();
+                let stands_back = self.fair.as_ref().and_then(|fair| fair.waits(server, now.tick));
+                if let Some(until) = stands_back
+                    .max(Some(slot.rests_until))
+                    .filter(|until| *until > now.tick)
+                {
+                    wake = Some(wake.map_or(until, |wake| wake.min(until)));
+                    continue;
                 }
-                Turn::Lost(reason) => {
-                    broken = Some((index, reason));
-                    break;
+                let turn = slot.turn(connection, self.clock).await;
+                let ended = self.clock.now();
+                if let (Some(fair), false) = (&mut self.fair, matches!(turn, Turn::Wait(_))) {
+                    fair.spent(server, ended.tick, ended.tick.saturating_sub(now.tick));
+                }
+                match turn {
+                    Turn::Wait(until) => wake = wake.into_iter().chain(until).min(),
+                    Turn::Done => {
+                        idle = false;
+                        backoff.reset();
+                    }
+                    Turn::Silent { reason, garbled } => {
+                        idle = false;
+                        self.silent(server, &reason, garbled).await?;
+                    }
+                    Turn::Lost(reason) => return self.lost(index, &reason).await,
+                }
+                self.passed(index, connection).await?;
+            }
+            if self.answer_look(connection).await {
+                idle = false;
+            }
+            if idle {
+                let wait = wake.map(|tick| Duration::from_millis(tick.saturating_sub(self.clock.now().tick)));
+                if let Some(look) = self.idle(wait).await {
+                    self.look(look, connection).await;
                 }
             }
-            slot.report(clock.now(), reports).await?;
         }
-        if let Some((culprit, reason)) = broken {
-            let now = clock.now();
-            for (index, slot) in slots.iter_mut().enumerate() {
-                slot.lost(now, (index == culprit).then_some(reason.as_str()), reports)
-                    .await?;
+    }
+
+    /// After the turn of a slot: what it has to report, and what others learn from it.
+    async fn passed(&mut self, index: usize, connection: &mut Connection) -> Result<(), Closed> {
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Ok(());
+        };
+        let noise = connection.take_noise();
+        if noise > 0 {
+            slot.noise(noise, self.reports).await?;
+        }
+        slot.report(self.clock.now(), self.reports).await?;
+        let (server, learned) = (slot.server(), slot.take_learned());
+        if let Some(limits) = learned {
+            for slot in self.slots.iter_mut().filter(|slot| slot.server() == server) {
+                slot.learn(limits);
             }
-            if let Some(slot) = slots.get_mut(culprit) {
-                slot.rest(now);
-            }
-            // Nobody left to ask: no connection is needed before somebody is.
-            let first = slots.iter().map(|slot| slot.rests_until).min().unwrap_or(0);
-            if let Some(rest) = first.checked_sub(now.tick).filter(|rest| *rest > 0) {
-                pause(slots, Some(Duration::from_millis(rest)), clock).await;
-            }
+        }
+        Ok(())
+    }
+
+    /// One server gave no answer: all its slots stand back, the others do not notice.
+    async fn silent(&mut self, server: u8, reason: &str, garbled: bool) -> Result<(), Closed> {
+        let now = self.clock.now();
+        for slot in self.slots.iter_mut().filter(|slot| slot.server() == server) {
+            slot.silent(now, reason, garbled, self.reports).await?;
+        }
+        Ok(())
+    }
+
+    /// The connection is lost at the turn of slot `culprit`, or by it.
+    async fn lost(&mut self, culprit: usize, reason: &str) -> Result<(), Closed> {
+        let now = self.clock.now();
+        // A port that is gone is gone for all; by TCP the others are told where it cannot be made again.
+        let all = self.link.transport != ModbusTransport::Tcp;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            slot.lost(now, (all || index == culprit).then_some(reason), self.reports)
+                .await?;
+        }
+        if all {
+            self.pause(Duration::from_millis(100), reason).await;
             return Ok(());
         }
-        if idle {
-            let wait = wake.map(|tick| Duration::from_millis(tick.saturating_sub(clock.now().tick)));
-            pause_until_answer(slots, wait, clock).await;
+        if let Some(slot) = self.slots.get_mut(culprit) {
+            slot.rest(now);
+        }
+        // Nobody left to ask: no connection is needed before somebody is.
+        let first = self.slots.iter().map(|slot| slot.rests_until).min().unwrap_or(0);
+        if let Some(rest) = first.checked_sub(now.tick).filter(|rest| *rest > 0) {
+            self.pause(Duration::from_millis(rest), reason).await;
+        }
+        Ok(())
+    }
+
+    /// Waits without a connection, taking up durable answers meanwhile. Who looks is told why there is nothing to see.
+    async fn pause(&mut self, wait: Duration, reason: &str) {
+        let end = tokio::time::Instant::now() + wait;
+        loop {
+            let rest = end.saturating_duration_since(tokio::time::Instant::now());
+            if rest.is_zero() {
+                return;
+            }
+            if let Some(look) = self.idle(Some(rest)).await {
+                // Who asked may have gone.
+                drop(look.reply.send(Err(format!("{}: {reason}", self.link.address))));
+            }
         }
     }
-}
 
-/// Waits, taking up durable answers meanwhile.
-async fn pause(slots: &mut [Slot], wait: Option<Duration>, clock: &Clock) {
-    let Some(wait) = wait else { return };
-    let end = tokio::time::Instant::now() + wait;
-    while tokio::time::Instant::now() < end {
-        let rest = end.saturating_duration_since(tokio::time::Instant::now());
-        pause_until_answer(slots, Some(rest), clock).await;
-    }
-}
-
-/// Waits until `wait` is over (`None`: for ever) or a durable answer comes.
-async fn pause_until_answer(slots: &mut [Slot], wait: Option<Duration>, clock: &Clock) {
-    let answer = poll_fn(|context| {
-        let mut came = false;
-        for slot in slots.iter_mut() {
-            let mut answered = Vec::new();
-            for (index, (_, receiver)) in slot.unanswered.iter_mut().enumerate() {
-                if let Poll::Ready(outcome) = Pin::new(receiver).poll(context) {
-                    answered.push((index, outcome.is_ok()));
+    /// Waits until `wait` is over (`None`: for ever), a durable answer comes, or somebody looks.
+    async fn idle(&mut self, wait: Option<Duration>) -> Option<Look> {
+        let (slots, asks, clock) = (&mut self.slots, &mut self.service.asks, self.clock);
+        let something = poll_fn(|context| {
+            let mut came = false;
+            for slot in slots.iter_mut() {
+                let mut answered = Vec::new();
+                for (index, (_, receiver)) in slot.unanswered.iter_mut().enumerate() {
+                    if let Poll::Ready(outcome) = Pin::new(receiver).poll(context) {
+                        answered.push((index, outcome.is_ok()));
+                    }
+                }
+                for (index, durable) in answered.into_iter().rev() {
+                    let (ticket, _) = slot.unanswered.swap_remove(index);
+                    slot.answer(clock.now(), ticket, durable);
+                    came = true;
                 }
             }
-            for (index, durable) in answered.into_iter().rev() {
-                let (ticket, _) = slot.unanswered.swap_remove(index);
-                slot.answer(clock.now(), ticket, durable);
-                came = true;
+            match asks.poll_recv(context) {
+                Poll::Ready(Some(look)) => Poll::Ready(Some(look)),
+                _ if came => Poll::Ready(None),
+                _ => Poll::Pending,
             }
+        });
+        match wait {
+            Some(wait) => tokio::time::timeout(wait, something).await.ok().flatten(),
+            None => something.await,
         }
-        if came { Poll::Ready(()) } else { Poll::Pending }
-    });
-    match wait {
-        Some(wait) => drop(tokio::time::timeout(wait, answer).await),
-        None => answer.await,
+    }
+
+    /// Answers who looks, if somebody does.
+    async fn answer_look(&mut self, connection: &mut Connection) -> bool {
+        match self.service.asks.try_recv() {
+            Ok(look) => {
+                self.look(look, connection).await;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn look(&mut self, look: Look, connection: &mut Connection) {
+        let answer = match self.slots.iter_mut().find(|slot| *slot.name() == look.slot) {
+            Some(slot) => slot
+                .look(connection, look.clears, self.clock)
+                .await
+                .map_err(|broken| match broken {
+                    Turn::Silent { reason, .. } | Turn::Lost(reason) => format!("{}: {reason}", self.link.address),
+                    Turn::Done | Turn::Wait(_) => format!("{}: nothing was read", self.link.address),
+                }),
+            None => Err(format!("`{}` is not on this link", look.slot)),
+        };
+        // Who asked may have gone.
+        drop(look.reply.send(answer));
     }
 }

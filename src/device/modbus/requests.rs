@@ -2,7 +2,7 @@
 //!
 //! Owns the limits of a request and what must stand alone. Does not own connections or values.
 
-use crate::model::plan::{Address, ModbusPoint, ModbusTcp, PointIx, SlotPlan, Table};
+use crate::model::plan::{Address, ModbusLink, ModbusPoint, PointIx, SlotPlan, Table};
 use crate::wire::modbus;
 use std::collections::BTreeSet;
 
@@ -35,40 +35,98 @@ pub struct Piece {
 /// How requests are cut: the limits of the link, less what this device refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
+    limits: Limits,
+    alone: BTreeSet<PointIx>,
+}
+
+/// What a server takes in one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
     registers: u16,
     bits: u16,
     gap: u16,
-    single: bool,
-    alone: BTreeSet<PointIx>,
+}
+
+impl Limits {
+    /// What both can do.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            registers: self.registers.min(other.registers),
+            bits: self.bits.min(other.bits),
+            gap: self.gap.min(other.gap),
+        }
+    }
 }
 
 impl Cut {
     /// The limits of `link`, held to those of the protocol.
     #[must_use]
-    pub fn new(link: &ModbusTcp) -> Self {
+    pub fn new(link: &ModbusLink) -> Self {
         Self {
-            registers: link.max_registers.clamp(1, 125),
-            bits: link.max_bits.clamp(1, 2000),
-            gap: link.max_gap,
-            single: false,
+            limits: Limits {
+                registers: link.max_registers.clamp(1, 125),
+                bits: link.max_bits.clamp(1, 2000),
+                gap: link.max_gap,
+            },
             alone: BTreeSet::new(),
         }
     }
 
-    /// The device refused a request as a whole. `bad` are its points that it also refuses one by one:
-    /// they stand alone from now on. Where there are none it was the gap, or else the block.
-    pub fn refused(&mut self, bad: &[PointIx]) {
+    /// What has been found out of the server.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Takes over what another slot found out of the same server. Whether that changes anything.
+    pub fn learn(&mut self, limits: Limits) -> bool {
+        let both = self.limits.with(limits);
+        std::mem::replace(&mut self.limits, both) != both
+    }
+
+    /// The device refused `request` as a whole. `bad` are its points that it also refuses one by one: they stand alone
+    /// from now on. Where there are none it was a gap, or else the length: then what is written in the profile, to spare
+    /// finding it out again.
+    pub fn refused(&mut self, request: &Request, bad: &[PointIx]) -> Option<String> {
         if !bad.is_empty() {
             self.alone.extend(bad);
-        } else if self.gap > 0 {
-            self.gap = 0;
-        } else {
-            self.single = true;
+            return None;
         }
+        if self.limits.gap > 0 && request.has_gap() {
+            self.limits.gap = 0;
+            return Some("max_gap = 0".to_owned());
+        }
+        let most = (request.count / 2).max(1);
+        Some(if request.table.is_bits() {
+            self.limits.bits = self.limits.bits.min(most);
+            format!("max_bits = {}", self.limits.bits)
+        } else {
+            self.limits.registers = self.limits.registers.min(most);
+            format!("max_registers = {}", self.limits.registers)
+        })
     }
 
     fn limit(&self, table: Table) -> u16 {
-        if table.is_bits() { self.bits } else { self.registers }
+        if table.is_bits() {
+            self.limits.bits
+        } else {
+            self.limits.registers
+        }
+    }
+}
+
+impl Request {
+    /// Whether it spans registers that no point wants.
+    fn has_gap(&self) -> bool {
+        let mut end = 0;
+        let mut pieces: Vec<(u16, u16)> = self.pieces.iter().map(|piece| (piece.offset, piece.count)).collect();
+        pieces.sort_unstable();
+        pieces.iter().any(|(offset, count)| {
+            let gap = *offset > end;
+            end = end.max(offset.saturating_add(*count));
+            gap
+        })
     }
 }
 
@@ -124,7 +182,7 @@ pub fn coalesce(plan: &SlotPlan, wanted: &[PointIx], cut: &Cut) -> Vec<Request> 
                 let both = part.end().max(end);
                 !part.alone
                     && request.table == part.table
-                    && u32::from(part.address) <= end + u32::from(cut.gap)
+                    && u32::from(part.address) <= end + u32::from(cut.limits.gap)
                     && both - u32::from(request.address) <= u32::from(cut.limit(part.table))
                     && !cleared.iter().any(|(table, from, to)| {
                         *table == part.table && *from < both && *to > u32::from(request.address)
@@ -165,7 +223,7 @@ fn split(point: PointIx, at: &ModbusPoint, cut: &Cut, parts: &mut Vec<Part>) {
     if u32::from(at.address) + u32::from(span) > 65_536 || span == 0 {
         return;
     }
-    let alone = at.clears || cut.single || cut.alone.contains(&point);
+    let alone = at.clears || cut.alone.contains(&point);
     let width = at.kind.width().max(1);
     // At least one element, be the limit what it may.
     let step = (cut.limit(at.table) / width).max(1).saturating_mul(width);

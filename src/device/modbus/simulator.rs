@@ -1,16 +1,17 @@
-//! A Modbus TCP server over an image of registers: simulated devices for the demo, and faults for tests.
+//! A Modbus server over an image of registers, by TCP or on a serial line: simulated devices for the demo, and faults
+//! for tests.
 //!
 //! Owns the protocol's server side, written against the specification and not against the client, so that
 //! one proves the other. What a device does with its registers is the caller's ([`Simulator::on_write`],
 //! [`Simulator::on_request`]).
 
 use crate::model::plan::Table;
-use crate::wire::modbus::Image;
+use crate::wire::modbus::{Image, frame};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -83,6 +84,12 @@ impl std::fmt::Debug for Simulator {
     }
 }
 
+impl Default for Simulator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Simulator {
     /// Listens at `address` (port 0: any free one). The future serves until it is dropped.
     ///
@@ -91,12 +98,56 @@ impl Simulator {
     pub async fn bind(address: &str) -> std::io::Result<(Self, SocketAddr, impl Future<Output = ()> + Send + use<>)> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
+        let simulator = Self::new();
+        Ok((simulator.clone(), local, simulator.serve(listener)))
+    }
+
+    /// A server that is on no network yet; [`Self::line`] puts it on a serial line.
+    #[must_use]
+    pub fn new() -> Self {
         let (generation, _) = watch::channel(0);
-        let simulator = Self {
+        Self {
             state: Arc::default(),
             generation,
-        };
-        Ok((simulator.clone(), local, simulator.serve(listener)))
+        }
+    }
+
+    /// Answers on a serial line (or behind a serial server) as server `only`, or as every server. Ends with the line.
+    ///
+    /// # Errors
+    /// The line is gone.
+    pub async fn line(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin, only: Option<u8>) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        loop {
+            while let Some((request, _)) = frame::take_rtu_request(&mut bytes) {
+                if only.is_some_and(|only| only != request.server) {
+                    continue;
+                }
+                if let Some(answer) = self.answer(request.server, &request.pdu).await {
+                    stream.write_all(&answer).await?;
+                }
+            }
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Ok(());
+            }
+            let spare = bytes.len().saturating_sub(2 * frame::LONGEST_RTU);
+            bytes.drain(..spare);
+        }
+    }
+
+    /// What a server on a serial line says to one request, as a frame, when it says it.
+    pub async fn answer(&self, server: u8, pdu: &[u8]) -> Option<Vec<u8>> {
+        let (fault, mut answer) = self.carry_out(server, pdu);
+        let mut from = server;
+        match fault {
+            Some(Fault::Close | Fault::CloseAfter | Fault::CloseWithin | Fault::Silence) => return None,
+            Some(Fault::Delay(by) | Fault::Trickle(by)) => tokio::time::sleep(by).await,
+            Some(Fault::WrongServer) => from = server.wrapping_add(1),
+            Some(Fault::Short) => shorten(&mut answer),
+            Some(Fault::Garbage(bytes)) => return Some(bytes),
+            Some(Fault::WrongTransaction | Fault::Exception(_)) | None => {}
+        }
+        Some(frame::rtu(from, &answer))
     }
 
     async fn serve(self, listener: TcpListener) {
@@ -269,6 +320,9 @@ impl State {
             _ => Err(3),
         };
         let (address, second) = (word(1)?, word(3)?);
+        if function == 8 {
+            return if address == 0 { Ok(pdu.to_vec()) } else { Err(1) };
+        }
         let table = match function {
             1 | 5 | 15 => Table::Coil,
             2 => Table::Discrete,

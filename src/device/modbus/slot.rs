@@ -1,13 +1,14 @@
 //! One slot on a Modbus connection: its poller, its registers, its reports.
 
-use super::client::{Connection, Fault as Refusal, is_transient};
-use super::requests::{Cut, Request, coalesce, place};
+use super::client::{Connection, Exception, Fault as Refusal};
+use super::requests::{Cut, Limits, Piece, Request, coalesce, place};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
-use crate::model::plan::{Link, ModbusTcp, PointIx, SlotPlan, Table};
-use crate::model::sample::{LinkState, Report};
-use crate::model::{Moment, Raw, Sample};
+use crate::device::tap::Reading;
+use crate::model::plan::{Link, ModbusLink, ModbusTransport, PointIx, SlotPlan, Table};
+use crate::model::sample::{Counted, LinkState, Report};
+use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::{Fault, Out, Poller, Step, Ticket};
 use crate::wire::modbus;
 use std::collections::HashMap;
@@ -15,10 +16,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio_modbus::ExceptionCode;
 
 /// Sets of points whose requests are kept ready.
 const READY: usize = 64;
+
+/// Steps in one turn that need no request.
+const EMPTY: u8 = 16;
 
 /// What a turn of a slot came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +30,23 @@ pub(super) enum Turn {
     Done,
     /// Nothing to do before this tick, or before an answer comes.
     Wait(Option<u64>),
+    /// This server gave no answer, for this reason; others may. `garbled`: something came, but no answer.
+    Silent { reason: String, garbled: bool },
     /// The connection is not to be used again, for this reason.
     Lost(String),
+}
+
+/// Why a step was not done: the server or the connection failed.
+type Broken = Turn;
+
+impl From<Refusal> for Turn {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Silent { reason, garbled } => Self::Silent { reason, garbled },
+            Refusal::Link(reason) => Self::Lost(reason),
+            Refusal::Exception(code) => Self::Lost(code.to_string()),
+        }
+    }
 }
 
 /// Nobody receives the reports any more.
@@ -39,7 +57,7 @@ pub(super) struct Closed;
 #[derive(Debug)]
 pub(super) struct Slot {
     plan: Arc<SlotPlan>,
-    link: ModbusTcp,
+    link: ModbusLink,
     poller: Poller,
     cut: Cut,
     ready: HashMap<Arc<[PointIx]>, Arc<[Request]>>,
@@ -52,6 +70,10 @@ pub(super) struct Slot {
     told: Option<(LinkState, String)>,
     offline_since: Option<Moment>,
     backoff: Backoff,
+    /// Times in a row that the server gave no answer.
+    misses: u32,
+    /// What was found out of the server and is not yet told to its other slots.
+    learned: Option<Limits>,
     /// Not asked before this tick: it did not answer.
     pub(super) rests_until: u64,
     /// Reports that await their durable answer.
@@ -61,7 +83,7 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(start: SlotStart) -> Self {
         let plan = start.plan;
-        let Link::ModbusTcp(link) = plan.link.clone();
+        let Link::Modbus(link) = plan.link.clone();
         let cut = Cut::new(&link);
         let poller = Poller::new(plan.clone(), &start.states, &|points| {
             coalesce(&plan, points, &cut).len() <= 1
@@ -80,7 +102,16 @@ impl Slot {
             ready: HashMap::new(),
             told: None,
             offline_since: None,
-            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            backoff: match link.transport {
+                ModbusTransport::Tcp => Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+                // Each try costs the others on the line a time-out.
+                _ => Backoff::new(
+                    link.timeout.max(Duration::from_millis(200)),
+                    (link.timeout * 10).clamp(Duration::from_secs(2), Duration::from_secs(15)),
+                ),
+            },
+            misses: 0,
+            learned: None,
             rests_until: 0,
             unanswered: Vec::new(),
             poller,
@@ -92,29 +123,110 @@ impl Slot {
 
     /// One step of this slot.
     pub(super) async fn turn(&mut self, connection: &mut Connection, clock: &Clock) -> Turn {
-        let asked = clock.now();
-        match self.poller.next(asked) {
-            Step::Wait(until) => Turn::Wait(until),
-            Step::Read(points) => match self.read(connection, &points).await {
-                Ok(faults) => {
-                    self.backoff.reset();
-                    self.poller.read_done(asked, clock.now(), &self.values, &faults);
-                    Turn::Done
+        for _ in 0..EMPTY {
+            let asked = clock.now();
+            match self.poller.next(asked) {
+                Step::Wait(until) => return Turn::Wait(until),
+                // Only time has passed: nothing is asked of the device.
+                Step::Read(points) if points.is_empty() => {
+                    self.values.fill(None);
+                    self.poller.read_done(asked, asked, &self.values, &[]);
                 }
-                Err(reason) => {
-                    self.salvage(&points);
-                    Turn::Lost(reason)
+                Step::Read(points) => {
+                    return match self.read(connection, &points).await {
+                        Ok(faults) => {
+                            self.answered();
+                            self.poller.read_done(asked, clock.now(), &self.values, &faults);
+                            Turn::Done
+                        }
+                        Err(broken) => {
+                            self.salvage(&points);
+                            broken
+                        }
+                    };
                 }
-            },
-            Step::Write { point, value } => match self.write(connection, point, &value).await {
-                Ok(outcome) => {
-                    self.backoff.reset();
-                    self.poller.write_done(clock.now(), outcome);
-                    Turn::Done
+                Step::Write { point, value } => {
+                    return match self.write(connection, point, &value).await {
+                        Ok(outcome) => {
+                            self.answered();
+                            self.poller.write_done(clock.now(), outcome);
+                            Turn::Done
+                        }
+                        Err(broken) => broken,
+                    };
                 }
-                Err(reason) => Turn::Lost(reason),
-            },
+            }
         }
+        Turn::Done
+    }
+
+    fn answered(&mut self) {
+        self.backoff.reset();
+        self.misses = 0;
+    }
+
+    /// Which server it asks.
+    pub(super) fn server(&self) -> u8 {
+        self.link.server_id
+    }
+
+    /// Whose it is.
+    pub(super) fn name(&self) -> &SlotName {
+        &self.plan.slot
+    }
+
+    /// Reads all points for a command; what reading clears only with `clears`. Changes nothing in what is under way.
+    pub(super) async fn look(
+        &mut self,
+        connection: &mut Connection,
+        clears: bool,
+        clock: &Clock,
+    ) -> Result<Reading, Broken> {
+        let wanted = |point: &PointIx| {
+            let of = self.plan.points.get(*point);
+            of.is_some_and(|of| clears || !place(&of.at).clears)
+        };
+        let points: Arc<[PointIx]> = (0..self.plan.points.len()).filter(wanted).collect();
+        let kept = (self.values.clone(), self.words.clone());
+        let outcome = self.read(connection, &points).await;
+        let values = std::mem::replace(&mut self.values, kept.0);
+        let words = std::mem::replace(&mut self.words, kept.1);
+        let faults = outcome?.into_iter().map(|fault| fault.text).collect();
+        let hex = |(point, (start, span)): (PointIx, &(usize, usize))| {
+            let bits = self
+                .plan
+                .points
+                .get(point)
+                .is_some_and(|of| place(&of.at).table.is_bits());
+            let read = values.get(point).is_some_and(Option::is_some);
+            let words = words.get(*start..start + span).filter(|_| read).unwrap_or_default();
+            let text = |word: &u16| if bits { format!("{word}") } else { format!("{word:04x}") };
+            words.iter().map(text).collect::<Vec<_>>().join(" ")
+        };
+        Ok(Reading {
+            at: clock.now(),
+            words: self.places.iter().enumerate().map(hex).collect(),
+            values,
+            faults,
+        })
+    }
+
+    /// What was found out of the server since this was last asked.
+    pub(super) fn take_learned(&mut self) -> Option<Limits> {
+        self.learned.take()
+    }
+
+    /// Another slot found this out of the same server.
+    pub(super) fn learn(&mut self, limits: Limits) {
+        if self.cut.learn(limits) {
+            self.recut();
+        }
+    }
+
+    fn recut(&mut self) {
+        self.ready.clear();
+        let (plan, cut) = (&self.plan, &self.cut);
+        self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
     }
 
     fn requests(&mut self, points: &Arc<[PointIx]>) -> Arc<[Request]> {
@@ -129,15 +241,14 @@ impl Slot {
         requests
     }
 
-    /// Reads `points` into `values`. Points that the device refuses are faults; the error is a lost link.
-    async fn read(&mut self, connection: &mut Connection, points: &Arc<[PointIx]>) -> Result<Vec<Fault>, String> {
+    /// Reads `points` into `values`. Points that the device refuses are faults; the error is a server or link that failed.
+    async fn read(&mut self, connection: &mut Connection, points: &Arc<[PointIx]>) -> Result<Vec<Fault>, Broken> {
         self.values.fill(None);
         let mut faults = Vec::new();
         for request in self.requests(points).iter() {
-            match connection.read(self.link.server_id, request).await {
+            match self.ask(connection, request).await {
                 Ok(words) => self.keep(request, &words),
-                Err(Refusal::Link(reason)) => return Err(reason),
-                Err(Refusal::Exception(code)) if request.pieces.len() > 1 && !is_transient(code) => {
+                Err(Refusal::Exception(code)) if !code.is_transient() && self.is_divisible(request) => {
                     self.one_by_one(connection, request, &mut faults).await?;
                 }
                 Err(Refusal::Exception(code)) => {
@@ -145,6 +256,7 @@ impl Slot {
                         faults.push(self.fault(piece.point, code));
                     }
                 }
+                Err(broken) => return Err(broken.into()),
             }
         }
         for fault in &faults {
@@ -155,36 +267,76 @@ impl Slot {
         Ok(faults)
     }
 
+    async fn ask(&self, connection: &mut Connection, request: &Request) -> Result<Vec<u16>, Refusal> {
+        let server = self.link.server_id;
+        connection
+            .read(server, request.table, request.address, request.count)
+            .await
+    }
+
+    /// Whether it can be asked for in parts: several points, or an array. What reading clears is asked for once.
+    fn is_divisible(&self, request: &Request) -> bool {
+        request.pieces.len() > 1 || request.pieces.iter().any(|piece| piece.count > self.element(piece))
+    }
+
+    /// Registers of one element of a piece; of what reading clears, all.
+    fn element(&self, piece: &Piece) -> u16 {
+        let at = self.plan.points.get(piece.point).map(|point| place(&point.at));
+        at.filter(|at| !at.clears)
+            .map_or(piece.count, |at| at.kind.width().max(1))
+    }
+
     /// A request that the device refuses as a whole: finds out which point it is, and cuts otherwise from now on.
     async fn one_by_one(
         &mut self,
         connection: &mut Connection,
         request: &Request,
         faults: &mut Vec<Fault>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Broken> {
         let mut bad = Vec::new();
         for piece in &request.pieces {
             let alone = Request {
                 table: request.table,
                 address: request.address.saturating_add(piece.offset),
                 count: piece.count,
-                pieces: vec![super::requests::Piece { offset: 0, ..*piece }],
+                pieces: vec![Piece { offset: 0, ..*piece }],
             };
-            match connection.read(self.link.server_id, &alone).await {
+            match self.ask(connection, &alone).await {
                 Ok(words) => self.keep(&alone, &words),
-                Err(Refusal::Link(reason)) => return Err(reason),
                 Err(Refusal::Exception(code)) => {
-                    if !is_transient(code) {
+                    let element = self.element(piece);
+                    let first = Request {
+                        count: element,
+                        ..alone.clone()
+                    };
+                    let too_long = !code.is_transient()
+                        && piece.count > element
+                        && match self.ask(connection, &first).await {
+                            Ok(_) => true,
+                            Err(Refusal::Exception(_)) => false,
+                            Err(broken) => return Err(broken.into()),
+                        };
+                    if !code.is_transient() && !too_long {
                         bad.push(piece.point);
                     }
-                    faults.push(self.fault(piece.point, code));
+                    faults.push(Fault {
+                        transient: code.is_transient() || too_long,
+                        ..self.fault(piece.point, code)
+                    });
                 }
+                Err(broken) => return Err(broken.into()),
             }
         }
-        self.cut.refused(&bad);
-        self.ready.clear();
-        let (plan, cut) = (&self.plan, &self.cut);
-        self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
+        if let Some(written) = self.cut.refused(request, &bad) {
+            tracing::info!(
+                slot = %self.plan.slot, address = %self.link.address, server = self.link.server_id,
+                "server {} refuses {} of {}:{} in one request, though not one by one; it is asked for less from now on. \
+                 `{written}` in [connection] spares finding that out at each start",
+                self.link.server_id, request.count, request.table.word(), request.address
+            );
+            self.learned = Some(self.cut.limits());
+        }
+        self.recut();
         Ok(())
     }
 
@@ -225,7 +377,7 @@ impl Slot {
         }
     }
 
-    fn fault(&self, point: PointIx, code: ExceptionCode) -> Fault {
+    fn fault(&self, point: PointIx, code: Exception) -> Fault {
         let (name, at) = self.plan.points.get(point).map_or(("", String::new()), |point| {
             let at = place(&point.at);
             (&*point.name, format!("{}:{}", at.table.word(), at.address))
@@ -234,21 +386,19 @@ impl Slot {
             point,
             text: format!(
                 "`{name}` ({at}) of server {} at {}: {}",
-                self.link.server_id,
-                self.link.address,
-                Refusal::Exception(code)
+                self.link.server_id, self.link.address, code
             ),
-            transient: is_transient(code),
+            transient: code.is_transient(),
         }
     }
 
-    /// Writes a value. `Ok(Err)`: the device refused it; the error is a lost link.
+    /// Writes a value. `Ok(Err)`: the device refused it; the error is a server or link that failed.
     async fn write(
         &mut self,
         connection: &mut Connection,
         point: PointIx,
         value: &Raw,
-    ) -> Result<Result<(), Fault>, String> {
+    ) -> Result<Result<(), Fault>, Broken> {
         let plan = self.plan.clone();
         let Some(of) = plan.points.get(point) else {
             return Ok(Ok(()));
@@ -272,10 +422,10 @@ impl Slot {
                 count: modbus::span(at),
                 pieces: Vec::new(),
             };
-            match connection.read(self.link.server_id, &request).await {
+            match self.ask(connection, &request).await {
                 Ok(old) => words = modbus::merge(at, &old, &words),
                 Err(Refusal::Exception(code)) => return Ok(Err(self.fault(point, code))),
-                Err(Refusal::Link(reason)) => return Err(reason),
+                Err(broken) => return Err(broken.into()),
             }
         }
         match connection
@@ -284,7 +434,7 @@ impl Slot {
         {
             Ok(()) => Ok(Ok(())),
             Err(Refusal::Exception(code)) => Ok(Err(self.fault(point, code))),
-            Err(Refusal::Link(reason)) => Err(reason),
+            Err(broken) => Err(broken.into()),
         }
     }
 
@@ -300,6 +450,33 @@ impl Slot {
         let since = *self.offline_since.get_or_insert(now);
         let text = format!("{}: {reason} (since {})", self.link.address, since.rfc3339());
         self.tell(LinkState::Offline, text, since, reports).await
+    }
+
+    /// This server gave no answer. Said of the slot at the second time in a row; before, it may have been a disturbance.
+    pub(super) async fn silent(
+        &mut self,
+        now: Moment,
+        reason: &str,
+        garbled: bool,
+        reports: &mpsc::Sender<Report>,
+    ) -> Result<(), Closed> {
+        self.misses = self.misses.saturating_add(1);
+        let first = self.misses < 2 && self.told.is_some();
+        self.lost(now, (!first).then_some(reason), reports).await?;
+        if !(garbled && self.misses < 4) {
+            self.rest(now);
+        }
+        Ok(())
+    }
+
+    /// Bytes on the line that were no answer, while this slot had its turn.
+    pub(super) async fn noise(&self, number: u64, reports: &mpsc::Sender<Report>) -> Result<(), Closed> {
+        let counted = Report::Counted {
+            slot: self.plan.slot.clone(),
+            what: Counted::Noise,
+            number,
+        };
+        reports.send(counted).await.map_err(|_| Closed)
     }
 
     /// This server did not answer: it rests, so that others on the link get their turn.

@@ -1,12 +1,14 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 use crate::model::SlotName;
-use crate::model::plan::{Link, ModbusType, PointPlan, WordOrder};
+use crate::model::plan::{Link, ModbusTransport, ModbusType, PointPlan, WordOrder};
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn link(max_registers: u16, max_gap: u16) -> ModbusTcp {
-    ModbusTcp {
+fn link(max_registers: u16, max_gap: u16) -> ModbusLink {
+    ModbusLink {
         address: "127.0.0.1:502".into(),
+        transport: ModbusTransport::Tcp,
         server_id: 1,
         poll: Duration::from_millis(50),
         timeout: Duration::from_secs(1),
@@ -36,7 +38,7 @@ fn point(table: Table, address: u16, kind: ModbusType, count: Option<u16>, clear
 fn plan(points: Vec<PointPlan>) -> SlotPlan {
     SlotPlan {
         slot: SlotName::new("s", "t"),
-        link: Link::ModbusTcp(link(125, 8)),
+        link: Link::Modbus(link(125, 8)),
         points,
         events: vec![],
         alive: None,
@@ -118,13 +120,37 @@ fn a_refused_block_is_cut_otherwise() {
     let plan = plan((0..4).map(|n| point(Table::Input, n * 2, U16, None, false)).collect());
     let mut cut = Cut::new(&link(125, 8));
     assert_eq!(shape(&plan, &cut), [(Table::Input, 0, 7)]);
-    cut.refused(&[1]);
+    let whole = |cut: &Cut| {
+        coalesce(&plan, &[0, 1, 2, 3], cut)
+            .into_iter()
+            .max_by_key(|r| r.count)
+            .unwrap()
+    };
+    assert_eq!(cut.refused(&whole(&cut), &[1]), None);
     assert_eq!(shape(&plan, &cut).len(), 2, "the bad one apart");
-    cut.refused(&[]);
+    assert_eq!(cut.refused(&whole(&cut), &[]).as_deref(), Some("max_gap = 0"));
     assert_eq!(shape(&plan, &cut).len(), 4, "no gaps");
-    let mut whole = Cut::new(&link(125, 0));
-    whole.refused(&[]);
-    assert!(whole.single);
+}
+
+#[test]
+fn the_largest_request_is_found_out_by_halves_and_shared() {
+    use ModbusType::U16;
+    let plan = plan((0..100).map(|n| point(Table::Input, n, U16, None, false)).collect());
+    let all: Vec<PointIx> = (0..100).collect();
+    let mut cut = Cut::new(&link(125, 8));
+    let mut said = Vec::new();
+    // This device takes 12 registers at most.
+    while let Some(request) = coalesce(&plan, &all, &cut)
+        .into_iter()
+        .find(|request| request.count > 12)
+    {
+        said.extend(cut.refused(&request, &[]));
+    }
+    assert_eq!(said, ["max_registers = 50", "max_registers = 25", "max_registers = 12"]);
+    assert_eq!(coalesce(&plan, &all, &cut).len(), 9);
+    let mut other = Cut::new(&link(125, 8));
+    assert!(other.learn(cut.limits()) && !other.learn(cut.limits()));
+    assert_eq!(coalesce(&plan, &all, &other).len(), 9);
 }
 
 fn points() -> impl Strategy<Value = Vec<PointPlan>> {

@@ -1,0 +1,124 @@
+//! What commands see of a link while it runs: every exchange as it stood on the wire, and points read unasked.
+//!
+//! Owns the two ends. A tap never slows the link down: who reads too slowly is told how much was missed.
+
+use crate::model::{Moment, Raw, SlotName};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Exchanges that a tap may be behind.
+const BEHIND: usize = 1024;
+/// Questions that may wait.
+const WAITING: usize = 4;
+
+/// One request and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Which server was asked.
+    pub server: u8,
+    /// The request: a protocol data unit, without address, header and check sum of the transport.
+    pub sent: Vec<u8>,
+    /// The answer, likewise; or a sentence why there is none.
+    pub got: Result<Vec<u8>, String>,
+}
+
+/// The driver's end of a tap.
+#[derive(Debug, Clone)]
+pub struct Tap(broadcast::Sender<Exchange>);
+
+impl Default for Tap {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(BEHIND))
+    }
+}
+
+impl Tap {
+    /// Whether anybody looks.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    /// Tells an exchange to whoever looks.
+    pub fn send(&self, exchange: Exchange) {
+        // Nobody looks any more: nothing is lost by that.
+        drop(self.0.send(exchange));
+    }
+
+    /// Looks at what is exchanged from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Exchange> {
+        self.0.subscribe()
+    }
+}
+
+/// A question of a command: what do the points of a slot say now.
+#[derive(Debug)]
+pub struct Look {
+    /// Whose.
+    pub slot: SlotName,
+    /// Also what reading clears.
+    pub clears: bool,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Reading, String>>,
+}
+
+/// What the points of a slot said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// When the last answer came.
+    pub at: Moment,
+    /// By point of the plan: its raw value; `None` where it was not asked for, refused or not decodable.
+    pub values: Vec<Option<Raw>>,
+    /// By point of the plan: its registers or bits as they stood on the wire, in hex; empty where it was not read.
+    pub words: Vec<String>,
+    /// What the device refused, each in a sentence.
+    pub faults: Vec<String>,
+}
+
+/// The commands' end of a running link.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    asks: mpsc::Sender<Look>,
+    tap: Tap,
+}
+
+/// The link's end.
+#[derive(Debug)]
+pub struct Service {
+    /// Questions.
+    pub asks: mpsc::Receiver<Look>,
+    /// Exchanges.
+    pub tap: Tap,
+}
+
+/// Both ends.
+#[must_use]
+pub fn service() -> (Probe, Service) {
+    let (asks, receiver) = mpsc::channel(WAITING);
+    let tap = Tap::default();
+    (Probe { asks, tap: tap.clone() }, Service { asks: receiver, tap })
+}
+
+impl Probe {
+    /// What the points of `slot` say now; `clears`: also those that reading clears.
+    ///
+    /// # Errors
+    /// A sentence: the device is not reached, or the link has ended.
+    pub async fn look(&self, slot: &SlotName, clears: bool) -> Result<Reading, String> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || "the link of this slot has ended".to_owned();
+        let look = Look {
+            slot: slot.clone(),
+            clears,
+            reply,
+        };
+        self.asks.send(look).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Everything that is exchanged on the link from now on.
+    #[must_use]
+    pub fn exchanges(&self) -> broadcast::Receiver<Exchange> {
+        self.tap.subscribe()
+    }
+}
