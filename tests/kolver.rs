@@ -94,6 +94,7 @@ impl Gateway {
                     }
                     self.poller.read_done(now, now, &values, &[]);
                 }
+                Step::ReadRecord { .. } => panic!("there is no ring"),
                 Step::Write { .. } => panic!("this profile writes nothing"),
                 Step::Wait(_) => self.tick += 10,
             }

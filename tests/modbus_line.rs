@@ -66,6 +66,7 @@ fn plan(address: &str, server: u8) -> SlotPlan {
             stable: 0,
             on_start: OnStart::Baseline,
             keep: Keep::Latest,
+            ring: None,
             fingerprint: "f".into(),
         }],
         alive: None,

@@ -82,11 +82,7 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
     let size = last.saturating_sub(first).saturating_add(1);
     // Nor is any but the very next one where the device waits for each to be acknowledged.
     let longest = if waits { 1 } else { (size / 4).max(2) };
-    if way <= longest {
-        jumped(way - 1)
-    } else {
-        restarted
-    }
+    if way <= longest { jumped(way - 1) } else { restarted }
 }
 
 #[cfg(test)]

@@ -213,14 +213,21 @@ impl Allocator {
         }
         let missed = match course {
             Course::Jumped { after, before, missing } => Some((Some(after), before, missing)),
-            Course::Restarted { before, missing: missing @ 1.. } => Some((None, before, missing)),
+            Course::Restarted {
+                before,
+                missing: missing @ 1..,
+            } => Some((None, before, missing)),
             _ => None,
         };
         if let Some((after, before, missing)) = missed {
             let gap = gap(
                 &draft.slot,
                 (GapCause::Missed, draft.kind),
-                (after.map(|after| after.to_string()), Some(before.to_string()), Some(missing)),
+                (
+                    after.map(|after| after.to_string()),
+                    Some(before.to_string()),
+                    Some(missing),
+                ),
                 draft.seen,
                 &draft.device,
             );

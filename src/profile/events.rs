@@ -15,7 +15,7 @@ use crate::diagnostic::tree::{Key, Node, Table};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::{Ack, Keep, OnStart, PointIx, Trigger};
+use crate::model::plan::{Ack, Keep, OnStart, PointIx, Ring, Trigger};
 use std::sync::Arc;
 
 /// One event of the profile.
@@ -40,6 +40,7 @@ pub(super) struct Event {
     /// Of readings: name, point, and where it is named.
     pub(super) values: Vec<(String, PointIx, Place)>,
     pub(super) alarms: Vec<AlarmWord>,
+    pub(super) ring: Option<Ring>,
     pub(super) stable: Option<u8>,
     pub(super) on_start: OnStart,
     pub(super) keep: Keep,
@@ -237,8 +238,10 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         }
         found
     };
+    let ring = controls::ring(keys, points, out);
     let triggers = match keys.get("when") {
         Some(when) => triggers::compile(when, points, &looked, out),
+        None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
         None if !alarms.is_empty() => vec![Trigger::Changes(alarms.iter().map(|word| word.point).collect())],
         None => {
             out.push(
@@ -280,7 +283,9 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         values,
         alarms,
         apart: &[],
+        ring,
     };
+    controls::record(&event, keys, points, out);
     required(&event, keys, out);
     Some(event)
 }

@@ -70,6 +70,8 @@ pub(super) struct Slot {
     told: Option<(LinkState, String)>,
     offline_since: Option<Moment>,
     backoff: Backoff,
+    /// Registers by which the record of a ring lies behind the first, while it is read.
+    shift: u16,
     /// Times in a row that the server gave no answer.
     misses: u32,
     /// It answered since it was last lost: before that nothing is known of how it is.
@@ -112,6 +114,7 @@ impl Slot {
                     (link.timeout * 10).clamp(Duration::from_secs(2), Duration::from_secs(15)),
                 ),
             },
+            shift: 0,
             misses: 0,
             answers_now: false,
             learned: None,
@@ -135,8 +138,16 @@ impl Slot {
                     self.values.fill(None);
                     self.poller.read_done(asked, asked, &self.values, &[]);
                 }
-                Step::Read(points) => {
-                    return match self.read(connection, &points).await {
+                step @ (Step::Read(_) | Step::ReadRecord { .. }) => {
+                    let (points, shift) = match step {
+                        Step::ReadRecord { points, shift } => (points, shift),
+                        Step::Read(points) => (points, 0),
+                        _ => return Turn::Done,
+                    };
+                    self.shift = shift;
+                    let outcome = self.read(connection, &points).await;
+                    self.shift = 0;
+                    return match outcome {
                         Ok(faults) => {
                             self.answered();
                             self.poller.read_done(asked, clock.now(), &self.values, &faults);
@@ -273,9 +284,10 @@ impl Slot {
 
     async fn ask(&self, connection: &mut Connection, request: &Request) -> Result<Vec<u16>, Refusal> {
         let server = self.link.server_id;
-        connection
-            .read(server, request.table, request.address, request.count)
-            .await
+        let Some(address) = request.address.checked_add(self.shift) else {
+            return Err(Refusal::Exception(Exception::ADDRESS));
+        };
+        connection.read(server, request.table, address, request.count).await
     }
 
     /// Whether it can be asked for in parts: several points, or an array. What reading clears is asked for once.
