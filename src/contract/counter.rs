@@ -17,14 +17,19 @@ pub(super) enum Course {
         missing: u64,
     },
     /// Lower, and not by wrapping: the device counts anew.
-    Restarted,
-    /// Below what it starts from: there is no result yet. It may have been reset.
+    Restarted {
+        /// The value now.
+        before: i64,
+        /// How many it counted since and nobody saw; what it counted before it began anew is not known.
+        missing: u64,
+    },
+    /// Below what it starts from: there is no result. It may have been reset, or only been off: the next value tells.
     BelowFirst,
 }
 
 impl Course {
     pub(super) const fn restarted(self) -> bool {
-        matches!(self, Self::Restarted | Self::BelowFirst)
+        matches!(self, Self::Restarted { .. })
     }
 }
 
@@ -54,6 +59,11 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
             missing,
         },
     };
+    // A device that waits for each acknowledgement missed none.
+    let restarted = Course::Restarted {
+        before: value,
+        missing: if waits { 0 } else { value.abs_diff(first) },
+    };
     if value > known {
         return jumped(
             value
@@ -62,17 +72,20 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
         );
     }
     let Some(last) = last.filter(|last| known <= *last) else {
-        return Course::Restarted;
+        return restarted;
     };
     // Round the end: how far it went, if it wrapped. A long way is no wrap but a restart.
-    let way = (last - known).saturating_add(value - first).saturating_add(1);
+    let way = last
+        .saturating_sub(known)
+        .saturating_add(value.saturating_sub(first))
+        .saturating_add(1);
     let size = last.saturating_sub(first).saturating_add(1);
     // Nor is any but the very next one where the device waits for each to be acknowledged.
     let longest = if waits { 1 } else { (size / 4).max(2) };
     if way <= longest {
         jumped(way - 1)
     } else {
-        Course::Restarted
+        restarted
     }
 }
 
@@ -115,7 +128,8 @@ mod tests {
                 missing: 2
             }
         );
-        assert_eq!(course(Some(500), 1), Course::Restarted);
+        assert_eq!(course(Some(500), 1), Course::Restarted { before: 1, missing: 0 });
+        assert_eq!(course(Some(500), 3), Course::Restarted { before: 3, missing: 2 });
         assert_eq!(course(Some(500), 0), Course::BelowFirst);
     }
 
@@ -129,7 +143,14 @@ mod tests {
             waits: true,
         };
         assert_eq!(follow(Some(65_535), reading(1)), Course::Next);
-        assert_eq!(follow(Some(65_534), reading(1)), Course::Restarted);
+        assert_eq!(
+            follow(Some(65_534), reading(1)),
+            Course::Restarted { before: 1, missing: 0 }
+        );
+        assert_eq!(
+            follow(Some(500), reading(3)),
+            Course::Restarted { before: 3, missing: 0 }
+        );
     }
 
     #[test]
@@ -141,7 +162,10 @@ mod tests {
             before,
             waits: false,
         };
-        assert_eq!(follow(Some(9), reading(8, None)), Course::Restarted);
+        assert_eq!(
+            follow(Some(9), reading(8, None)),
+            Course::Restarted { before: 8, missing: 8 }
+        );
         assert_eq!(
             follow(None, reading(9, Some(6))),
             Course::Jumped {

@@ -165,15 +165,23 @@ impl Allocator {
             Some(reading) => counter::follow(state.counters.get(&*draft.event).copied(), reading),
             None => Course::Next,
         };
-        if course.restarted() || state.wraps_alone(draft) {
-            state.renew();
-        }
         if course == Course::BelowFirst {
-            state.count(draft);
+            state.doubt(draft);
             return Sealing::NoResult;
         }
-        let reasons = guard::reasons(draft);
         let topic: Arc<str> = self.plant.slot_topic(&draft.slot, draft.kind.word()).into();
+        let another = state.came_back(draft).is_some_and(|back| {
+            let shown = draft.id.as_ref().is_some_and(|values| {
+                let key = ids::key(&topic, &state.incarnation, values);
+                let known = self.lookup(&key, known);
+                known.is_some_and(|known| ids::same(&known, &ids::fields(&draft.data)))
+            });
+            !(shown && back.same_time)
+        });
+        if course.restarted() || state.wraps_alone(draft) || another {
+            state.renew();
+        }
+        let reasons = guard::reasons(draft);
         let source = self.plant.source(&draft.slot);
         let mut identity = None;
         if let (Some(values), true) = (&draft.id, reasons.is_empty() && draft.keep == Keep::Stored) {
@@ -203,11 +211,16 @@ impl Allocator {
                 None => identity = Some((key, fields)),
             }
         }
-        if let Course::Jumped { after, before, missing } = course {
+        let missed = match course {
+            Course::Jumped { after, before, missing } => Some((Some(after), before, missing)),
+            Course::Restarted { before, missing: missing @ 1.. } => Some((None, before, missing)),
+            _ => None,
+        };
+        if let Some((after, before, missing)) = missed {
             let gap = gap(
                 &draft.slot,
                 (GapCause::Missed, draft.kind),
-                (Some(after.to_string()), Some(before.to_string()), Some(missing)),
+                (after.map(|after| after.to_string()), Some(before.to_string()), Some(missing)),
                 draft.seen,
                 &draft.device,
             );

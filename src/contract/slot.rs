@@ -5,7 +5,7 @@ use crate::model::draft::DeviceIdentity;
 use crate::model::{Draft, SlotName, StateChange};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Live results whose clock offset is remembered.
 const OFFSETS: usize = 9;
@@ -22,6 +22,12 @@ pub(super) struct SlotState {
     /// Last value of the counter of each event.
     #[serde(default)]
     pub(super) counters: BTreeMap<String, i64>,
+    /// Device time (wall milliseconds) of the last counted result of each event, where it had one.
+    #[serde(default)]
+    said: BTreeMap<String, i64>,
+    /// Events whose counter stood below what it starts from since: the device may have been reset, or only been off.
+    #[serde(default)]
+    doubted: BTreeSet<String>,
     /// Device time less gateway time of the last live results, in milliseconds.
     #[serde(default)]
     offsets: heapless::Vec<i64, OFFSETS>,
@@ -36,6 +42,8 @@ impl Default for SlotState {
             device: None,
             incarnation: incarnation(),
             counters: BTreeMap::new(),
+            said: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             offsets: heapless::Vec::new(),
             seen: None,
         }
@@ -44,6 +52,12 @@ impl Default for SlotState {
 
 fn incarnation() -> String {
     format!("{:016x}", rand::rng().random::<u64>())
+}
+
+/// A counter that stood below its start shows its last value again.
+pub(super) struct CameBack {
+    /// With the device time that it had then.
+    pub(super) same_time: bool,
 }
 
 impl SlotState {
@@ -56,6 +70,8 @@ impl SlotState {
         if self.device.is_some() {
             self.renew();
             self.counters.clear();
+            self.said.clear();
+            self.doubted.clear();
             self.offsets.clear();
         }
         self.device = Some(who);
@@ -82,8 +98,31 @@ impl SlotState {
     /// Takes note of the counter.
     pub(super) fn count(&mut self, draft: &Draft) {
         if let Some(reading) = draft.counter.filter(|_| !draft.backfill) {
-            self.counters.insert(draft.event.to_string(), reading.value);
+            let event = draft.event.to_string();
+            self.doubted.remove(&event);
+            match &draft.device_time {
+                Some(time) => self.said.insert(event.clone(), time.wall),
+                None => self.said.remove(&event),
+            };
+            self.counters.insert(event, reading.value);
         }
+    }
+
+    /// The counter stands below what it starts from: what follows tells whether the device counts anew.
+    pub(super) fn doubt(&mut self, draft: &Draft) {
+        self.doubted.insert(draft.event.to_string());
+    }
+
+    /// Whether the counter came back to its last value from below its start: either the same result is shown again,
+    /// of the same device time, or the device counts anew and is as far as before.
+    pub(super) fn came_back(&self, draft: &Draft) -> Option<CameBack> {
+        let reading = draft.counter.filter(|_| !draft.backfill)?;
+        let back = self.doubted.contains(&*draft.event) && self.counters.get(&*draft.event) == Some(&reading.value);
+        let said = draft.device_time.as_ref().map(|time| time.wall);
+        back.then(|| CameBack {
+            // Without a time nobody can tell, and nothing may be swallowed.
+            same_time: said.is_some() && self.said.get(&*draft.event).copied() == said,
+        })
     }
 
     /// Learns the offset of the device's clock from a live result, and when the device last had something to say.

@@ -292,6 +292,34 @@ fn a_device_that_counts_anew_swallows_no_result_even_with_equal_values() {
 }
 
 #[test]
+fn a_device_that_was_off_and_shows_the_same_result_again_made_no_other() {
+    let mut bench = Bench::new();
+    let timed = |count: i64, wall: i64| {
+        let mut draft = result(count, 1.0);
+        draft.device_time = Some(DeviceTime {
+            said: String::new(),
+            wall,
+        });
+        draft
+    };
+    bench.seal(timed(57, NOON));
+    // Its registers are 0 while it starts, then it shows what it kept.
+    assert_eq!(bench.seal(timed(0, 0)), Sealing::NoResult);
+    assert_eq!(bench.seal(timed(57, NOON)), Sealing::Duplicate);
+    assert!(matches!(bench.seal(timed(58, NOON + 1_000)), Sealing::Stored { .. }));
+    assert!(bench.bodies(EventType::Gap).is_empty());
+    // As far as before, and equal but for its time: it counted anew.
+    bench.seal(timed(0, 0));
+    assert!(matches!(bench.seal(timed(58, NOON + 9_000)), Sealing::Stored { .. }));
+    // Lower: counted anew, and what it counted since is missing.
+    bench.seal(timed(0, 0));
+    assert!(matches!(bench.seal(timed(3, NOON + 20_000)), Sealing::Stored { .. }));
+    assert_eq!(bench.bodies(EventType::Gap)[0]["data"]["count"], 2);
+    let ids: std::collections::BTreeSet<_> = bench.events.iter().map(|event| &event.id).collect();
+    assert_eq!(ids.len(), bench.events.len());
+}
+
+#[test]
 fn a_counter_that_wraps_gives_no_id_twice() {
     let mut bench = Bench::new();
     let count = |value: i64, torque: f64| {

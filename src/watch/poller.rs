@@ -8,7 +8,7 @@ mod reading;
 
 use super::Happening;
 use super::track::Track;
-use crate::model::plan::{Link, PointIx, SlotPlan};
+use crate::model::plan::{AckValue, Link, PointIx, SlotPlan};
 use crate::model::sample::{LinkState, TriggerState};
 use crate::model::{Moment, Raw};
 use mode::{Mode, Pending};
@@ -23,6 +23,8 @@ pub type Ticket = u64;
 const UNANSWERED: usize = 32;
 /// A device may be busy for this long (milliseconds) before it is called degraded.
 const BUSY: u64 = 2_000;
+/// The longest wait (milliseconds) before an acknowledgement by copy is looked at again.
+const LONGEST: u64 = 60_000;
 /// Readings in a row that may disagree before the next poll tries again.
 const TRIES: u8 = 8;
 
@@ -151,6 +153,8 @@ pub struct Poller {
     faults: BTreeMap<PointIx, Trouble>,
     /// By event: its values never agreed.
     restless: Vec<bool>,
+    /// By event: when the device's copy of the acknowledgement is looked at once more, and how long that waited.
+    verify: Vec<Option<(u64, u64)>>,
     life: Life,
     out: Vec<Out>,
 }
@@ -210,6 +214,7 @@ impl Poller {
             looked: vec![None; events],
             alarmed: vec![false; events],
             restless: vec![false; events],
+            verify: vec![None; events],
             base: base.into_iter().collect(),
             salvaged: BTreeMap::new(),
             poll: millis(link.poll),
@@ -245,6 +250,7 @@ impl Poller {
     /// What to do now. The same again until its outcome is told.
     pub fn next(&mut self, now: Moment) -> Step {
         let tick = now.tick;
+        self.doubt_acknowledgements(tick);
         let mut wake: Option<u64> = None;
         let mut at = |due: u64| wake = Some(wake.map_or(due, |wake| wake.min(due)));
         for (event, phase) in self.phases.iter().enumerate() {
@@ -319,6 +325,19 @@ impl Poller {
         Step::Read(points)
     }
 
+    /// A device may lose an acknowledgement that it took (its program writes over it): what is still shown a while
+    /// later is compared once more, less and less often.
+    fn doubt_acknowledgements(&mut self, tick: u64) {
+        for ((verify, track), phase) in self.verify.iter_mut().zip(&mut self.tracks).zip(&self.phases) {
+            if let (Some((due, _)), Phase::Idle) = (verify, phase)
+                && *due <= tick
+            {
+                *due = u64::MAX;
+                track.recheck = track.primed;
+            }
+        }
+    }
+
     /// What a look at these events reads.
     fn look_points(&self, events: &[usize], polls: bool) -> Arc<[PointIx]> {
         let special = |event: &usize| {
@@ -371,11 +390,24 @@ impl Poller {
             return;
         }
         self.faults.remove(&ack.write);
+        let blind = plan.events.get(event).is_some_and(|of| of.id.is_empty());
+        if matches!(phase, Phase::Acking(_)) && blind && track.wrote(ack) {
+            // The acknowledgement is the fall itself. Without an id nothing else would tell the next result from this
+            // one, and that would be acknowledged unread.
+            *phase = Phase::Idle;
+            self.alarm(event, false);
+            self.store(event, None);
+            return;
+        }
         if matches!(phase, Phase::Acking(_)) && mode.level {
             *phase = Phase::Falling(now.tick.saturating_add(millis(ack.timeout)));
             return;
         }
         *phase = Phase::Idle;
+        if let (AckValue::Copy(_), Some(verify)) = (&ack.value, self.verify.get_mut(event)) {
+            let wait = verify.map_or(millis(ack.timeout), |(_, wait)| wait.saturating_mul(2).min(LONGEST));
+            *verify = Some((now.tick.saturating_add(wait), wait));
+        }
         // Not stored by itself, to spare the disk a sync a result: until the next state is stored, a restart reads what
         // the device shows, compares it, and writes this once more.
         track.owed = None;
@@ -474,7 +506,11 @@ impl Poller {
             let still = self.life.still_since.map_or(0, |since| now.tick.saturating_sub(since));
             if still > millis(alive.within) {
                 let name = self.plan.points.get(alive.point).map_or("", |point| &*point.name);
-                let text = format!("answers, but its life sign `{name}` has not changed for {still} ms");
+                // The same words for as long as it stands: every other text is another status.
+                let text = format!(
+                    "answers, but its life sign `{name}` has not changed for more than {} ms",
+                    millis(alive.within)
+                );
                 return Some((LinkState::Degraded, text));
             }
             if !self.life.moved {

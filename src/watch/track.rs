@@ -164,6 +164,24 @@ impl Track {
         before
     }
 
+    /// The acknowledgement was written. Where it went into a trigger, and takes that back, that is known from now on.
+    pub(super) fn wrote(&mut self, ack: &Ack) -> bool {
+        let AckValue::Value(value) = &ack.value else {
+            return false;
+        };
+        let mut fell = false;
+        for (point, last) in self.watched.iter().zip(&mut self.last) {
+            if *point == ack.write && last.as_ref().is_some_and(|last| !last.same_value(value)) {
+                *last = Some(value.clone());
+                fell = true;
+            }
+        }
+        if fell {
+            self.owed = None;
+        }
+        fell
+    }
+
     /// What `values` mean. Changes nothing: [`Self::quiet`] or [`Self::took`] follow.
     pub(super) fn look(&self, plan: &SlotPlan, event: &EventPlan, tick: u64, values: &[Option<Raw>]) -> Seen {
         let mut seen = Seen {

@@ -21,6 +21,9 @@ from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 
+import buses  # noqa: E402
+import handshakes  # noqa: E402
+import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
@@ -39,6 +42,10 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "mixed": scenarios.mixed,
     "swap": scenarios.swap,
     "outage": scenarios.outage,
+    "handshakes": handshakes.handshakes,
+    "kolver": kolver_runs.kolver,
+    "bus": buses.bus,
+    "bus_tcp": buses.bus_tcp,
 }
 
 
@@ -77,6 +84,9 @@ def main() -> None:
     parser.add_argument("--times", type=int, help="kills")
     parser.add_argument("--events", type=int, help="of the outage")
     parser.add_argument("--seconds", type=float, help="of steady running")
+    parser.add_argument("--results", type=int, default=0, help="of each handshake")
+    parser.add_argument("--only", default="", help="these handshakes, with commas")
+    parser.add_argument("--registers", type=int, default=0, help="of the bus that are checked")
     parser.add_argument("--patience", type=float, default=90, help="seconds to wait for a condition")
     args = parser.parse_args()
     options = Options(
@@ -87,6 +97,9 @@ def main() -> None:
         times=args.times or (200 if args.long else 30),
         events=args.events or (1_000_000 if args.long else 100_000),
         seconds=args.seconds or (60 if args.long else 12),
+        results=args.results,
+        only=args.only,
+        registers=args.registers,
     )
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:

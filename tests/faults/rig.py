@@ -185,7 +185,7 @@ class Rig:
             if tool.peer.process.poll() is None:
                 tool.last = tool.peer.ask("stats")
             for key in total:
-                total[key] += tool.last[key]
+                total[key] += tool.last.get(key, 0)
         return total
 
     def received_results(self) -> int:

@@ -26,6 +26,9 @@ class Options:
     times: int
     events: int
     seconds: float
+    results: int = 0
+    only: str = ""
+    registers: int = 0
 
 
 def plant(rig: Rig, profile: str = "peer/torque-a", *, link: bool = False, mode: str = "copy", rate: float = 20) -> None:

@@ -248,7 +248,11 @@ impl Poller {
             return;
         }
         let behind = pick(&mode.guard, values);
-        if let (Some(reading), true) = (reading, pending.before.as_ref() == Some(&behind)) {
+        // Three times the same: the guard itself may come in several requests, and be of two moments both times.
+        let same = |reading: &Vec<Option<Raw>>| {
+            pending.before.as_ref() == Some(&behind) && pick(&mode.guard, reading) == behind
+        };
+        if let Some(reading) = reading.filter(same) {
             pending.before = Some(behind);
             self.agree(event, now, reading);
         } else {
@@ -333,6 +337,9 @@ impl Poller {
         let stored = of.keep == Keep::Stored || of.ack.is_some();
         let state = (stored && self.modes.get(event).is_some_and(|mode| mode.polled)).then(|| track.state(of));
         self.alarm(event, false);
+        if let Some(verify) = self.verify.get_mut(event) {
+            *verify = None;
+        }
         let ticket = stored.then(|| self.ticket(Unanswered::Sample(event, prior)));
         self.set(
             event,

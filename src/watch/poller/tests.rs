@@ -286,6 +286,69 @@ fn a_device_that_does_not_take_its_trigger_back_alarms_and_is_acknowledged_again
 }
 
 #[test]
+fn an_echo_that_the_device_lost_is_written_again() {
+    let (mut device, mut gateway) = (Device::new(false), Gateway::new(handshake(false), true));
+    for act in 0..12 {
+        if act == 3 {
+            device.make();
+        }
+        gateway.step(&mut device, &mut quiet);
+        gateway.commit(9);
+    }
+    assert_eq!((device.shows[3], device.acked.as_slice()), (1, [1].as_slice()));
+    // Its program writes over it, and no link is lost.
+    device.shows[3] = 0;
+    let lost = gateway.tick;
+    while device.shows[3] == 0 {
+        assert!(gateway.tick < lost + 2_000, "never written again");
+        gateway.step(&mut device, &mut quiet);
+        gateway.commit(9);
+    }
+    assert_eq!(gateway.results, [1], "and no second result");
+}
+
+#[test]
+fn a_trigger_that_the_acknowledgement_clears_may_rise_again_at_once() {
+    let mut of = event(vec![Trigger::Rises(3)]);
+    of.ack = Some(ack(AckValue::Value(Raw::Int(0)), None));
+    let mut poller = Poller::new(plan(of), &HashMap::new(), &|_| true);
+    let (mut ready, mut shown, mut taken, mut tick) = (0, 0, Vec::new(), 0);
+    while taken.len() < 5 {
+        tick += 1;
+        assert!(tick < 5_000, "{taken:?}");
+        match poller.next(at(tick)) {
+            Step::Wait(until) => tick = until.unwrap_or(tick).max(tick),
+            Step::Read(_) => poller.read_done(at(tick), at(tick), &values([0, 0, shown, ready, 0]), &[]),
+            Step::Write { value, .. } => {
+                assert_eq!(value, Raw::Int(0));
+                assert_eq!(taken.last(), Some(&Some(Raw::Int(shown))), "acknowledged unread");
+                // The next result stands before the gateway looks again.
+                shown += 1;
+                poller.write_done(at(tick), Ok(()));
+            }
+        }
+        for out in poller.take() {
+            let ticket = match out {
+                Out::Happened(of) => {
+                    taken.push(of.happening.values[2].clone());
+                    of.ticket
+                }
+                Out::State { ticket, .. } => ticket,
+                Out::Alarm { .. } => None,
+            };
+            if let Some(ticket) = ticket {
+                poller.answered(at(tick), ticket, true);
+            }
+        }
+        if shown == 0 {
+            (shown, ready) = (1, 1);
+        }
+    }
+    let all: Vec<_> = (1..=5).map(|n| Some(Raw::Int(n))).collect();
+    assert_eq!(taken, all);
+}
+
+#[test]
 fn a_slot_whose_samples_are_not_answered_is_asked_no_more() {
     let of = event(vec![Trigger::Changes(vec![0])]);
     let (mut device, mut gateway) = (Device::new(false), Gateway::new(of, true));
@@ -339,6 +402,7 @@ fn a_life_sign_that_stands_still_degrades() {
         within: Duration::from_millis(200),
     });
     let mut poller = Poller::new(of, &HashMap::new(), &|_| true);
+    let mut texts = BTreeSet::new();
     let mut look = |tick: u64, life: i64| {
         assert!(matches!(poller.next(at(tick)), Step::Read(_)));
         poller.read_done(at(tick), at(tick), &values([0, 0, 0, 0, life]), &[]);
@@ -350,13 +414,18 @@ fn a_life_sign_that_stands_still_degrades() {
                 poller.answered(at(tick), ticket, true);
             }
         }
-        poller.condition(at(tick)).map(|(state, _)| state)
+        poller.condition(at(tick)).map(|(state, text)| {
+            texts.insert(text);
+            state
+        })
     };
     assert_eq!(look(100, 1), None, "answering is not enough");
     assert_eq!(look(200, 2), Some(LinkState::Online));
     assert_eq!(look(350, 2), Some(LinkState::Online));
     assert_eq!(look(450, 2), Some(LinkState::Degraded));
-    assert_eq!(look(500, 3), Some(LinkState::Online));
+    assert_eq!(look(500, 2), Some(LinkState::Degraded));
+    assert_eq!(look(550, 3), Some(LinkState::Online));
+    assert_eq!(texts.len(), 2, "one text for as long as it stands: {texts:?}");
 }
 
 #[test]
@@ -412,6 +481,49 @@ fn since_is_the_reading_that_did_not_show_it_yet() {
     };
     assert_eq!((happened.since, happened.seen), (Some(at(200)), at(303)));
     assert_eq!(happened.happening.before[0], Some(Raw::Int(0)));
+}
+
+#[test]
+fn a_guard_that_is_itself_of_two_moments_vouches_for_nothing() {
+    let mut of = event(vec![Trigger::Rises(1)]);
+    of.id = vec![4];
+    let mut poller = Poller::new(plan(of), &HashMap::new(), &|_| false);
+    // A latched device: the trigger falls, the next record is written, then its id and the trigger follow.
+    let shown = [
+        [0, 0, 0, 0, 0],  // baseline
+        [0, 1, 10, 0, 1], // look: rises
+        [0, 1, 10, 0, 1], // whole
+        [0, 0, 20, 0, 1], // behind: fell, and half of the next record stands
+        [0, 1, 20, 0, 1], // whole, of two moments: trigger of the first, record of the second
+        [0, 0, 20, 0, 1], // behind: as before
+        [0, 1, 20, 0, 2], // whole
+        [0, 1, 20, 0, 2], // behind: another id
+        [0, 1, 20, 0, 2],
+        [0, 1, 20, 0, 2],
+    ];
+    let mut happened = Vec::new();
+    for (image, tick) in shown.into_iter().zip((0..).step_by(100)) {
+        let Step::Read(points) = poller.next(at(tick)) else {
+            panic!("nothing is read at {tick}")
+        };
+        let mut read = vec![None; 5];
+        for point in points.iter() {
+            read[*point] = values(image)[*point].clone();
+        }
+        poller.read_done(at(tick), at(tick), &read, &[]);
+        for out in poller.take() {
+            match out {
+                Out::Happened(of) => {
+                    happened.push((of.happening.values[2].clone(), of.happening.values[4].clone()));
+                }
+                Out::State {
+                    ticket: Some(ticket), ..
+                } => poller.answered(at(tick), ticket, true),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(happened, [(Some(Raw::Int(20)), Some(Raw::Int(2)))]);
 }
 
 #[test]
