@@ -243,6 +243,7 @@ async fn a_dead_server_costs_its_time_out_and_then_backs_off() {
     let tries = line.servers[&2].requests() - before;
     assert_eq!(seen.len(), 1);
     assert!(tries <= 12, "{tries} tries while the other was read 100 times");
+    assert_eq!(line.told[&2].0, LinkState::Offline, "online without an answer");
     line.servers[&2].judge(|_, _| None);
     line.readings(&[2], 3).await;
 }

@@ -340,8 +340,8 @@ class Run:
         """Faults until every PLC has made its results."""
         told = time.monotonic()
         while busy := self.busy():
-            # A long run has a fault a second or so, and not so many that nothing is done but recover.
-            self.rig.pass_time(self.chance.uniform(0.2, 2.5 if self.long else 1.2))
+            # A long run has a fault every three seconds, so that more is done than to recover.
+            self.rig.pass_time(self.chance.uniform(0.3, 6) if self.long else self.chance.uniform(0.2, 1.2))
             self.disturb()
             if time.monotonic() - told > 20:
                 told = time.monotonic()

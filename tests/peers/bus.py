@@ -153,7 +153,7 @@ class Hub:
             data = os.read(device.fd, 4096)
         except OSError:
             return
-        if device.kind == "noisy" and self.noise and self.random.random() < 0.5:
+        if device.kind == "noisy" and self.noise and self.random.random() < 0.35:
             data = self.spoil(data)
         if len(data) > 8 and self.random.random() < 0.03:
             at = self.random.randrange(1, len(data))

@@ -74,6 +74,8 @@ pub(super) struct Slot {
     shift: u16,
     /// Times in a row that the server gave no answer.
     misses: u32,
+    /// It answered since it was last lost: before that nothing is known of how it is.
+    answers_now: bool,
     /// What was found out of the server and is not yet told to its other slots.
     learned: Option<Limits>,
     /// Not asked before this tick: it did not answer.
@@ -114,6 +116,7 @@ impl Slot {
             },
             shift: 0,
             misses: 0,
+            answers_now: false,
             learned: None,
             rests_until: 0,
             unanswered: Vec::new(),
@@ -174,6 +177,7 @@ impl Slot {
     fn answered(&mut self) {
         self.backoff.reset();
         self.misses = 0;
+        self.answers_now = true;
     }
 
     /// Which server it asks.
@@ -458,6 +462,7 @@ impl Slot {
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
         self.poller.link_lost();
+        self.answers_now = false;
         let Some(reason) = reason else { return Ok(()) };
         let since = *self.offline_since.get_or_insert(now);
         let text = format!("{}: {reason} (since {})", self.link.address, since.rfc3339());
@@ -565,7 +570,7 @@ impl Slot {
             };
             reports.send(report).await.map_err(|_| Closed)?;
         }
-        if let Some((state, reason)) = self.poller.condition(now) {
+        if let (true, Some((state, reason))) = (self.answers_now, self.poller.condition(now)) {
             self.offline_since = None;
             self.tell(state, reason, now, reports).await?;
         }
