@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
+from tls import tls  # noqa: E402
 
 SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "steady": scenarios.steady,
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "mixed": scenarios.mixed,
     "swap": scenarios.swap,
     "outage": scenarios.outage,
+    "tls": tls,
 }
 
 

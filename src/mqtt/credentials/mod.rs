@@ -355,14 +355,14 @@ impl Reader {
                 "holds a private key and no certificate",
                 format!("put the certificate there; the key belongs into key_file (is {key} mixed up with it?)"),
             ),
-            Ok(_) if text.contains("-----BEGIN CERTIFICATE-----") => {
-                bad("ends in the middle of a certificate", "write it anew, whole".to_owned())
-            }
-            Ok(_) => bad(
+            _ if text.contains("-----BEGIN CERTIFICATE-----") => bad(
+                "is damaged or ends in the middle of a certificate",
+                "write it anew, whole".to_owned(),
+            ),
+            _ => bad(
                 "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
                 format!("convert it: openssl x509 -inform der -in {} -out …", path.display()),
             ),
-            Err(error) => bad(&format!("is damaged: {error:?}"), "write it anew, whole".to_owned()),
         }
     }
 
