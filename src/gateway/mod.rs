@@ -696,3 +696,6 @@ fn random_id() -> String {
         .map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[rng.random_range(0..32)]))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
