@@ -129,10 +129,8 @@ impl Model {
 
     /// The stay that a source says is at the station at this moment.
     fn stay(&self, rank: usize, at: i64) -> Option<Stay> {
-        let own = self.words.iter().enumerate();
-        let (index, word) = own
-            .filter(|(_, word)| word.rank == rank && word.from <= at)
-            .next_back()?;
+        let mut own = self.words.iter().enumerate();
+        let (index, word) = own.rfind(|(_, word)| word.rank == rank && word.from <= at)?;
         let id = word.id?;
         let outdated = self.words.iter().enumerate().any(|(other, newer)| {
             newer.rank < rank && newer.from <= at && other > index && newer.from >= word.from && newer.id != Some(id)
@@ -141,8 +139,8 @@ impl Model {
     }
 
     fn is_alive(&self, rank: usize, at: i64) -> bool {
-        let known = self.reach.iter().filter(|(of, from, _)| *of == rank && *from <= at);
-        known.last().is_some_and(|(_, _, alive)| *alive)
+        let mut known = self.reach.iter().filter(|(of, from, _)| *of == rank && *from <= at);
+        known.next_back().is_some_and(|(_, _, alive)| *alive)
     }
 
     /// Moments in the window at which a source's unit is another than a millisecond before.
@@ -164,28 +162,26 @@ impl Model {
         match (changes.last(), low) {
             (Some(change), Some(_)) => {
                 let before = self.stay(rank, change - 1).map(|(id, _)| id);
-                let meant = before.or(now).or_else(|| in_window().last())?;
+                let meant = before.or(now).or_else(|| in_window().next_back())?;
                 Some(Voice::Unsure(meant, in_window().collect()))
             }
             (Some(_), None) if now.is_some() => Some(Voice::Unsure(now?, in_window().collect())),
-            _ => match now {
-                Some(id) => {
+            _ => {
+                if let Some(id) = now {
                     let from = low.unwrap_or(high);
                     let went =
                         |(of, at, alive): &(usize, i64, bool)| *of == rank && from < *at && *at <= high && !alive;
                     let sure = self.is_alive(rank, from) && !self.reach.iter().any(went);
-                    Some(if sure {
+                    return Some(if sure {
                         Voice::Sure(id)
                     } else {
                         Voice::Unsure(id, BTreeSet::new())
-                    })
+                    });
                 }
-                None => {
-                    let left = *self.changes(rank, i64::MIN / 2, high).last()?;
-                    let (id, _) = self.stay(rank, left - 1)?;
-                    (high - left <= LATE).then_some(Voice::Left(id))
-                }
-            },
+                let left = *self.changes(rank, i64::MIN / 2, high).last()?;
+                let (id, _) = self.stay(rank, left - 1)?;
+                (high - left <= LATE).then_some(Voice::Left(id))
+            }
         }
     }
 
@@ -296,15 +292,15 @@ impl Model {
                         from: Some(from),
                         others: BTreeSet::new(),
                     },
-                    None => self.disagree(heard, text, more_trusted),
+                    None => Self::disagree(heard, text, more_trusted),
                 }
             }
             _ if fits(&id) => first(heard),
-            _ => self.disagree(heard, text, more_trusted),
+            _ => Self::disagree(heard, text, more_trusted),
         }
     }
 
-    fn disagree(&self, heard: Answer, text: &str, more_trusted: bool) -> Answer {
+    fn disagree(heard: Answer, text: &str, more_trusted: bool) -> Answer {
         let Answer {
             id, from, mut others, ..
         } = heard;
@@ -345,8 +341,8 @@ impl Model {
             }
             return;
         };
-        let stays = self.words.iter().filter(|word| word.rank == rank && word.id.is_some());
-        let began = stays.last().map(|word| word.from);
+        let mut stays = self.words.iter().filter(|word| word.rank == rank && word.id.is_some());
+        let began = stays.next_back().map(|word| word.from);
         // Not in the future, and not before the stay that is known began.
         let credible = ago.filter(|ago| *ago >= 0 && began.is_none_or(|began| now - ago > began));
         let same = present == Some(id) && (credible.is_none() || last.is_some_and(|last| last.entered == said));
@@ -446,7 +442,7 @@ impl Run {
         Moment::new(NOON + at + self.wall, (BOOT + at).unsigned_abs())
     }
 
-    fn source(&self, index: usize) -> UnitSource {
+    fn source(index: usize) -> UnitSource {
         match index {
             0 => UnitSource::Mes,
             index => UnitSource::Slot(format!("scanner-{}", index - 1).into()),
@@ -536,15 +532,15 @@ impl Run {
         self.model.sight = None;
         self.started = self.now;
         for index in 0..3 {
-            self.reach(&self.source(index), false);
+            self.reach(&Self::source(index), false);
         }
         // Nothing else happens in this millisecond.
         self.now += 1;
     }
 
-    fn step(&mut self, step: Step, sources: &[UnitSource]) -> Result<(), TestCaseError> {
+    fn step(&mut self, step: &Step, sources: &[UnitSource]) -> Result<(), TestCaseError> {
         let now = self.now;
-        match step {
+        match *step {
             Step::Mes(id, ago) => {
                 let id = IDS.get(id).copied().or((id == 4).then_some(BADGE));
                 let ago = ago.map(|ago| ago.min(now - self.started - 2).max(-500));
@@ -578,7 +574,7 @@ impl Run {
                 identification.event = "identification".into();
                 self.look(&identification, None, (Some(now), now), None)?;
             }
-            Step::Reach(index, alive) => self.reach(&self.source(index), alive),
+            Step::Reach(index, alive) => self.reach(&Self::source(index), alive),
             Step::Clock(by) => {
                 self.wall += by;
                 self.units.clock_stepped(by);
@@ -646,7 +642,7 @@ proptest! {
         run.restart(&sources);
         for (after, step) in steps {
             run.now += after;
-            run.step(step, &sources)?;
+            run.step(&step, &sources)?;
         }
     }
 }

@@ -168,7 +168,7 @@ impl Credentials {
             return None;
         };
         if renewed.doubtful
-            && !running.own.as_ref().is_some_and(|own| own.until < now)
+            && running.own.as_ref().is_none_or(|own| own.until >= now)
             && let Some(own) = &renewed_tls.own
             && (own.until < now || own.from > now)
         {

@@ -110,7 +110,7 @@ impl Case<'_> {
             }
             CertificateError::UnknownIssuer => self.unknown_authority(facts.as_ref()),
             CertificateError::BadSignature => {
-                let (by, holds) = (self.signer(facts.as_ref()), self.authorities());
+                let (by, holds) = (Self::signer(facts.as_ref()), self.authorities());
                 format!(
                     "the broker's certificate is signed by another key of {by} than the one that {holds} holds: put the \
                      present certificate of that authority there"
@@ -161,7 +161,7 @@ impl Case<'_> {
         }
     }
 
-    fn signer(&self, facts: Option<&Facts>) -> String {
+    fn signer(facts: Option<&Facts>) -> String {
         facts.map_or_else(|| "an authority".to_owned(), |facts| format!("`{}`", facts.issuer))
     }
 
@@ -175,7 +175,7 @@ impl Case<'_> {
     fn unknown_authority(&self, facts: Option<&Facts>) -> String {
         let signer = match facts {
             Some(facts) if facts.issuer == facts.subject => format!("by itself (`{}`)", facts.subject),
-            facts => format!("by {}", self.signer(facts)),
+            facts => format!("by {}", Self::signer(facts)),
         };
         match &self.encryption.files.ca_file {
             Some(path) => format!(
