@@ -96,6 +96,7 @@ files! {
     handshake_level: "handshake/level.toml",
     handshake_toggle: "handshake/toggle.toml",
     kolver_k_ducer_modbus: "kolver/k-ducer-modbus.toml",
+    unipulse_f320: "unipulse/f320.toml",
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) struct Event {
     pub(super) stable: Option<u8>,
     pub(super) on_start: OnStart,
     pub(super) keep: Keep,
-    /// Fields that tell its events from those of another event of its type with the same id.
+    /// Fields that tell its events from others with the same id: another event of its type, another part.
     pub(super) apart: &'static [&'static str],
 }
 
@@ -173,13 +173,14 @@ fn apart(events: &mut [Event], out: &mut Diagnostics) {
         .map(|event| (event.name.clone(), event.place.clone()))
         .collect();
     for (at, (event, twin)) in events.iter_mut().zip(twins).enumerate() {
-        let Some(twin) = twin else { continue };
-        event.apart = match event.kind {
-            EventType::Curve => &["y.name", "part"],
-            EventType::Measurement => &["name"],
-            EventType::Alarm => &["code"],
+        event.apart = match (event.kind, twin) {
+            (EventType::Curve, Some(_)) => &["y.name", "part"],
+            (EventType::Curve, None) => &["part"],
+            (EventType::Measurement, Some(_)) => &["name"],
+            (EventType::Alarm, Some(_)) => &["code"],
             _ => &[],
         };
+        let Some(twin) = twin else { continue };
         if event.apart.is_empty()
             && twin < at
             && let (Some(place), Some((name, other))) = (&event.id_place, places.get(twin))
@@ -242,6 +243,8 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     let triggers = match keys.get("when") {
         Some(when) => triggers::compile(when, points, &looked, out),
         None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
+        // What is wrong with the ring has been said.
+        None if keys.get("ring").is_some() => Vec::new(),
         None if !alarms.is_empty() => vec![Trigger::Changes(alarms.iter().map(|word| word.point).collect())],
         None => {
             out.push(
