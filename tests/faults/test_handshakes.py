@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -81,7 +83,8 @@ class HandshakeTest(unittest.TestCase):
             (place / "none").mkdir()
             verifier = HandshakeVerifier(rules, {f"st10.{slot}": place / "plc.jsonl"}, place / "mes.jsonl", None)
             verifier.read_received(place / "received.jsonl")
-            return verifier.finish()
+            with contextlib.redirect_stdout(io.StringIO()):
+                return verifier.finish()
 
     def assert_finds(self, what: str, damage: Callable[[Lines, Lines], object], slot: str = "echo", missing: tuple[int, ...] = ()) -> None:
         report = self.run_with(slot, damage, missing)
