@@ -214,13 +214,20 @@ pub(super) fn record(event: &Event, keys: &Table, points: &[Point], out: &mut Di
     }
     let of = |index: &PointIx| points.get(*index).filter(|_| *index != ring.index);
     let record: Vec<&Point> = event.reads(points).iter().filter_map(of).collect();
-    let Some(first) = record.iter().min_by_key(|point| point.modbus.address) else {
+    let within = |first: &Point, point: &Point| {
+        let (from, at) = (u32::from(first.modbus.address), u32::from(point.modbus.address));
+        let end = at + u32::from(crate::wire::modbus::span(&point.modbus));
+        first.modbus.table == point.modbus.table && at >= from && end <= from + u32::from(ring.stride)
+    };
+    // Where most of them are, there the record is meant to be.
+    let Some(first) = record
+        .iter()
+        .max_by_key(|first| record.iter().filter(|point| within(first, point)).count())
+    else {
         return;
     };
-    let end = u32::from(first.modbus.address) + u32::from(ring.stride);
     for point in &record {
-        let beyond = u32::from(point.modbus.address) + u32::from(crate::wire::modbus::span(&point.modbus)) > end;
-        if beyond || point.modbus.table != first.modbus.table {
+        if !within(first, point) {
             out.push(
                 Diagnostic::error(
                     &point.place,

@@ -243,6 +243,8 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     let triggers = match keys.get("when") {
         Some(when) => triggers::compile(when, points, &looked, out),
         None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
+        // What is wrong with the ring has been said.
+        None if keys.get("ring").is_some() => Vec::new(),
         None if !alarms.is_empty() => vec![Trigger::Changes(alarms.iter().map(|word| word.point).collect())],
         None => {
             out.push(
