@@ -25,7 +25,7 @@ from verify import Report, Rules, Verifier, look_up
 
 # Those that wait for the acknowledgement, and those that overwrite: results a second of these, twice as many as polls.
 WAITING = ("level", "toggle", "echo", "clear")
-FREE = {"counter": 100.0, "torn": 60.0, "selfclear": 100.0, "latched": 25.0, "ring": 250.0, "ringfree": 250.0}
+FREE = {"counter": 100.0, "torn": 60.0, "selfclear": 100.0, "latched": 25.0, "ring": 100.0, "ringfree": 100.0}
 ASKS = 'delivers = "tightening"\nrequires = ["torque", "angle", "program"]'
 NUMBERS = ("torque.value", "angle.value", "extra.number.value", "extra.check.value")
 
@@ -57,7 +57,7 @@ class Slot:
 class HandshakeVerifier(Verifier):
     """The envelope, sequences and schemas as ever; results by the number from which all their values follow."""
 
-    def __init__(self, rules: Rules, plcs: dict[str, Path], mes: Path, schemas: Path) -> None:
+    def __init__(self, rules: Rules, plcs: dict[str, Path], mes: Path, schemas: Path | None) -> None:
         super().__init__(rules, [], mes, schemas)
         self.slots: dict[str, Slot] = defaultdict(Slot)
         for name, path in plcs.items():
