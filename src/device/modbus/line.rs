@@ -144,7 +144,7 @@ impl Line {
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
                 self.count(noise);
                 if frame.server != server {
-                    self.settle(&frame);
+                    self.stray(&frame);
                     continue;
                 }
                 match ask.decode(&frame.pdu) {
@@ -155,9 +155,7 @@ impl Line {
                         self.late.remove(&server);
                         return Ok((answer, frame.pdu));
                     }
-                    Err(_) => {
-                        self.settle(&frame);
-                    }
+                    Err(_) => self.stray(&frame),
                 }
             }
             // All that was to come has come, and is no answer.
@@ -168,7 +166,7 @@ impl Line {
                 deadline
             };
             match timeout_at(until, self.wire.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(Fault::Link("the port is gone".to_owned())),
+                Ok(Ok(0)) => return Err(self.gone()),
                 Ok(Ok(_)) => {
                     self.heard = Instant::now();
                     if self.bytes.len() > 4 * frame::LONGEST_RTU {
@@ -217,7 +215,7 @@ impl Line {
         }
     }
 
-    /// A frame that was not waited for. Whether it was owed.
+    /// Whether this frame was owed; then it is no longer.
     fn settle(&mut self, frame: &frame::Frame) -> bool {
         let function = frame.pdu.first().copied().unwrap_or(0);
         let owed = self.owed.get_mut(&frame.server);
@@ -229,16 +227,25 @@ impl Line {
             // Answers come in the order of their requests.
             owed.drain(..=at).next_back()
         });
-        match found {
-            Some(owed) => {
-                self.late.insert(frame.server, owed.sent.elapsed());
-                true
-            }
-            None => {
-                self.count(frame.pdu.len() + 3);
-                false
-            }
+        if let Some(owed) = &found {
+            self.late.insert(frame.server, owed.sent.elapsed());
         }
+        found.is_some()
+    }
+
+    /// A frame that answers nothing that is being asked: late, or noise.
+    fn stray(&mut self, frame: &frame::Frame) {
+        if !self.settle(frame) {
+            self.count(frame.pdu.len() + 3);
+        }
+    }
+
+    /// The other end is not there any more.
+    fn gone(&self) -> Fault {
+        Fault::Link(match self.settings {
+            Some(_) => "the port is gone".to_owned(),
+            None => "the serial server closed the connection".to_owned(),
+        })
     }
 
     fn count(&mut self, noise: usize) {
@@ -257,14 +264,14 @@ impl Line {
         loop {
             let quiet = (self.heard + silence).min(latest);
             match timeout_at(quiet, self.wire.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(Fault::Link("the port is gone".to_owned())),
+                Ok(Ok(0)) => return Err(self.gone()),
                 Ok(Ok(_)) => self.heard = Instant::now(),
                 Ok(Err(fault)) => return Err(vanished(&fault)),
                 Err(_) => break,
             }
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
                 self.count(noise);
-                self.settle(&frame);
+                self.stray(&frame);
             }
             if self.heard > latest {
                 break;
