@@ -230,6 +230,7 @@ class Run:
         self.follower = Follower(rig.received)
         self.done: Counter[str] = Counter()
         self.stills: list[tuple[float, float]] = []
+        self.lost = 0.0
 
     def stats(self, pattern: str) -> dict[str, Any]:
         """Of one PLC."""
@@ -250,14 +251,14 @@ class Run:
         self.rig.gateway.start()
         self.rig.wait("every slot is online", self.online, 30)
         # On a dead calm link a chance for each acknowledgement to get lost, some for each pattern.
-        lost = 0.004 if self.results > 2000 else 0.03
+        self.lost = 0.004 if self.results > 2000 else 0.03
         # Slowly at first: of what stands before the first one, not every pattern can know how many it were.
         for plc in self.plcs.values():
             plc.peer.ask("resume", rate=4, limit=2)
         self.rig.wait("the first results arrive", lambda: all(self.last(pattern) == 2 for pattern in self.plcs), 30)
         for pattern, plc in self.plcs.items():
             if pattern in WAITING:
-                plc.peer.ask("faults", chance=lost)
+                plc.peer.ask("faults", chance=self.lost)
             plc.peer.ask("resume", rate=FREE.get(pattern, 0), limit=self.results)
         self.rig.wait("results flow everywhere", lambda: all(self.last(pattern) > 3 for pattern in self.plcs), 30)
         self.rig.say("results flow")
@@ -289,6 +290,23 @@ class Run:
         before = self.last(pattern)
         plc.peer.ask("resume", rate=FREE[pattern], limit=self.results)
         self.rig.wait(f"results of {pattern} arrive after {kind}", lambda: self.last(pattern) > before, 30)
+
+    def stand_still(self) -> None:
+        """The program of a PLC with a life sign stands, and nothing else happens to it: a lost link is judged anew."""
+        plc, slot = self.plcs["echo"].peer, "st10.echo"
+        plc.ask("faults", chance=0)
+        self.rig.pass_time(1)
+
+        def online() -> bool:
+            self.follower.look()
+            return self.follower.state(slot) == "online" and not self.stats("echo")["down"]
+
+        self.rig.wait("echo is online", online, 20)
+        start = time.time()
+        plc.ask("still", seconds=1.5)
+        self.rig.pass_time(1.5)
+        self.stills.append((start, time.time()))
+        plc.ask("faults", chance=self.lost)
 
     def disturb(self) -> None:
         """One fault."""
@@ -329,10 +347,7 @@ class Run:
                 rig.pass_time(chance.uniform(0.1, 1.2))
                 link.mend()
             case "still" if "echo" in self.plcs:
-                start = time.time()
-                self.plcs["echo"].peer.ask("still", seconds=1.2)
-                rig.pass_time(1.2)
-                self.stills.append((start, time.time()))
+                self.stand_still()
             case "reset" if free:
                 self.reset(chance.choice(free))
 
