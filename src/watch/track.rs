@@ -6,6 +6,9 @@ use crate::model::sample::TriggerState;
 use crate::model::{Decimal, Raw};
 use crate::wire::modbus;
 
+/// Raw values by point.
+type Values = Vec<Option<Raw>>;
+
 /// What one event remembers between readings.
 #[derive(Debug, Clone)]
 pub(super) struct Track {
@@ -333,7 +336,7 @@ impl Track {
         tick: u64,
         values: &[Option<Raw>],
         record: &dyn Fn(u16) -> Vec<Option<Raw>>,
-    ) -> Vec<(Vec<Option<Raw>>, Vec<Option<Raw>>)> {
+    ) -> Vec<(Values, Values)> {
         let last = ring::number(self.last.first().and_then(Option::as_ref));
         let (Some(last), Some(now)) = (last, ring::number(valid(plan, of.index, values))) else {
             let seen = self.look(plan, event, tick, values);

@@ -89,7 +89,7 @@ impl Line {
     pub(super) async fn call(&mut self, server: u8, ask: &Ask) -> Result<(Answer, Vec<u8>), Fault> {
         self.hush().await?;
         if self.owes(server, ask) {
-            self.into_step(server).await?;
+            self.bring_into_step(server).await?;
         }
         self.exchange(server, ask).await
     }
@@ -110,7 +110,7 @@ impl Line {
     }
 
     /// Has the server repeat a number: whatever it says to that, it has answered everything from before.
-    async fn into_step(&mut self, server: u8) -> Result<(), Fault> {
+    async fn bring_into_step(&mut self, server: u8) -> Result<(), Fault> {
         self.nonce = self.nonce.wrapping_add(0x9E37);
         let echo = Ask::Echo { data: self.nonce };
         self.exchange(server, &echo).await.map(|_| ())?;
@@ -187,7 +187,7 @@ impl Line {
         self.count(garbled);
         self.bytes.clear();
         self.upset = true;
-        let owes = (self.limit * OWES).clamp(OWES_LEAST, OWES_MOST);
+        let patience = (self.limit * OWES).clamp(OWES_LEAST, OWES_MOST);
         let owed = self.owed.entry(server).or_default();
         // The oldest are told from each other by nothing but their number.
         if owed.len() < 16 {
@@ -195,7 +195,7 @@ impl Line {
                 function: ask.function(),
                 length: ask.answer_length(),
                 sent,
-                until: sent + owes,
+                until: sent + patience,
             });
         }
         let reason = match (garbled, self.late.get(&server)) {
