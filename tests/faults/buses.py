@@ -225,7 +225,7 @@ def judge(rig: Rig, bus: Bus, spans: list[tuple[float, float]], faults: list[str
     stalls = [(start - TIMEOUT, end + TIMEOUT) for start, end in bus.hub.ask("stalls")["stalls"]]
     stalled = sum(end - start for start, end in stalls)
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    judged = stalled < 0.2 * (time.time() - bus.begun) and load < 1.5
+    judged = stalled < 0.2 * (time.time() - bus.begun) and load < 3
     spans += stalls
     print(f"     {'device':<12}{'readings':>9}{'registers':>11}{'wrong':>7}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8} ms between readings", flush=True)
     for number, kind in enumerate(KINDS, 1):
