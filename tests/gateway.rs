@@ -418,3 +418,171 @@ fn statuses_go_on_through_restarts_and_are_cleared_with_their_slot() {
     cell.stop(running);
     assert!(!cleared(&third.received()), "it was said, and is not said again");
 }
+
+/// A station with a PLC that shows what its scanner read as text registers, and a tool that does not know units.
+struct Scanned {
+    cell: Cell,
+    scanner: Simulator,
+    serving: JoinHandle<()>,
+    scans: u16,
+}
+
+impl Scanned {
+    fn new(broker: &Fake) -> Self {
+        let cell = Cell::new("");
+        let (scanner, address, serving) = cell.runtime.block_on(Simulator::bind("127.0.0.1:0")).unwrap();
+        let serving = cell.runtime.spawn(serving);
+        scanner.set(Holding, 0, &[0; 20]);
+        let profile = format!(
+            "profile = 1\nvendor = \"V\"\nmodel = \"Plc\"\nmaturity = \"bench\"\n[connection]\nprotocol = \"modbus-tcp\"\n\
+             address = \"{address}\"\npoll = \"10ms\"\ntimeout = \"200ms\"\n[points]\n\
+             scans = {{ at = \"holding:0\", type = \"u16\" }}\n\
+             text = {{ at = \"holding:1\", type = \"string\", length = 17 }}\n\
+             taken = {{ at = \"holding:15\", type = \"u16\" }}\n\
+             [events.identification]\nwhen = {{ changes = \"scans\" }}\nid = [\"scans\"]\ncode = \"text\"\n\
+             ack = {{ write = \"taken\", copy = \"scans\" }}\n"
+        );
+        std::fs::write(cell.dir.path().join("device-profiles/st10.scanner.toml"), profile).unwrap();
+        cell.configure(broker.address.port(), "", &["tool"]);
+        let file = cell.dir.path().join("gateway.toml");
+        let text = std::fs::read_to_string(&file).unwrap().replace(
+            "unit_from = [\"mes\"]",
+            "unit_from = [\"mes\", \"slot:scanner\"]\nunit_pattern = \"^[A-HJ-NPR-Z0-9]{17}$\"",
+        );
+        let slot = "[[station.slot]]\nid = \"scanner\"\ndelivers = \"identification\"\n";
+        std::fs::write(&file, text + slot).unwrap();
+        Self {
+            cell,
+            scanner,
+            serving,
+            scans: 0,
+        }
+    }
+
+    /// The scanner reads this, and the gateway has taken it.
+    fn scan(&mut self, code: &str) {
+        self.scans += 1;
+        let mut bytes = code.as_bytes().to_vec();
+        bytes.resize(18, 0);
+        let mut words = vec![self.scans];
+        words.extend(bytes.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])));
+        self.scanner.set(Holding, 0, &words);
+        until("the scan is acknowledged", || {
+            self.scanner.get(Holding, 15) == self.scans
+        });
+    }
+
+    /// The unit of the next result of the tool.
+    fn unit(&mut self, broker: &Fake) -> Value {
+        self.cell.tighten_and_wait();
+        let count = usize::from(self.cell.shown);
+        broker.wait("the result", |packets| {
+            sequences(packets, "/tool/tightening").len() == count
+        });
+        let event = said(&broker.received(), "/tool/tightening").pop().unwrap();
+        assert_eq!(event.get("subject"), event["data"]["unit"].get("id"));
+        event["data"]["unit"].clone()
+    }
+}
+
+/// The first status of a slot and the units that the MES has retained are there: the plant is running.
+fn online(broker: &Fake, slot: &str) {
+    let end = format!("/{slot}/status");
+    broker.wait("the slot is online", |packets| {
+        said(packets, &end)
+            .last()
+            .is_some_and(|status| status["state"] == "online")
+    });
+}
+
+#[test]
+fn a_scanner_says_by_its_registers_which_unit_is_here() {
+    const FIRST: &str = "WVWZZZ1JZXW000001";
+    const SECOND: &str = "WVWZZZ1JZXW000002";
+    let broker = broker(|_, _| 0);
+    let mut station = Scanned::new(&broker);
+    let running = station.cell.start();
+    online(&broker, "scanner");
+    online(&broker, "tool");
+    assert_eq!(station.unit(&broker)["state"], "unbound");
+
+    // What is not like a unit, a badge, is an identification and no unit.
+    station.scan("badge-0815");
+    broker.wait("the badge", |packets| {
+        said(packets, "/scanner/identification").len() == 1
+    });
+    let badge = said(&broker.received(), "/scanner/identification").remove(0);
+    assert_eq!(badge["data"]["code"], "badge-0815");
+    assert_eq!(badge["data"]["unit"]["state"], "unbound");
+    assert_eq!(station.unit(&broker)["state"], "unbound");
+
+    station.scan(FIRST);
+    broker.wait("the unit", |packets| {
+        said(packets, "/scanner/identification").len() == 2
+    });
+    let scan = said(&broker.received(), "/scanner/identification").remove(1);
+    assert_eq!(scan["subject"], FIRST, "an identification is of the unit that it names");
+    assert_eq!(scan["data"]["unit"]["state"], "bound");
+    // The interval in which the unit came may still be open.
+    station.unit(&broker);
+    let unit = station.unit(&broker);
+    let words = |unit: &Value| {
+        let text = |key: &str| unit[key].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("id"), text("from"))
+    };
+    let expected = |state: &str, id: &str, from: &str| (state.to_owned(), id.to_owned(), from.to_owned());
+    assert_eq!(words(&unit), expected("bound", FIRST, "slot:scanner"));
+    station.scan("badge-0815");
+    assert_eq!(words(&station.unit(&broker)), expected("bound", FIRST, "slot:scanner"));
+
+    // The MES names another: it is the more trusted one, and the scanner's older word is out of date.
+    let topic = format!("{PLANT}/st10/unit");
+    let told = |id: &str| publish(true, &topic, format!("{{\"id\": \"{id}\"}}").as_bytes(), false);
+    broker.say(&told(SECOND));
+    until("the MES is heard", || station.unit(&broker)["from"] == "mes");
+    until("it is settled", || {
+        words(&station.unit(&broker)) == expected("bound", SECOND, "mes")
+    });
+    // The scanner contradicts.
+    station.scan(FIRST);
+    station.unit(&broker);
+    let unit = station.unit(&broker);
+    assert_eq!(words(&unit), expected("conflict", SECOND, "mes"));
+    assert_eq!(
+        unit["others"],
+        serde_json::json!([{"from": "slot:scanner", "id": FIRST}])
+    );
+    // And agrees.
+    station.scan(SECOND);
+    until("they agree", || {
+        words(&station.unit(&broker)) == expected("bound", SECOND, "mes")
+    });
+
+    // The MES says that it left; the scanner names the next, and its link dies.
+    broker.say(&publish(true, &topic, b"", false));
+    until("it has left", || station.unit(&broker)["state"] == "late");
+    station.scan(FIRST);
+    until("the next is here", || {
+        words(&station.unit(&broker)) == expected("bound", FIRST, "slot:scanner")
+    });
+    station.serving.abort();
+    station.scanner.cut();
+    broker.wait("the scanner is offline", |packets| {
+        said(packets, "/scanner/status")
+            .last()
+            .is_some_and(|status| status["state"] == "offline")
+    });
+    until("its word is assumed", || {
+        words(&station.unit(&broker)) == expected("assumed", FIRST, "slot:scanner")
+    });
+    station.cell.stop(running);
+
+    // After a restart the unit is known, though nobody is there to say it.
+    let running = station.cell.start();
+    online(&broker, "tool");
+    assert_eq!(
+        words(&station.unit(&broker)),
+        expected("assumed", FIRST, "slot:scanner")
+    );
+    station.cell.stop(running);
+}

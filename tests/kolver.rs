@@ -1,7 +1,11 @@
 //! The Kolver K-DUCER behind its catalog profile, asked by the gateway's own poller: reboots, misses, restarts of the
 //! gateway. The controller's tightening ID starts at 1 after every reboot; nothing may be lost, swallowed or doubled.
 
-#![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test's helper cannot do fails the test"
+)]
 
 use lineside::diagnostic::Diagnostics;
 use lineside::gateway::setup::Disk;
@@ -94,6 +98,7 @@ impl Gateway {
                     }
                     self.poller.read_done(now, now, &values, &[]);
                 }
+                Step::ReadRecord { .. } => panic!("there is no ring"),
                 Step::Write { .. } => panic!("this profile writes nothing"),
                 Step::Wait(_) => self.tick += 10,
             }

@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_millis(60);
 /// Two registers far apart, so that they come by two requests of the same shape: the trap of a late answer.
 const PLACES: [u16; 2] = [100, 500];
 
+/// This server refuses large requests.
+const SMALL: u8 = 9;
+
 fn point(name: &str, address: u16) -> PointPlan {
     PointPlan {
         name: name.into(),
@@ -66,6 +69,7 @@ fn plan(address: &str, server: u8) -> SlotPlan {
             stable: 0,
             on_start: OnStart::Baseline,
             keep: Keep::Latest,
+            ring: None,
             fingerprint: "f".into(),
         }],
         alive: None,
@@ -184,7 +188,11 @@ async fn hub(listener: TcpListener, servers: BTreeMap<u8, Simulator>) {
         let mut bytes = Vec::new();
         loop {
             while let Some((request, _)) = frame::take_rtu_request(&mut bytes) {
-                if let Some(server) = servers.get(&request.server).cloned() {
+                if request.server == SMALL && request.pdu[4] > 12 {
+                    // Illegal data value: it takes 12 registers at most.
+                    let refusal = frame::rtu(SMALL, &[request.pdu[0] | 0x80, 3]);
+                    drop(sender.send(refusal).await);
+                } else if let Some(server) = servers.get(&request.server).cloned() {
                     let sender = sender.clone();
                     turns.spawn(async move {
                         if let Some(answer) = server.answer(request.server, &request.pdu).await {
@@ -242,6 +250,7 @@ async fn a_dead_server_costs_its_time_out_and_then_backs_off() {
     let tries = line.servers[&2].requests() - before;
     assert_eq!(seen.len(), 1);
     assert!(tries <= 12, "{tries} tries while the other was read 100 times");
+    assert_eq!(line.told[&2].0, LinkState::Offline, "online without an answer");
     line.servers[&2].judge(|_, _| None);
     line.readings(&[2], 3).await;
 }
@@ -266,4 +275,64 @@ async fn garbage_and_half_answers_are_counted_and_the_next_request_finds_its_way
         line.readings(&[1, 2], 2).await;
     }
     drop(line.tasks);
+}
+
+#[tokio::test]
+async fn the_largest_request_of_a_server_is_found_out_once_for_all_its_slots() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = Simulator::new();
+    let words: Vec<u16> = (0..80).map(|at| value(SMALL, at)).collect();
+    server.set(Table::Holding, 0, &words);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(hub(listener, BTreeMap::from([(SMALL, server.clone())])));
+    let wide = |name: &str, from: u16| {
+        let mut plan = plan(&address, SMALL);
+        plan.slot = SlotName::new("st10", name);
+        plan.points = (from..from + 40).map(|at| point(&format!("p{at}"), at)).collect();
+        plan.events[0].points = (0..40).collect();
+        SlotStart {
+            plan: Arc::new(plan),
+            states: HashMap::new(),
+        }
+    };
+    let (sender, mut reports) = mpsc::channel(256);
+    let starts = vec![wide("a", 0), wide("b", 40)];
+    tasks.spawn(run_link(
+        starts,
+        sender,
+        Clock::machine(),
+        CancellationToken::new(),
+        service().1,
+    ));
+    let mut whole: BTreeMap<String, u32> = BTreeMap::new();
+    while ["a", "b"]
+        .iter()
+        .any(|name| whole.get(*name).is_none_or(|seen| *seen < 5))
+    {
+        let report = tokio::time::timeout(PATIENCE, reports.recv())
+            .await
+            .expect("in time")
+            .unwrap();
+        let Report::Sample(sample) = report else { continue };
+        let from = if &*sample.plan.slot.slot == "a" { 0 } else { 40 };
+        for (at, got) in (from..).zip(&sample.values) {
+            if let Some(got) = got {
+                assert_eq!(*got, Raw::Int(i64::from(value(SMALL, at))));
+            }
+        }
+        if sample.values.iter().all(Option::is_some) {
+            *whole.entry(sample.plan.slot.slot.to_string()).or_default() += 1;
+        }
+    }
+    // 40, 20, 10 at a time; what slot a found out slot b need not.
+    let before = server.requests();
+    for _ in 0..20 {
+        tokio::time::timeout(PATIENCE, reports.recv())
+            .await
+            .expect("in time")
+            .unwrap();
+    }
+    let each = (server.requests() - before) / 20;
+    assert!(each <= 5, "{each} requests a reading");
 }

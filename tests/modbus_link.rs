@@ -70,6 +70,7 @@ fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
             stable: 1,
             on_start: OnStart::Baseline,
             keep: Keep::Stored,
+            ring: None,
             fingerprint: "f".into(),
         }],
         alive: None,

@@ -94,8 +94,10 @@ files! {
     handshake_heartbeat: "handshake/heartbeat.toml",
     handshake_latched: "handshake/latched.toml",
     handshake_level: "handshake/level.toml",
+    handshake_ring: "handshake/ring.toml",
     handshake_toggle: "handshake/toggle.toml",
     kolver_k_ducer_modbus: "kolver/k-ducer-modbus.toml",
+    unipulse_f320: "unipulse/f320.toml",
 }
 
 #[test]

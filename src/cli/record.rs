@@ -188,8 +188,8 @@ async fn record(arguments: &Arguments, target: &Target, file: File) -> Result<St
         tokio::select! {
             () = stop => {}
             outcome = said => match outcome {
-                Ok(()) => ended = "; the gateway ended".to_owned(),
-                Err(reason) => ended = format!("; {reason}"),
+                Ok(()) => ended.push_str("; the gateway ended"),
+                Err(reason) => ended.extend(["; ", reason.as_str()]),
             },
         }
     }

@@ -93,6 +93,17 @@ pub struct Mqtt {
     pub inflight: u16,
     /// An event that nobody is subscribed to is not delivered.
     pub require_subscriber: bool,
+    /// Where the files are named, by key, for what is found in them.
+    pub places: Vec<(&'static str, Place)>,
+}
+
+impl Mqtt {
+    /// Where `key` stands; without it `[mqtt]` itself, which comes last.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&Place> {
+        let named = self.places.iter().find(|(name, _)| *name == key);
+        named.or(self.places.last()).map(|(_, place)| place)
+    }
 }
 
 /// MQTT protocol versions.

@@ -263,7 +263,21 @@ fn mqtt(mut section: Section<'_>, gateway: &str, paths: &Paths<'_>, out: &mut Di
                 .help("write it into a file of its own and name that: password_file = \"mqtt.password\""),
         );
     }
+    let files = ["password_file", "ca_file", "cert_file", "key_file"];
+    let mut places: Vec<_> = files
+        .into_iter()
+        .filter_map(|key| Some((key, section.node(key)?.place.clone())))
+        .collect();
+    places.push(("mqtt", section.place().clone()));
     let password_file = paths.file(&mut section, "password_file", out);
+    if let Some(node) = section.node("password_file")
+        && username.is_none()
+    {
+        out.push(
+            Diagnostic::error(&node.place, "a password without a user name is not sent")
+                .help("write username = \"…\" too, or take password_file away"),
+        );
+    }
     let ca_file = paths.file(&mut section, "ca_file", out);
     let identity = paths.pair(&mut section, ("cert_file", "key_file"), out);
     let inflight = section
@@ -303,6 +317,7 @@ fn mqtt(mut section: Section<'_>, gateway: &str, paths: &Paths<'_>, out: &mut Di
         identity,
         inflight,
         require_subscriber,
+        places,
     };
     Some((mqtt, topic_prefix.to_owned()))
 }

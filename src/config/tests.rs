@@ -120,6 +120,22 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn a_password_needs_a_user_and_certificates_a_key() {
+    let (_, out) = load(&WHOLE.replace("username = \"gw\"\n", ""));
+    let text = out.render(false);
+    assert!(text.contains("a password without a user name is not sent"), "{text}");
+    let (_, out) = load(&WHOLE.replace("username", "cert_file = \"gw.pem\"\nusername"));
+    let text = out.render(false);
+    assert!(text.contains("`cert_file` goes with `key_file`"), "{text}");
+    let (config, out) = load(&WHOLE.replace("username", "ca_file = \"ca.pem\"\nusername"));
+    assert!(out.render(false).contains("without TLS"), "{}", out.render(false));
+    let mqtt = config.unwrap().mqtt;
+    let line = |key: &str| mqtt.place(key).map(|place| place.line_column().0);
+    assert_eq!(line("ca_file"), line("password_file").map(|line| line - 2));
+    assert!(line("key_file") < line("ca_file"), "[mqtt] itself");
+}
+
+#[test]
 fn an_empty_file_says_what_is_needed() {
     let (config, out) = load("");
     assert!(config.is_none());

@@ -507,6 +507,13 @@ async fn listen_to_mes(
                     let about = topic.map_or_else(|| "mqtt".to_owned(), |topic| topic.to_string());
                     request = Some(Request::Trouble { about, sentence: Some(sentence) });
                 }
+                Some(mqtt::Heard::Files { sentences }) => {
+                    for sentence in &sentences {
+                        tracing::warn!("{sentence}");
+                    }
+                    let sentence = (!sentences.is_empty()).then(|| sentences.join("; "));
+                    request = Some(Request::Trouble { about: "files of [mqtt]".to_owned(), sentence });
+                }
                 Some(mqtt::Heard::Recovered { topic }) => {
                     let about = topic.map_or_else(|| "mqtt".to_owned(), |topic| topic.to_string());
                     tracing::info!("{about}: works again");
@@ -585,7 +592,7 @@ fn unit_topics(config: &Config) -> HashMap<String, Arc<str>> {
         .collect()
 }
 
-fn settings(config: &Config) -> mqtt::Settings {
+pub(crate) fn settings(config: &Config) -> mqtt::Settings {
     let from = &config.mqtt;
     let topic = config.plant.gateway_status_topic(&config.gateway.id);
     let mut settings = mqtt::Settings::new(&from.host, from.port, &from.client_id, &topic);
@@ -698,3 +705,6 @@ fn random_id() -> String {
         .map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[rng.random_range(0..32)]))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

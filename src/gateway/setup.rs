@@ -97,6 +97,9 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
         }
         None => config::slots_anyway(&source, folder(path)),
     };
+    if let Some(config) = config.as_ref().filter(|_| examples) {
+        credentials(config, out);
+    }
     let mut slots = Vec::new();
     let mut passed = 0;
     for slot in &asked {
@@ -125,6 +128,22 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
     }
     contradicting_links(&mut slots, out);
     (config.map(|config| Setup { config, slots }), passed)
+}
+
+/// What the certificates, keys and the password of `[mqtt]` have wrong. Not told by `run`: the session does, and goes
+/// on where they are mended.
+fn credentials(config: &Config, out: &mut Diagnostics) {
+    use crate::mqtt::credentials::{Weight, inspect};
+    for finding in inspect(&super::settings(config), &crate::clock::Clock::machine()) {
+        let Some(place) = config.mqtt.place(finding.key) else {
+            continue;
+        };
+        let diagnostic = match finding.weight {
+            Weight::Warning => Diagnostic::warning(place, finding.what),
+            Weight::Doubtful | Weight::Unusable => Diagnostic::error(place, finding.what),
+        };
+        out.push(diagnostic.help(finding.todo));
+    }
 }
 
 /// Checks one profile by itself and runs its examples. Returns how many passed.

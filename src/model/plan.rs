@@ -167,6 +167,22 @@ pub struct ModbusPoint {
     pub clears: bool,
 }
 
+impl ModbusPoint {
+    /// How many numbers it can show, counting from 0.
+    #[must_use]
+    pub fn numbers(&self) -> u64 {
+        match (self.bits, self.kind) {
+            (Some((_, bits)), _) => 1 << bits.min(63),
+            (None, ModbusType::Bool) => 2,
+            (None, ModbusType::U32 | ModbusType::I32) => 1 << 32,
+            (None, ModbusType::U64 | ModbusType::I64 | ModbusType::F64) => u64::MAX,
+            (None, ModbusType::Bcd16) => 10_000,
+            (None, ModbusType::Bcd32) => 100_000_000,
+            (None, _) => 1 << 16,
+        }
+    }
+}
+
 /// The four tables of Modbus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -275,8 +291,38 @@ pub struct EventPlan {
     pub on_start: OnStart,
     /// Stored for delivery, or only the newest kept.
     pub keep: Keep,
+    /// Its points are the first of a ring of records.
+    pub ring: Option<Ring>,
     /// Digest of device identity, triggers and id: trigger state stored under another is not carried over.
     pub fingerprint: String,
+}
+
+/// A ring buffer in the device: records one behind the other, and an index that says where it writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// The point that says where the device writes next; 0 to `slots` less 1, or a count that goes on.
+    pub index: PointIx,
+    /// Records in the ring, 1 or more.
+    pub slots: u16,
+    /// Registers from one record to the next.
+    pub stride: u16,
+    /// The index runs from 0 to this less 1; `None`: it is seen from its values.
+    pub wraps: Option<u64>,
+    /// The index names the record written last, not the next.
+    pub newest: bool,
+}
+
+impl Ring {
+    /// The index of this ring, read from `point`, runs from 0 to this less 1; it was `last` and is `now`. Without `wraps`,
+    /// an index that was never seen beyond the slots runs with them; any other runs through its whole register.
+    #[must_use]
+    pub fn modulus(&self, point: &ModbusPoint, last: u64, now: u64) -> u64 {
+        let slots = u64::from(self.slots.max(1));
+        let beyond = last.max(now) >= slots;
+        self.wraps
+            .unwrap_or(if beyond { point.numbers() } else { slots })
+            .max(slots)
+    }
 }
 
 /// One way in which a device says "now". All look at raw values.

@@ -4,10 +4,13 @@
 //! belongs to. Dies with the connection; what outlives it (window, board, feeder) is borrowed.
 
 use super::board::{Kind, Post};
+use super::credentials::{Credentials, Reading};
 use super::feeder::Feeder;
 use super::link::{CHANNEL, Granted, Letter, Listener, Said, Speaker};
 use super::outbound::Shared;
 use super::refusal::{self, Lost};
+use super::renewal::News;
+use super::session;
 use super::window::{Flight, Ruling, TopicId, Verdict, Window};
 use super::{Drain, Heard, Outcome, Settings};
 use crate::clock::Clock;
@@ -32,6 +35,10 @@ pub(super) struct Lasting<'d, D: Drain> {
     pub(super) epoch: Instant,
     pub(super) told: Told,
     pub(super) stop: CancellationToken,
+    /// What the files of the session held after a change.
+    pub(super) renewals: News,
+    /// What they held when they last were of use.
+    pub(super) credentials: Option<Arc<Credentials>>,
 }
 
 /// What was told, so that it is not told again.
@@ -39,6 +46,8 @@ pub(super) struct Lasting<'d, D: Drain> {
 pub(super) struct Told {
     /// The connection's trouble.
     pub(super) trouble: Option<String>,
+    /// What was said of the files of the session.
+    pub(super) files: Vec<String>,
     barrier: bool,
     denied: Option<String>,
 }
@@ -48,6 +57,8 @@ pub(super) struct Told {
 pub(super) enum Ended {
     /// We were asked to stop, or nobody listens to us any more.
     Stopped,
+    /// It was parted with, to be made anew with changed files.
+    Renewed,
     /// It was lost, or never made.
     Lost {
         lost: Lost,
@@ -59,6 +70,7 @@ pub(super) enum Ended {
 /// Why the work on a connection stops.
 enum Stop {
     Asked,
+    Renew,
     Lost(Lost),
 }
 
@@ -112,6 +124,8 @@ pub(super) struct Connection<'l, 'd, D: Drain> {
     last_heard: Duration,
     latest_next: bool,
     useful: bool,
+    /// For saying goodbye.
+    patience: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +154,7 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
             last_heard: now,
             latest_next: false,
             useful: false,
+            patience: Duration::ZERO,
         }
     }
 
@@ -157,8 +172,17 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
             match done {
                 Ok(()) => {}
                 Err(Stop::Asked) => {
-                    self.part(&mut listener).await;
+                    let patience = self.lasting.settings.timing.farewell;
+                    self.part(&mut listener, patience).await;
                     return Ended::Stopped;
+                }
+                Err(Stop::Renew) => {
+                    let patience = self.lasting.settings.timing.renewal;
+                    return tokio::select! {
+                        biased;
+                        () = &mut asked => Ended::Stopped,
+                        () = self.part(&mut listener, patience) => Ended::Renewed,
+                    };
                 }
                 Err(Stop::Lost(lost)) => return self.lost(lost, &mut listener).await,
             }
@@ -191,16 +215,59 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
             let due = self.lasting.epoch + self.due();
             let open = self.phase == Phase::Open;
             let shared = self.lasting.shared.clone();
-            let Lasting { feeder, window, .. } = &mut *self.lasting;
+            let Lasting {
+                feeder,
+                window,
+                renewals,
+                ..
+            } = &mut *self.lasting;
             tokio::select! {
                 biased;
                 () = feeder.feed(window), if open => {}
+                Ok(()) = renewals.changed(), if open => self.renewed().await?,
                 said = &mut hear => break said?,
                 () = shared.posted.notified() => {}
                 () = sleep_until(due) => self.overdue().await?,
             }
         };
         self.take(said).await
+    }
+
+    /// The files of the session were changed.
+    async fn renewed(&mut self) -> Result<(), Stop> {
+        let Some(reading) = self.lasting.renewals.borrow_and_update().clone() else {
+            return Ok(());
+        };
+        let (mut sentences, renew) = self.judge(&reading);
+        sentences.extend(self.their_date());
+        if !self.lasting.tell_files(sentences).await {
+            return Err(Stop::Asked);
+        }
+        if renew { Err(Stop::Renew) } else { Ok(()) }
+    }
+
+    /// What is to be said of changed files, and whether the connection is to be made anew with them.
+    fn judge(&self, reading: &Reading) -> (Vec<String>, bool) {
+        let mut sentences = session::told(reading, true);
+        let (Some(running), Some(renewed)) = (&self.lasting.credentials, &reading.credentials) else {
+            return (sentences, false);
+        };
+        if running.same(renewed) {
+            return (sentences, false);
+        }
+        let why_not = running.better_than(renewed, &self.lasting.clock);
+        let renew = why_not.is_none();
+        sentences.extend(why_not);
+        (sentences, renew)
+    }
+
+    /// What is to be said of the broker's certificate.
+    fn their_date(&self) -> Option<String> {
+        let credentials = self.lasting.credentials.as_ref()?;
+        credentials
+            .encryption
+            .as_ref()?
+            .their_date(self.lasting.clock.now().wall)
     }
 
     /// The earliest moment at which something is to be done without anything being said.
@@ -210,7 +277,7 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
         match self.phase {
             Phase::Dialing => due = due.min(self.since + timing.connect),
             Phase::Subscribing | Phase::Greeting => due = due.min(self.since + timing.barrier),
-            Phase::Closing => due = due.min(self.since + timing.farewell),
+            Phase::Closing => due = due.min(self.since + self.patience),
             Phase::Open => {
                 if let Some(at) = self.lasting.window.due() {
                     due = due.min(at);
@@ -355,6 +422,13 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
         self.lasting.window.connected(limit);
         self.lasting.shared.board().connected();
         let session_present = granted.session_present;
+        if let Some(sentence) = self.their_date() {
+            let mut sentences = self.lasting.told.files.clone();
+            sentences.push(sentence);
+            if !self.lasting.tell_files(sentences).await {
+                return Err(Stop::Asked);
+            }
+        }
         self.tell(Heard::Connected { session_present }).await?;
         if !self.speaker.subscribe(&self.filters()) {
             return Err(Lost::broken("a subscription cannot be used; look at topic_prefix").into());
@@ -672,15 +746,21 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
 
     /// Says what statuses there are, the farewell and goodbye. Where that is not possible in time the connection is
     /// just dropped: then the broker publishes the last will.
-    async fn part(&mut self, listener: &mut Listener) {
+    async fn part(&mut self, listener: &mut Listener, patience: Duration) {
         if self.granted.is_none() {
             return;
         }
         self.phase = Phase::Closing;
         self.since = self.now();
-        let deadline = self.lasting.epoch + self.since + self.lasting.settings.timing.farewell;
+        self.patience = patience;
+        let deadline = self.lasting.epoch + self.since + patience;
+        // A connection that is made anew at once waits for what is under way, so that nothing is sent twice.
+        let renewing = !self.lasting.stop.is_cancelled();
         let parting = async {
-            while self.farewell != Farewell::Answered || self.lasting.shared.board().unsaid_statuses() > 0 {
+            while self.farewell != Farewell::Answered
+                || self.lasting.shared.board().unsaid_statuses() > 0
+                || (renewing && !self.sent.is_empty())
+            {
                 if self.step(listener).await.is_err() {
                     return;
                 }

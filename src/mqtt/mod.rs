@@ -13,10 +13,12 @@
 pub mod board;
 mod connection;
 pub mod consumer;
+pub mod credentials;
 mod feeder;
 mod link;
 pub mod outbound;
 mod refusal;
+mod renewal;
 mod session;
 mod settings;
 pub mod window;
@@ -136,6 +138,12 @@ pub enum Heard {
         topic: Option<Arc<str>>,
         /// What, in a sentence.
         sentence: String,
+    },
+    /// What is to be said of the files of the session while it goes on, each in a sentence, whenever that changes:
+    /// what expires soon, what a changed file has wrong. Empty: nothing any more.
+    Files {
+        /// All that is to be said now.
+        sentences: Vec<String>,
     },
     /// What was told by [`Heard::Trouble`] works again.
     Recovered {

@@ -1,17 +1,20 @@
 //! Session: one connection after the other, for as long as the gateway runs.
 
 use super::connection::{Connection, Ended, Lasting, Told};
+use super::credentials::{self, Reading, Weight};
 use super::feeder::Feeder;
-use super::link::{self, secrets::Secrets};
+use super::link;
 use super::outbound::{Outbound, Shared};
 use super::refusal::Lost;
+use super::renewal;
 use super::window::{Waits, Window};
 use super::{Drain, Heard, Settings, SettingsFault};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -70,33 +73,64 @@ impl<D: Drain> Session<D> {
             refused: timing.refused,
             poison: timing.poison,
         };
+        let (news, renewals) = watch::channel(None);
+        let files = tokio::select! {
+            () = stop.cancelled() => return,
+            files = renewal::first(&self.settings) => files,
+        };
         let mut lasting = Lasting {
             settings: &self.settings,
             shared: self.shared,
-            clock: self.clock,
+            clock: self.clock.clone(),
             heard: self.heard,
             window: Window::new(self.settings.require_subscriber, waits),
             feeder: Feeder::new(&self.drain),
             epoch: Instant::now(),
             told: Told::default(),
-            stop: stop.clone(),
+            stop,
+            renewals,
+            credentials: None,
         };
-        let mut backoff = Backoff::new(timing.reconnect.0, timing.reconnect.1);
-        loop {
-            match connect(&mut lasting).await {
-                Ended::Stopped => break,
-                Ended::Lost { lost, useful } => {
-                    if useful {
-                        backoff.reset();
-                    }
-                    if !pause(&mut lasting, lost, &mut backoff).await {
-                        break;
-                    }
-                }
-            }
+        tokio::select! {
+            () = connections(&mut lasting) => {}
+            () = renewal::watch(&self.settings, &self.clock, files, news) => {}
         }
         if timeout(timing.farewell, lasting.feeder.finish()).await.is_err() {
             tracing::warn!("the store has not taken note in time of what was delivered; it will be sent again");
+        }
+    }
+}
+
+/// One connection after the other, until asked to stop.
+async fn connections<D: Drain>(lasting: &mut Lasting<'_, D>) {
+    let timing = lasting.settings.timing;
+    let mut backoff = Backoff::new(timing.reconnect.0, timing.reconnect.1);
+    let mut helpless = Backoff::new(timing.helpless.0, timing.helpless.1);
+    loop {
+        match connect(lasting).await {
+            Ended::Stopped => return,
+            Ended::Renewed => {
+                let reason = "the files of [mqtt] were changed: the connection is made anew with them";
+                if !part(lasting, Lost::broken(reason), Duration::ZERO).await {
+                    return;
+                }
+            }
+            Ended::Lost { lost, useful } => {
+                if useful {
+                    backoff.reset();
+                }
+                if useful || !lost.needs_help {
+                    helpless.reset();
+                }
+                let retry_in = if lost.needs_help {
+                    helpless.wait()
+                } else {
+                    backoff.wait()
+                };
+                if !(part(lasting, lost, retry_in).await && pause(lasting, retry_in).await) {
+                    return;
+                }
+            }
         }
     }
 }
@@ -107,27 +141,56 @@ async fn connect<D: Drain>(lasting: &mut Lasting<'_, D>) -> Ended {
     if stop.is_cancelled() || !tell(&lasting.stop, &lasting.heard, Heard::Connecting).await {
         return Ended::Stopped;
     }
-    let settings = lasting.settings.clone();
-    let reading = tokio::task::spawn_blocking(move || Secrets::read(&settings));
+    // What changes from here on is news again.
+    lasting.renewals.mark_unchanged();
+    let (settings, clock) = (lasting.settings.clone(), lasting.clock.clone());
+    let reading = tokio::task::spawn_blocking(move || credentials::read(&settings, &clock));
     let read = tokio::select! {
         () = stop.cancelled() => return Ended::Stopped,
         read = reading => read,
     };
-    let secrets = match read {
-        Ok(Ok(secrets)) => secrets,
-        Ok(Err(fault)) => return lost(fault),
+    let reading = match read {
+        Ok(reading) => reading,
         Err(error) => return lost(Lost::broken(format!("reading the files of [mqtt] failed: {error}"))),
     };
-    let (speaker, listener) = link::open(lasting.settings, secrets);
+    let sentences = told(&reading, lasting.credentials.is_some());
+    if !lasting.tell_files(sentences).await {
+        return Ended::Stopped;
+    }
+    match (
+        reading.worst(Weight::Unusable).map(ToString::to_string),
+        reading.credentials,
+    ) {
+        (_, Some(credentials)) => lasting.credentials = Some(Arc::new(credentials)),
+        (fault, None) if lasting.credentials.is_none() => {
+            return lost(Lost::refused(
+                fault.unwrap_or_else(|| "the files of [mqtt] cannot be used".to_owned()),
+            ));
+        }
+        _ => {}
+    }
+    let Some(credentials) = lasting.credentials.clone() else {
+        return Ended::Stopped;
+    };
+    let now = lasting.clock.now().wall;
+    let (speaker, listener) = link::open(lasting.settings, &credentials, now);
     // On the heap: rumqttc's futures are large.
     Box::pin(Connection::new(lasting, speaker).run(listener)).await
 }
 
-/// After a connection was lost: says so, and waits. `false`: stop.
-async fn pause<D: Drain>(lasting: &mut Lasting<'_, D>, lost: Lost, backoff: &mut Backoff) -> bool {
+/// What is to be said of the files. `going_on`: a former reading is still of use.
+pub(super) fn told(reading: &Reading, going_on: bool) -> Vec<String> {
+    let sentence = |finding: &credentials::Finding| match finding.weight {
+        Weight::Unusable if going_on => format!("{finding}; until then the former files stay in use"),
+        _ => finding.to_string(),
+    };
+    reading.findings.iter().map(sentence).collect()
+}
+
+/// After a connection has ended: says so. `false`: stop.
+async fn part<D: Drain>(lasting: &mut Lasting<'_, D>, lost: Lost, retry_in: Duration) -> bool {
     let ruling = lasting.window.disconnected(lasting.epoch.elapsed());
     lasting.feeder.disconnected();
-    let retry_in = backoff.wait();
     let Lost { reason, needs_help } = lost;
     let sentence = reason.clone();
     if !tell(&lasting.stop, &lasting.heard, Heard::Disconnected { reason, retry_in }).await {
@@ -145,12 +208,29 @@ async fn pause<D: Drain>(lasting: &mut Lasting<'_, D>, lost: Lost, backoff: &mut
             return false;
         }
     }
+    true
+}
+
+/// Waits, but not for files that were mended meanwhile. `false`: stop.
+async fn pause<D: Drain>(lasting: &mut Lasting<'_, D>, retry_in: Duration) -> bool {
     tokio::select! {
         biased;
         () = lasting.stop.cancelled() => false,
         () = lasting.heard.closed() => false,
         () = sleep(retry_in) => true,
+        Ok(()) = lasting.renewals.changed() => true,
         () = lasting.feeder.only_settle() => true,
+    }
+}
+
+impl<D: Drain> Lasting<'_, D> {
+    /// Says what is to be said of the files, where that is something else than before. `false`: stop.
+    pub(super) async fn tell_files(&mut self, sentences: Vec<String>) -> bool {
+        if sentences == self.told.files {
+            return true;
+        }
+        self.told.files.clone_from(&sentences);
+        tell(&self.stop, &self.heard, Heard::Files { sentences }).await
     }
 }
 

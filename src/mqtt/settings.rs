@@ -71,6 +71,12 @@ pub struct Timing {
     pub ack: Duration,
     /// First and longest wait between connection tries.
     pub reconnect: (Duration, Duration),
+    /// The same where somebody has to mend something first: brokers lock out who tries too often.
+    pub helpless: (Duration, Duration),
+    /// How often the files of the session are looked at. A change counts when it stood as long.
+    pub files: Duration,
+    /// For the acknowledgements of what is under way, before a connection is made anew with changed files.
+    pub renewal: Duration,
     /// First and longest wait of a topic that was refused for now.
     pub refused: (Duration, Duration),
     /// First and longest wait of a topic whose event seems to make the broker disconnect.
@@ -90,6 +96,9 @@ impl Default for Timing {
             barrier: Duration::from_secs(2),
             ack: Duration::from_secs(20),
             reconnect: (Duration::from_millis(500), Duration::from_secs(30)),
+            helpless: (Duration::from_secs(5), Duration::from_mins(1)),
+            files: Duration::from_secs(1),
+            renewal: Duration::from_secs(2),
             refused: (Duration::from_millis(200), Duration::from_secs(5)),
             poison: (Duration::from_secs(5), Duration::from_mins(1)),
             useful: Duration::from_secs(10),

@@ -131,6 +131,7 @@ fn settings(fake: &Fake) -> Settings {
         barrier: Duration::from_millis(300),
         ack: Duration::from_millis(400),
         reconnect: (Duration::from_millis(10), Duration::from_millis(40)),
+        helpless: (Duration::from_millis(10), Duration::from_millis(40)),
         refused: (Duration::from_millis(10), Duration::from_millis(40)),
         poison: (Duration::from_millis(50), Duration::from_millis(100)),
         ..Timing::default()
@@ -576,7 +577,7 @@ async fn acknowledgements_of_nothing_mean_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_refusal_is_a_sentence_told_once() {
     let five: &[(u8, &str)] = &[
-        (0x86, "user name or password"),
+        (0x86, "user name or the password is wrong"),
         (0x87, "not authorized"),
         (0x85, "client id"),
         (0x8a, "banned"),
@@ -588,7 +589,7 @@ async fn each_refusal_is_a_sentence_told_once() {
     let old: &[(u8, &str)] = &[
         (1, "version"),
         (2, "client id"),
-        (4, "user name or password"),
+        (4, "user name or the password is wrong"),
         (5, "not authorized"),
     ];
     for (version, codes) in [(true, five), (false, old)] {
@@ -600,7 +601,9 @@ async fn each_refusal_is_a_sentence_told_once() {
                     Fake::polite(version, packet)
                 }
             });
-            let mut rig = Rig::start(settings(&fake), &Store::new());
+            let mut with = settings(&fake);
+            with.username = Some("gw".into());
+            let mut rig = Rig::start(with, &Store::new());
             let heard = rig
                 .until("recovery", |heard| matches!(heard, Heard::Recovered { topic: None }))
                 .await;
@@ -640,7 +643,7 @@ async fn a_broker_that_is_unavailable_closes_or_says_nothing_is_tried_again() {
             .collect();
         assert_eq!(reasons.len(), 5, "{heard:?}");
         assert!(reasons[0].contains("not available"), "{reasons:?}");
-        assert!(reasons[1].contains("closed"), "{reasons:?}");
+        assert!(reasons[1].contains("hangs up"), "{reasons:?}");
         assert!(reasons[2].contains("does not answer"), "{reasons:?}");
         rig.end().await;
     }
@@ -797,9 +800,108 @@ async fn the_password_is_read_at_each_connect_and_its_absence_is_a_sentence() {
     let mut rig = Rig::start(with, &Store::new());
     assert!(rig.trouble().await.contains("password_file"));
     std::fs::write(&file, "wrong\n").unwrap();
-    assert!(rig.trouble().await.contains("user name or password"));
+    assert!(rig.trouble().await.contains("the password is wrong"));
     std::fs::write(&file, "secret\n").unwrap();
     rig.ready().await;
+    rig.end().await;
+}
+
+/// The password of each connect, in order.
+fn passwords(fake: &Fake) -> Vec<String> {
+    let received = fake.received().into_iter();
+    let of = |packet| match packet {
+        Packet::Connect { password, .. } => password,
+        _ => None,
+    };
+    received.filter_map(|(_, packet)| of(packet)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_file_leads_to_a_clean_reconnect_and_a_bad_one_does_not() {
+    for five in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mqtt.password");
+        std::fs::write(&file, "one\n").unwrap();
+        let mut held = None;
+        let fake = Fake::start(five, move |_, packet| match packet {
+            // What is under way is acknowledged only when the next comes.
+            Packet::Publish { id, retain: false, .. } => {
+                let before: Option<u16> = held.replace(*id);
+                before.map_or_else(Vec::new, |id| send(puback(five, id, 0)))
+            }
+            Packet::Publish { id, topic, payload, .. } if payload == b"gone" => {
+                let late = held.take().map_or_else(Vec::new, |id| puback(five, id, 0));
+                assert_eq!(topic, "status");
+                send([puback(five, *id, 0), late].concat())
+            }
+            packet => Fake::polite(five, packet),
+        });
+        let mut with = settings(&fake);
+        with.username = Some("gw".into());
+        with.password_file = Some(file.clone());
+        with.timing.files = Duration::from_millis(20);
+        with.timing.ack = LONG;
+        let store = Store::new();
+        let mut rig = Rig::start(with, &store);
+        rig.ready().await;
+        store.append("a", 1..=1);
+        store.append("b", 1..=1);
+        store.settled(1).await;
+        // Half-written: nothing there yet.
+        std::fs::write(&file, "").unwrap();
+        let is_told = |heard: &Heard| matches!(heard, Heard::Files { sentences } if sentences.iter().any(|said| said.contains("is empty; ") && said.contains("former files stay in use")));
+        let heard = rig.until("the empty file is told", is_told).await;
+        assert!(
+            !heard.iter().any(|heard| matches!(heard, Heard::Disconnected { .. })),
+            "{heard:?}"
+        );
+        // The same as before is no reason either.
+        std::fs::write(&file, "one\n").unwrap();
+        let heard = rig.until("it is over", |heard| matches!(heard, Heard::Files { sentences } if !sentences.iter().any(|said| said.contains("empty")))).await;
+        assert!(
+            !heard.iter().any(|heard| matches!(heard, Heard::Disconnected { .. })),
+            "{heard:?}"
+        );
+        std::fs::write(&file, "two\n").unwrap();
+        let heard = rig.ready().await;
+        assert!(
+            heard.iter().any(|heard| matches!(heard, Heard::Disconnected { reason, retry_in } if reason.contains("were changed") && retry_in.is_zero())),
+            "{heard:?}"
+        );
+        assert_eq!(passwords(&fake), ["one", "two"]);
+        store.settled(2).await;
+        let received = fake.received();
+        let first: Vec<&Packet> = received
+            .iter()
+            .filter(|(number, _)| *number == 1)
+            .map(|(_, packet)| packet)
+            .collect();
+        assert_eq!(first.last(), Some(&&Packet::Disconnect), "a clean end");
+        let events = received.iter().filter(|(_, packet)| is_event(packet)).count();
+        assert_eq!(events, 2, "nothing is sent twice");
+        rig.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mended_file_ends_the_wait_after_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mqtt.password");
+    std::fs::write(&file, "wrong").unwrap();
+    let fake = Fake::start(true, |_, packet| match packet {
+        Packet::Connect { password, .. } if password.as_deref() != Some("right") => send(connack(true, 0x87, &[])),
+        packet => Fake::polite(true, packet),
+    });
+    let mut with = settings(&fake);
+    with.username = Some("gw".into());
+    with.password_file = Some(file.clone());
+    with.timing.files = Duration::from_millis(20);
+    with.timing.helpless = (Duration::from_hours(1), Duration::from_hours(1));
+    let mut rig = Rig::start(with, &Store::new());
+    assert!(rig.trouble().await.contains("mqtt.password"));
+    std::fs::write(&file, "right").unwrap();
+    rig.ready().await;
+    assert_eq!(passwords(&fake), ["wrong", "right"]);
     rig.end().await;
 }
 
@@ -816,7 +918,7 @@ async fn a_ca_file_that_cannot_be_used_is_told_in_a_sentence() {
     let mut rig = Rig::start(with, &Store::new());
     assert!(rig.trouble().await.contains("ca_file"));
     std::fs::write(&ca_file, "no certificate").unwrap();
-    assert!(rig.trouble().await.contains("no certificate in it"));
+    assert!(rig.trouble().await.contains("no certificate in PEM"));
     rig.end().await;
 }
 

@@ -3,7 +3,7 @@
 //! Owns which points can serve. Does not own when an event happens ([`super::triggers`]) nor its fields ([`super::fields`]).
 
 use super::decode::Value;
-use super::events::{AlarmBit, AlarmWord, Counter, Filter, Filtered};
+use super::events::{AlarmBit, AlarmWord, Counter, Event, Filter, Filtered};
 use super::fields::Scope;
 use super::ownership;
 use super::points::{self, Point};
@@ -12,6 +12,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
 use crate::model::plan::{ModbusType, PointIx};
+use crate::model::plan::{Ring, Trigger};
 
 /// Most bits of a row of coils that is one alarm word.
 const WIDEST: u16 = 120;
@@ -149,6 +150,114 @@ pub(super) fn extra(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Ve
             Some((name.to_owned(), point))
         })
         .collect()
+}
+
+/// `ring`.
+pub(super) fn ring(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Option<Ring> {
+    let node = keys.get("ring")?;
+    let table = node.as_table()?;
+    let whole = |key: &str| table.get(key).and_then(Node::as_integer);
+    let small = |key: &str| whole(key).and_then(|value| u16::try_from(value).ok());
+    let (Some(name), Some(slots), Some(stride)) = (table.get("index"), small("slots"), small("stride")) else {
+        out.push(
+            Diagnostic::error(&node.place, "a ring needs `index`, `slots` and `stride`")
+                .help("ring = { index = \"write_index\", slots = 16, stride = 20 }"),
+        );
+        return None;
+    };
+    let index = points::find(points, name.as_text()?, &name.place, out)?;
+    let point = points.get(index)?;
+    if point.is_text() || point.is_list() || point.is_bool() || point.modbus.clears {
+        out.push(
+            Diagnostic::error(&name.place, format!("`{}` is no index of a ring", point.name))
+                .help("an index is a plain number: u16, u32")
+                .related(&point.place, "the point"),
+        );
+        return None;
+    }
+    let wraps = whole("wraps").and_then(|wraps| u64::try_from(wraps).ok());
+    if let (Some(node), Some(wraps)) = (table.get("wraps"), wraps)
+        && wraps % u64::from(slots.max(1)) != 0
+    {
+        out.push(
+            Diagnostic::error(
+                &node.place,
+                format!("an index that wraps at {wraps} does not fit {slots} slots"),
+            )
+            .help("`wraps` is `slots` or a multiple of it: record n stands in slot n modulo `slots`"),
+        );
+    }
+    Some(Ring {
+        index,
+        slots,
+        stride,
+        wraps,
+        newest: table
+            .get("newest")
+            .is_some_and(|node| matches!(node.value, crate::diagnostic::tree::Value::Bool(true))),
+    })
+}
+
+/// Whether the points of a ring's event are one record of it.
+pub(super) fn record(event: &Event, keys: &Table, points: &[Point], out: &mut Diagnostics) {
+    let (Some(ring), Some((key, node))) = (&event.ring, keys.entry("ring")) else {
+        return;
+    };
+    if let Some((when, _)) = keys.entry("when")
+        && event.triggers != [Trigger::Changes(vec![ring.index])]
+    {
+        out.push(
+            Diagnostic::error(&when.place, "the index of a ring is its trigger")
+                .related(&key.place, "the ring")
+                .help("leave `when` out"),
+        );
+    }
+    let of = |index: &PointIx| points.get(*index).filter(|_| *index != ring.index);
+    let record: Vec<&Point> = event.reads(points).iter().filter_map(of).collect();
+    let within = |first: &Point, point: &Point| {
+        let (from, at) = (u32::from(first.modbus.address), u32::from(point.modbus.address));
+        let end = at + u32::from(crate::wire::modbus::span(&point.modbus));
+        first.modbus.table == point.modbus.table && at >= from && end <= from + u32::from(ring.stride)
+    };
+    // Where most of them are, there the record is meant to be.
+    let Some(first) = record
+        .iter()
+        .max_by_key(|first| record.iter().filter(|point| within(first, point)).count())
+    else {
+        return;
+    };
+    for point in &record {
+        if !within(first, point) {
+            out.push(
+                Diagnostic::error(
+                    &point.place,
+                    format!("`{}` is not in the record of [events.{}]", point.name, event.name),
+                )
+                .label(format!(
+                    "a record is {} registers from `{}` on",
+                    ring.stride, first.name
+                ))
+                .related(&node.place, "the ring")
+                .help(
+                    "all points of a ring's event but its index stand in slot 0; read others by an event of their own",
+                ),
+            );
+        }
+    }
+    let whole = u32::from(first.modbus.address) + u32::from(ring.slots) * u32::from(ring.stride);
+    if whole > 65_536 {
+        out.push(Diagnostic::error(
+            &node.place,
+            format!("the ring would end at address {whole}; the last is 65535"),
+        ));
+    }
+    if event.counter.is_none() && ring.wraps == Some(u64::from(ring.slots)) {
+        out.push(
+            Diagnostic::warning(&node.place, "results that the device overwrites cannot be counted")
+                .label("this index does not tell how often it went round")
+                .help("name a number that goes up with each record: counter = \"number\""),
+        );
+    }
 }
 
 /// `values` of readings.

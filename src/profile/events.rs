@@ -15,7 +15,7 @@ use crate::diagnostic::tree::{Key, Node, Table};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::{Ack, Keep, OnStart, PointIx, Trigger};
+use crate::model::plan::{Ack, Keep, OnStart, PointIx, Ring, Trigger};
 use std::sync::Arc;
 
 /// One event of the profile.
@@ -40,10 +40,11 @@ pub(super) struct Event {
     /// Of readings: name, point, and where it is named.
     pub(super) values: Vec<(String, PointIx, Place)>,
     pub(super) alarms: Vec<AlarmWord>,
+    pub(super) ring: Option<Ring>,
     pub(super) stable: Option<u8>,
     pub(super) on_start: OnStart,
     pub(super) keep: Keep,
-    /// Fields that tell its events from those of another event of its type with the same id.
+    /// Fields that tell its events from others with the same id: another event of its type, another part.
     pub(super) apart: &'static [&'static str],
 }
 
@@ -172,13 +173,14 @@ fn apart(events: &mut [Event], out: &mut Diagnostics) {
         .map(|event| (event.name.clone(), event.place.clone()))
         .collect();
     for (at, (event, twin)) in events.iter_mut().zip(twins).enumerate() {
-        let Some(twin) = twin else { continue };
-        event.apart = match event.kind {
-            EventType::Curve => &["y.name", "part"],
-            EventType::Measurement => &["name"],
-            EventType::Alarm => &["code"],
+        event.apart = match (event.kind, twin) {
+            (EventType::Curve, Some(_)) => &["y.name", "part"],
+            (EventType::Curve, None) => &["part"],
+            (EventType::Measurement, Some(_)) => &["name"],
+            (EventType::Alarm, Some(_)) => &["code"],
             _ => &[],
         };
+        let Some(twin) = twin else { continue };
         if event.apart.is_empty()
             && twin < at
             && let (Some(place), Some((name, other))) = (&event.id_place, places.get(twin))
@@ -237,8 +239,12 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         }
         found
     };
+    let ring = controls::ring(keys, points, out);
     let triggers = match keys.get("when") {
         Some(when) => triggers::compile(when, points, &looked, out),
+        None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
+        // What is wrong with the ring has been said.
+        None if keys.get("ring").is_some() => Vec::new(),
         None if !alarms.is_empty() => vec![Trigger::Changes(alarms.iter().map(|word| word.point).collect())],
         None => {
             out.push(
@@ -280,7 +286,9 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         values,
         alarms,
         apart: &[],
+        ring,
     };
+    controls::record(&event, keys, points, out);
     required(&event, keys, out);
     Some(event)
 }

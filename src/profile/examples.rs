@@ -65,7 +65,7 @@ fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Di
         return out;
     };
     let plan = Arc::new(profile.plan(&contract.slot));
-    let steps: Vec<Option<Vec<Option<Raw>>>> = given
+    let steps: Vec<Option<Image>> = given
         .one_or_more()
         .iter()
         .map(|step| image(&plan, step.as_table()?, &mut out))
@@ -77,7 +77,7 @@ fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Di
         return out;
     }
     if given.as_list().is_none() {
-        steps.insert(0, decode(&plan, &zeros(&plan)));
+        steps.insert(0, zeros(&plan));
     }
     let drafts = play(profile, contract, &plan, &steps, given.as_list().is_some());
     let name = keys.get("name").and_then(Node::as_text).unwrap_or("without a name");
@@ -92,24 +92,36 @@ pub(super) fn zeros(plan: &SlotPlan) -> Image {
         let Address::Modbus(at) = &point.at;
         image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
     }
+    for event in &plan.events {
+        let Some(ring) = &event.ring else { continue };
+        for at in event.points.iter().filter(|point| **point != ring.index) {
+            let Some(Address::Modbus(at)) = plan.points.get(*at).map(|point| &point.at) else {
+                continue;
+            };
+            let span = vec![0; usize::from(modbus::span(at))];
+            for slot in 1..ring.slots {
+                if let Some(address) = at.address.checked_add(slot.saturating_mul(ring.stride)) {
+                    image.put(at.table, address, &span);
+                }
+            }
+        }
+    }
     image
 }
 
-fn decode(plan: &SlotPlan, image: &Image) -> Vec<Option<Raw>> {
+/// What all points say, `shift` registers further on.
+fn decode(plan: &SlotPlan, image: &Image, shift: u16) -> Vec<Option<Raw>> {
     let decode = |point: &crate::model::plan::PointPlan| {
         let Address::Modbus(at) = &point.at;
-        modbus::decode(at, image)
+        let mut at = at.clone();
+        at.address = at.address.checked_add(shift)?;
+        modbus::decode(&at, image)
     };
     plan.points.iter().map(decode).collect()
 }
 
 /// What one table of `given` says; what it does not give reads 0.
-fn image(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Vec<Option<Raw>>> {
-    registers(plan, given, out).map(|image| decode(plan, &image))
-}
-
-/// The registers of one table of `given`; what it does not give reads 0.
-pub(super) fn registers(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Image> {
+pub(super) fn image(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Image> {
     let mut image = zeros(plan);
     for (key, node) in &given.entries {
         match key.name.as_str() {
@@ -204,16 +216,17 @@ fn play(
     profile: &Profile,
     contract: &SlotContract,
     plan: &Arc<SlotPlan>,
-    steps: &[Vec<Option<Raw>>],
+    steps: &[Image],
     sequence: bool,
 ) -> Vec<Draft> {
     let mut watcher = Watcher::new(plan.clone(), &HashMap::new());
     let mut drafts = Vec::new();
     let mut tick = STEP;
-    for (number, values) in steps.iter().enumerate() {
+    for (number, image) in steps.iter().enumerate() {
+        let values = &decode(plan, image, 0);
         let now = Moment::new(1_795_342_503_171_i64.saturating_add_unsigned(tick), tick);
         tick += STEP;
-        let mut happened = watcher.observe(now, values);
+        let mut happened = watcher.observe_rings(now, values, &|shift| decode(plan, image, shift));
         if number == 0 && !sequence {
             continue;
         }

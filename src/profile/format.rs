@@ -323,6 +323,11 @@ pub(super) const EVENT: &[Key] = &[
         "points carried beside the contract",
     ),
     key(
+        "ring",
+        Kind::Table(RING),
+        "the points are the first record of a ring buffer: { index = \"write_index\", slots = 16, stride = 20 }",
+    ),
+    key(
         "stable",
         Kind::Integer(1, 10),
         "readings that must agree before it counts",
@@ -423,6 +428,30 @@ const ACK: &[Key] = &[
         "timeout",
         Kind::Duration,
         "how long the device may take to take the trigger back",
+    ),
+];
+
+const RING: &[Key] = &[
+    key(
+        "index",
+        Kind::Text,
+        "point that says where the device writes next: 0 to slots - 1, or a count that goes on",
+    ),
+    key("slots", Kind::Integer(2, 10_000), "records in the ring"),
+    key(
+        "stride",
+        Kind::Integer(1, 10_000),
+        "registers from one record to the next",
+    ),
+    key(
+        "wraps",
+        Kind::Integer(2, i64::MAX),
+        "the index runs from 0 to this less 1; unless said, that is seen from its values",
+    ),
+    key(
+        "newest",
+        Kind::Bool,
+        "true: the index names the record written last, not the next",
     ),
 ];
 

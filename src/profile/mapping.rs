@@ -442,7 +442,9 @@ impl Moment<'_> {
     }
 
     fn counter(self, event: &Event, before: &[Option<Raw>]) -> Option<CounterReading> {
-        let counter = event.counter?;
+        let Some(counter) = event.counter else {
+            return self.ring(event, before);
+        };
         let value = self.value(&Source::Point(counter.point)).ok()??;
         Some(CounterReading {
             value: i64::try_from(value.number()?.to_i128()?).ok()?,
@@ -452,6 +454,26 @@ impl Moment<'_> {
                 .get(counter.point)
                 .and_then(Option::as_ref)
                 .and_then(|raw| i64::try_from(raw.number()?.to_i128()?).ok()),
+            waits: event.ack.is_some(),
+        })
+    }
+
+    /// The index of a ring counts its records, where nothing in them does.
+    fn ring(self, event: &Event, before: &[Option<Raw>]) -> Option<CounterReading> {
+        let ring = event.ring.as_ref()?;
+        let index = |values: &[Option<Raw>]| {
+            let raw = values.get(ring.index).and_then(Option::as_ref)?;
+            u64::try_from(raw.number()?.to_i128()?).ok()
+        };
+        let value = index(self.values)?;
+        let before = index(before);
+        let point = self.points.get(ring.index)?;
+        let modulus = ring.modulus(&point.modbus, before.unwrap_or(value), value);
+        Some(CounterReading {
+            value: i64::try_from(value).ok()?,
+            first: 0,
+            last: i64::try_from(modulus - 1).ok(),
+            before: before.and_then(|before| i64::try_from(before).ok()),
             waits: event.ack.is_some(),
         })
     }

@@ -33,6 +33,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
             }),
             on_start: event.on_start,
             keep: event.keep,
+            ring: event.ring.clone(),
             fingerprint: fingerprint(&profile.identity, event, points),
         }
     });
@@ -112,6 +113,10 @@ fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point]) -> Stri
             Trigger::Reads(point, raw) => name("reads", &[*point], &raw.text()),
             Trigger::Every(_) => name("every", &[], ""),
         }
+    }
+    if let Some(ring) = &event.ring {
+        let more = format!(" {} {} {:?} {}", ring.slots, ring.stride, ring.wraps, ring.newest);
+        name("ring", &[ring.index], &more);
     }
     name("id", &event.id, "");
     hex(Sha256::digest(text.as_bytes()).iter().take(16))

@@ -3,7 +3,7 @@
 //! What passes here has the shape that [`super::format`] declares; the compilers rely on that and say nothing
 //! of kinds again. Owns no meaning.
 
-use super::format::{EVENT, Key, Kind};
+use super::format::{EVENT, Key, Kind, PROTOCOLS_BUILT};
 use crate::diagnostic::tree::{Node, Table, Value, parse_duration, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 
@@ -25,7 +25,10 @@ pub(super) fn not_yet(place: &Place, word: &str, out: &mut Diagnostics) {
     out.push(
         Diagnostic::error(place, format!("`{word}` is not in this build yet"))
             .label("of a protocol that comes later")
-            .help("this build reads Modbus TCP; `lineside --version` tells which build it is"),
+            .help(format!(
+                "this build reads {}; `lineside --version` tells which build it is",
+                PROTOCOLS_BUILT.join(", ")
+            )),
     );
 }
 

@@ -61,7 +61,7 @@ impl Profile {
             let given = example.as_table()?.get("given")?;
             let mut aside = Diagnostics::new();
             let steps = given.one_or_more().iter().filter_map(Node::as_table);
-            let images = steps.filter_map(|step| examples::registers(&plan, step, &mut aside));
+            let images = steps.filter_map(|step| examples::image(&plan, step, &mut aside));
             let says = |image: &Image| {
                 let words = plan.points.iter().filter_map(|point| {
                     let crate::model::plan::Address::Modbus(at) = &point.at;

@@ -13,7 +13,7 @@ pub(super) fn schema() -> Value {
         ("title", json!("lineside device profile")),
         (
             "description",
-            json!("Everything that is particular to a device. In this build: Modbus TCP and the common parts."),
+            json!("Everything that is particular to a device. In this build: Modbus and the common parts."),
         ),
         ("required", json!(["profile"])),
     ];

@@ -233,7 +233,9 @@ impl Line {
             },
             Written { came: Some(came), .. } => What::In(hex("in", &came)?),
             Written { went: Some(went), .. } => What::Out(hex("out", &went)?),
-            Written { link: Some(link), .. } => What::Link(link),
+            Written {
+                link: Some(sentence), ..
+            } => What::Link(sentence),
             Written {
                 missed: Some(missed), ..
             } => What::Missed(missed),
@@ -300,7 +302,6 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use proptest::prelude::*;
 

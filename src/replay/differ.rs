@@ -69,7 +69,7 @@ fn key(made: &Made) -> (String, String) {
         text("type")
     };
     let id = text("result_id");
-    let which = ["code", "name"].map(|name| text(name)).concat();
+    let which = ["code", "name"].map(&text).concat();
     (kind, format!("{id}\u{0}{which}"))
 }
 

@@ -123,6 +123,12 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
             name(&point)
         ));
     }
+    for event in plan.events.iter().filter(|event| event.ring.is_some()) {
+        made.notes.push(format!(
+            "[events.{}] reads a ring buffer, which replay does not follow yet: it makes no event here",
+            event.name
+        ));
+    }
     let mut missed = 0_u64;
     for line in &record.lines {
         let now = Moment::new(line.wall, line.ms.saturating_add(1));

@@ -80,7 +80,7 @@ pub(super) fn points(event: &EventPlan) -> BTreeSet<PointIx> {
 
 impl Picture {
     pub(super) fn new(plan: &Arc<SlotPlan>, index: usize, scanned: &Scanned) -> Option<Self> {
-        let event = plan.events.get(index)?;
+        let event = plan.events.get(index).filter(|event| event.ring.is_none())?;
         let clears = |point: &PointIx| {
             plan.points.get(*point).is_some_and(|point| {
                 let Address::Modbus(at) = &point.at;

@@ -152,17 +152,18 @@ impl Station {
         if state == UnitState::Late {
             return binding;
         }
-        for (rank, word) in here().filter(|(other, _)| other != rank) {
-            if word.stay.id != first.stay.id {
-                binding.state = UnitState::Conflict;
-                binding.others.push(Other {
-                    from: self.source_word(*rank),
-                    id: word.stay.id.clone(),
-                });
-            } else if word.certainty == Certainty::Bound && binding.state == UnitState::Assumed {
-                binding.state = UnitState::Bound;
-                binding.from = Some(self.source_word(*rank));
-            }
+        let others = here().filter(|(_, word)| word.stay.id != first.stay.id);
+        binding.others = others
+            .map(|(rank, word)| Other {
+                from: self.source_word(*rank),
+                id: word.stay.id.clone(),
+            })
+            .collect();
+        if !binding.others.is_empty() {
+            binding.state = UnitState::Conflict;
+        } else if let Some((rank, _)) = here().find(|(_, word)| word.certainty == Certainty::Bound) {
+            binding.state = UnitState::Bound;
+            binding.from = Some(self.source_word(*rank));
         }
         binding
     }

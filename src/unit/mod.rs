@@ -314,7 +314,7 @@ impl Station {
 
     fn mes(&mut self, rank: usize, payload: &[u8], scale: Scale) -> Heard {
         if payload.iter().all(u8::is_ascii_whitespace) {
-            return self.left(rank, scale.now);
+            return self.left(rank, scale);
         }
         let station = &self.rule.station;
         let refused = |why: &str| {
@@ -342,7 +342,7 @@ impl Station {
                 "`{}`, named by the MES at station `{station}`, does not look like a unit (unit_pattern); none is known there now",
                 short(id)
             );
-            self.left(rank, scale.now);
+            self.left(rank, scale);
             return Heard::NotAUnit(sentence);
         }
         let entered = members.shift_remove("entered");
@@ -354,14 +354,14 @@ impl Station {
     }
 
     /// The source of this rank says that no unit is here.
-    fn left(&mut self, rank: usize, at: Moment) -> Heard {
-        let point = Point::of(at);
+    fn left(&mut self, rank: usize, scale: Scale) -> Heard {
+        let point = Point::of(scale.now);
         let Some(said) = self.said.get_mut(rank) else {
             return Heard::Same;
         };
         let left = said.leave(point);
         if left {
-            self.overrule(rank, None, point);
+            self.overrule(rank, None, point, scale);
             Heard::Left
         } else {
             Heard::Same
@@ -380,8 +380,9 @@ impl Station {
                     .last()
                     .is_none_or(|last| position(*entered, scale.now) > scale.at(last.from))
         });
+        // Said again, it is the same stay, though it may have become credible meanwhile.
         if let Some(stay) = said.current_mut().filter(|stay| stay.id == id)
-            && (believed.is_none() || believed == stay.entered)
+            && (believed.is_none() || entered == stay.entered)
         {
             stay.context = context;
             return Heard::Same;
@@ -394,20 +395,19 @@ impl Station {
             id: id.to_owned(),
             from,
             until: None,
-            entered: believed,
+            entered,
             context,
         };
         said.enter(stay, scale);
-        self.overrule(rank, Some(id), from);
+        self.overrule(rank, Some(id), from, scale);
         Heard::Entered
     }
 
-    /// What less trusted sources said of another unit before is out of date.
-    fn overrule(&mut self, rank: usize, id: Option<&str>, at: Point) {
+    /// What less trusted sources said of another unit before is out of date. What they said since is not: a word
+    /// may be of a moment that has passed.
+    fn overrule(&mut self, rank: usize, id: Option<&str>, at: Point, scale: Scale) {
         for said in self.said.iter_mut().skip(rank.saturating_add(1)) {
-            if said.current().is_some_and(|stay| Some(stay.id.as_str()) != id) {
-                said.leave(at);
-            }
+            said.overruled(id, at, scale);
         }
     }
 
@@ -462,5 +462,7 @@ fn short(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -76,7 +76,7 @@ pub(super) struct Stay {
     /// Up to before this instant; `None`: still there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<Point>,
-    /// `entered` as it was said and believed.
+    /// `entered` as it was said, believed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entered: Option<i64>,
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
@@ -141,6 +141,19 @@ impl Timeline {
                 true
             }
             None => false,
+        }
+    }
+
+    /// A more trusted source says that from `at` on this unit is here, or none: another one that this source had
+    /// named before is so no more.
+    pub(super) fn overruled(&mut self, id: Option<&str>, at: Point, scale: Scale) {
+        let moment = scale.at(at);
+        let outdated = self
+            .stays
+            .iter_mut()
+            .rfind(|stay| scale.at(stay.from) <= moment && stay.until.is_none_or(|until| scale.at(until) > moment));
+        if let Some(stay) = outdated.filter(|stay| Some(stay.id.as_str()) != id) {
+            stay.until = Some(at);
         }
     }
 
@@ -233,12 +246,17 @@ impl Timeline {
             .flatten()
             .filter(|position| inside(*position))
             .max();
-        let overlaps =
-            |stay: &&Stay| scale.at(stay.from) <= high && end(stay).is_none_or(|end| low.is_none_or(|low| end > low));
+        // One that was overruled at the moment it came was never here. Of an earlier run, moments may lie together.
+        let was_here = |stay: &Stay| stay.from.tick.is_none() || end(stay).is_none_or(|end| end > scale.at(stay.from));
+        let overlaps = |stay: &&Stay| {
+            let reaches = end(stay).is_none_or(|end| low.is_none_or(|low| end > low));
+            scale.at(stay.from) <= high && reaches && was_here(stay)
+        };
         match (low, last_change) {
             (Some(_), Some(change)) => {
                 let before = self.at(change.saturating_sub(1), scale);
-                let stay = before.or(now)?;
+                // Nobody before and nobody behind: who came and left in between is the only one that it can be.
+                let stay = before.or(now).or_else(|| self.stays.iter().rfind(overlaps))?;
                 Some(Word {
                     stay,
                     certainty: Certainty::Assumed,

@@ -6,6 +6,7 @@
 //! that is asked, step by step.
 
 mod poller;
+mod ring;
 mod track;
 
 pub use poller::{Fault, Happened, Out, Poller, Step, Ticket};
@@ -54,9 +55,32 @@ impl Watcher {
     /// Acknowledgements count as given at once. `every` is due from the second image on, and then when
     /// its time has passed by `now.tick`.
     pub fn observe(&mut self, now: Moment, values: &[Option<Raw>]) -> Vec<Happening> {
+        self.observe_rings(now, values, &|_| values.to_vec())
+    }
+
+    /// [`Self::observe`] where there may be ring buffers: `record` says what all points are, this many registers further on.
+    pub fn observe_rings(
+        &mut self,
+        now: Moment,
+        values: &[Option<Raw>],
+        record: &dyn Fn(u16) -> Vec<Option<Raw>>,
+    ) -> Vec<Happening> {
         let plan = &self.plan;
         let mut happened = Vec::new();
         for (index, (event, track)) in plan.events.iter().zip(&mut self.tracks).enumerate() {
+            if let (Some(ring), true) = (&event.ring, track.primed) {
+                for (values, before) in track.records(plan, event, ring, now.tick, values, record) {
+                    let state = track.state(event);
+                    track.owed = None;
+                    happened.push(Happening {
+                        event: index,
+                        values,
+                        before,
+                        state: Some(state),
+                    });
+                }
+                continue;
+            }
             let seen = track.look(plan, event, now.tick, values);
             if !seen.fires {
                 track.quiet(event, now.tick, seen);

@@ -5,6 +5,7 @@
 
 mod mode;
 mod reading;
+mod ring;
 
 use super::Happening;
 use super::track::Track;
@@ -33,6 +34,13 @@ const TRIES: u8 = 8;
 pub enum Step {
     /// Read these points, then [`Poller::read_done`].
     Read(Arc<[PointIx]>),
+    /// Read these points of a record of a ring, then [`Poller::read_done`].
+    ReadRecord {
+        /// Which.
+        points: Arc<[PointIx]>,
+        /// By how many registers the record lies behind the first.
+        shift: u16,
+    },
     /// Write this value, then [`Poller::write_done`].
     Write {
         /// Where.
@@ -273,10 +281,17 @@ impl Poller {
             if let Phase::Reading(pending) = phase {
                 if pending.not_before > tick {
                     at(pending.not_before);
+                } else if pending.record.is_some() && self.unanswered.len() >= UNANSWERED {
+                    // A ring has many records: the disk sets the pace.
                 } else if let Some(mode) = self.modes.get(event) {
                     let (doing, points) = pending.step(event, mode);
+                    let shift = pending.record.as_ref().map(|record| record.shift);
+                    let of_a_record = matches!(doing, Doing::Full(_));
                     self.doing = doing;
-                    return Step::Read(points);
+                    return match shift.filter(|_| of_a_record) {
+                        Some(shift) => Step::ReadRecord { points, shift },
+                        None => Step::Read(points),
+                    };
                 }
             }
         }
@@ -559,5 +574,7 @@ impl Poller {
     }
 }
 
+#[cfg(test)]
+mod ring_tests;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,7 @@ pub(super) fn event(triggers: Vec<Trigger>) -> EventPlan {
         stable: 1,
         on_start: OnStart::Baseline,
         keep: Keep::Stored,
+        ring: None,
         fingerprint: "f".into(),
     }
 }

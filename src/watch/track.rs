@@ -1,9 +1,13 @@
 //! One event of a plan: its memory, and what a reading means to it. Pure; [`super`] decides what follows.
 
-use crate::model::plan::{Ack, AckValue, Address, EventPlan, OnStart, PointIx, PointPlan, SlotPlan, Trigger};
+use super::ring::{self, Turns};
+use crate::model::plan::{Ack, AckValue, Address, EventPlan, OnStart, PointIx, PointPlan, Ring, SlotPlan, Trigger};
 use crate::model::sample::TriggerState;
 use crate::model::{Decimal, Raw};
 use crate::wire::modbus;
+
+/// Raw values by point.
+type Values = Vec<Option<Raw>>;
 
 /// What one event remembers between readings.
 #[derive(Debug, Clone)]
@@ -308,6 +312,48 @@ impl Track {
             None => true,
         };
         shown.iter().all(Option::is_some) && (held || !shown.iter().all(blank)) && shown != *taken
+    }
+
+    /// A record of a ring was taken: `index` is the device's index as if it had just been written.
+    pub(super) fn took_record(&mut self, event: &EventPlan, index: u64, values: &mut [Option<Raw>]) {
+        if let (Some(ring), Some(last)) = (&event.ring, self.last.first_mut()) {
+            *last = Some(ring::raw(index));
+            if let Some(shown) = values.get_mut(ring.index) {
+                *shown = Some(ring::raw(index));
+            }
+        }
+        self.recheck = false;
+        self.taken = (!event.id.is_empty()).then(|| ids(event, values));
+        self.owed = event.ack.as_ref().and_then(|ack| ack_value(ack, values));
+    }
+
+    /// All records of a ring that are new, each with what was before; a whole picture is at hand.
+    pub(super) fn records(
+        &mut self,
+        plan: &SlotPlan,
+        event: &EventPlan,
+        of: &Ring,
+        tick: u64,
+        values: &[Option<Raw>],
+        record: &dyn Fn(u16) -> Vec<Option<Raw>>,
+    ) -> Vec<(Values, Values)> {
+        let last = ring::number(self.last.first().and_then(Option::as_ref));
+        let (Some(last), Some(now)) = (last, ring::number(valid(plan, of.index, values))) else {
+            let seen = self.look(plan, event, tick, values);
+            self.quiet(event, tick, seen);
+            return Vec::new();
+        };
+        let turns = Turns::new(plan, of, last, now);
+        let (mut at, _) = turns.reachable(last, now);
+        let mut found = Vec::new();
+        while turns.between(at, now) > 0 {
+            let mut values = record(turns.shift(at));
+            let before = self.before(plan.points.len());
+            at = turns.next(at);
+            self.took_record(event, at, &mut values);
+            found.push((values, before));
+        }
+        found
     }
 
     /// It did not fire: remembers what was seen. True when that must be stored (a baseline, a level that fell).

@@ -27,6 +27,7 @@ import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
+from tls import tls  # noqa: E402
 
 SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "steady": scenarios.steady,
@@ -46,6 +47,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "kolver": kolver_runs.kolver,
     "bus": buses.bus,
     "bus_tcp": buses.bus_tcp,
+    "tls": tls,
 }
 
 

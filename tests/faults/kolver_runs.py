@@ -203,7 +203,7 @@ def kolver(rig: Rig, chance: random.Random, options: Any) -> int:
         while not run.done():
             rig.pass_time(chance.uniform(0.1, 1.5))
             done[run.disturb()] += 1
-        run.make(chance.randint(40, 120) if not options.long else chance.randint(200, 900), 100)
+        run.make(chance.randint(40, 120) if not options.long else chance.randint(200, 900), chance.choice([25, 50, 100]))
         while not run.done():
             rig.pass_time(chance.uniform(0.1, 1.5))
             done[run.disturb()] += 1

@@ -3,6 +3,7 @@
 
 Prints {"port": N} (0 without --tcp) and then answers commands, one JSON object a line on stdin:
   {"do": "open", "port": "/…/hub"}    the hub's end of a pty pair        {"do": "stats"}
+  {"do": "stalls"}                    when this process itself was late
   {"do": "close"}                     lets go of it, or of the TCP link   {"do": "noise", "on": true}     {"do": "stop"}
 
 Every register says whose it is: device (3 bits), place (7 bits), and a counter of tenths of a second (6 bits).
@@ -27,7 +28,7 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 # Two blocks, so that a read of one cannot be told from a read of the other but by its values.
-BLOCKS = ((0, 50), (500, 50))
+BLOCKS = ((0, 62), (500, 62))
 KINDS = ("good", "dead", "slow", "late", "noisy")
 
 
@@ -119,6 +120,7 @@ class Hub:
         self.bytes = 0
         self.spoilt = 0
         self.split = 0
+        self.stalls: list[tuple[float, float]] = []
         for device in devices:
             self.loop.add_reader(device.fd, self.from_device, device)
 
@@ -153,7 +155,7 @@ class Hub:
             data = os.read(device.fd, 4096)
         except OSError:
             return
-        if device.kind == "noisy" and self.noise and self.random.random() < 0.5:
+        if device.kind == "noisy" and self.noise and self.random.random() < 0.35:
             data = self.spoil(data)
         if len(data) > 8 and self.random.random() < 0.03:
             at = self.random.randrange(1, len(data))
@@ -231,6 +233,16 @@ class Hub:
             self.writer = None
         writer.close()
 
+    async def watch(self) -> None:
+        """Notes when this process itself did not get its turn: then the bus was late, not the gateway."""
+        last = time.time()
+        while True:
+            await asyncio.sleep(0.01)
+            now = time.time()
+            if now - last > 0.04:
+                self.stalls.append((last, now))
+            last = now
+
     def stats(self) -> dict[str, Any]:
         """What was asked and spoilt."""
         asked = {str(device.number): device.asked for device in self.devices}
@@ -245,6 +257,7 @@ async def serve(args: argparse.Namespace) -> None:
     for device in devices:
         await device.start()
     hub = Hub(devices, args.seed)
+    watch = asyncio.create_task(hub.watch())
     port = 0
     if args.tcp:
         server = await asyncio.start_server(hub.accept, "127.0.0.1", 0)
@@ -263,11 +276,15 @@ async def serve(args: argparse.Namespace) -> None:
                 hub.noise = bool(order["on"])
             case "stats":
                 pass
+            case "stalls":
+                print(json.dumps({"stalls": hub.stalls}), flush=True)
+                continue
             case "stop":
                 break
             case unknown:
                 raise ValueError(f"the bus knows no command {unknown!r}")
         print(json.dumps(hub.stats()), flush=True)
+    watch.cancel()
 
 
 def main() -> None:

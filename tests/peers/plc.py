@@ -142,7 +142,8 @@ class Plc:
         table = FUNCTIONS[code]
         if values is None:
             if code < 5:
-                asyncio.get_running_loop().call_soon(self.was_read, table, address, address + count * WIDTHS[table])
+                loop = asyncio.get_running_loop()
+                loop.call_soon(self.read_behind, self.number, table, address, address + count * WIDTHS[table])
             return None
         target = self.layout.get(self.ack)
         for offset in range(len(values)):
@@ -179,6 +180,11 @@ class Plc:
         if kind == "answered late":
             await asyncio.sleep(0.6)
         return None
+
+    def read_behind(self, number: int, table: str, first: int, behind: int) -> None:
+        """What a read does is done in one go with it: not to a result that was shown since."""
+        if number == self.number:
+            self.was_read(table, first, behind)
 
     def close(self) -> None:
         """Resets every connection."""

@@ -6,7 +6,9 @@
 use crate::cli::probe::render::event_line;
 use crate::clock::Clock;
 use crate::device::modbus::simulator::Simulator;
-use crate::model::plan::{Ack, AckValue, Address, ModbusPoint, ModbusType, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{
+    Ack, AckValue, Address, EventPlan, ModbusPoint, ModbusType, PointIx, SlotPlan, Table, Trigger,
+};
 use crate::model::{Decimal, Moment, Raw, Sample};
 use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
 use crate::replay::nobody;
@@ -64,6 +66,8 @@ pub(super) struct Device {
     acknowledged: u64,
     /// Values of the trigger's points before the last result, by event.
     before: BTreeMap<usize, Vec<Option<Raw>>>,
+    /// Of rings, by event: the record written last, as if it stood in the first place.
+    records: BTreeMap<usize, Vec<(Table, u16, Vec<u16>)>>,
 }
 
 fn place(plan: &SlotPlan, point: PointIx) -> Option<&ModbusPoint> {
@@ -151,6 +155,7 @@ impl Device {
             made: 0,
             acknowledged: 0,
             before: BTreeMap::new(),
+            records: BTreeMap::new(),
             plan,
         };
         for at in device.plan.clone().points.iter().map(|point| &point.at) {
@@ -409,6 +414,10 @@ impl Device {
         };
         let (plan, now) = (self.plan.clone(), self.clock.now());
         let mut image = self.simulator.edit(|image| image.clone());
+        let registers = image.clone();
+        for (table, address, words) in events.iter().filter_map(|event| self.records.get(event)).flatten() {
+            image.put(*table, *address, words);
+        }
         let before = values(&plan, &image);
         let mut stepped = BTreeSet::new();
         let mut held = false;
@@ -449,13 +458,25 @@ impl Device {
             {
                 step(&plan, &mut image, *id);
             }
+            stepped.extend(event.ring.as_ref().map(|ring| ring.index));
             for trigger in &event.triggers {
                 held |= self.trigger(&mut image, trigger, &rehearsal, &mut stepped);
             }
             held |= event.ack.is_some();
         }
-        self.simulator.edit(|to| *to = image.clone());
-        let after = values(&plan, &image);
+        let mut after = values(&plan, &image);
+        for index in &events {
+            if let Some(event) = plan.events.get(*index).filter(|event| event.ring.is_some()) {
+                let record = write_record(&plan, &mut image, event, &registers);
+                self.records.insert(*index, record);
+                if let Some(ring) = &event.ring
+                    && let Some(slot) = after.get_mut(ring.index)
+                {
+                    *slot = place(&plan, ring.index).and_then(|at| modbus::decode(at, &image));
+                }
+            }
+        }
+        self.simulator.edit(|to| *to = image);
         let mut said = Vec::new();
         for index in &events {
             self.before.insert(*index, before.clone());
@@ -558,8 +579,7 @@ impl Device {
         let mut centre = number(of.value, &start).unwrap_or(0.0);
         if centre == 0.0 {
             centre = match (low, high, plausible) {
-                (Some(low), Some(high), _) => f64::midpoint(low, high),
-                (_, _, Some((low, high))) => f64::midpoint(low, high),
+                (Some(low), Some(high), _) | (_, _, Some((low, high))) => f64::midpoint(low, high),
                 _ => 10.0,
             };
         }
@@ -571,15 +591,15 @@ impl Device {
         }
         let mut value = centre * rand::rng().random_range(0.97..1.03);
         let mut word = "ok";
-        if !ok {
+        if ok {
+            value = low.map_or(value, |low| value.max(low));
+            value = high.map_or(value, |high| value.min(high));
+        } else {
             (value, word) = match (low, high) {
                 (_, Some(high)) => (high + high.abs() * 0.1, "high"),
                 (Some(low), None) => (low - low.abs() * 0.1, "low"),
                 (None, None) => (centre * 1.2, "high"),
             };
-        } else {
-            value = low.map_or(value, |low| value.max(low));
-            value = high.map_or(value, |high| value.min(high));
         }
         if let Some((low, high)) = plausible {
             value = value.clamp(low, high);
@@ -604,6 +624,50 @@ impl Device {
             self.place(image, judged.point, raw);
         }
     }
+}
+
+/// Moves the record that stands in the first place of a ring to where the device writes next, and the index on.
+/// Returns the record.
+fn write_record(
+    plan: &SlotPlan,
+    image: &mut Image,
+    event: &EventPlan,
+    registers: &Image,
+) -> Vec<(Table, u16, Vec<u16>)> {
+    let Some(ring) = &event.ring else { return Vec::new() };
+    let Some(index) = place(plan, ring.index) else {
+        return Vec::new();
+    };
+    let current = modbus::decode(index, image).and_then(|raw| raw.number()?.to_i128());
+    let current = current.and_then(|index| u64::try_from(index).ok()).unwrap_or(0);
+    let next = (current + 1) % ring.modulus(index, current, current);
+    let slot = if ring.newest { next } else { current } % u64::from(ring.slots.max(1));
+    let shift = u16::try_from(slot).unwrap_or(0).saturating_mul(ring.stride);
+    let record: Vec<(Table, u16, Vec<u16>)> = event
+        .points
+        .iter()
+        .chain(&event.id)
+        .filter(|point| **point != ring.index)
+        .filter_map(|point| {
+            let at = place(plan, *point)?;
+            Some((
+                at.table,
+                at.address,
+                image.words(at.table, at.address, modbus::span(at))?,
+            ))
+        })
+        .collect();
+    for (table, address, words) in &record {
+        let count = u16::try_from(words.len()).unwrap_or(0);
+        if let Some(old) = registers.words(*table, *address, count) {
+            image.put(*table, *address, &old);
+        }
+    }
+    for (table, address, words) in &record {
+        image.put(*table, address.saturating_add(shift), words);
+    }
+    drop(put(plan, image, ring.index, &Raw::Dec(next.into())));
+    record
 }
 
 /// Between its points a device usually has registers too, that mean nothing here.

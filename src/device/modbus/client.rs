@@ -27,6 +27,9 @@ impl Exception {
     /// Illegal function: also what a request to a table that cannot be written comes to.
     pub(super) const FUNCTION: Self = Self(1);
 
+    /// Illegal data address: also what lies beyond the last register.
+    pub(super) const ADDRESS: Self = Self(2);
+
     /// What it means, in words (Modbus Application Protocol V1.1b3, section 7).
     fn meaning(self) -> &'static str {
         match self.0 {

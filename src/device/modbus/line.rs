@@ -89,7 +89,7 @@ impl Line {
     pub(super) async fn call(&mut self, server: u8, ask: &Ask) -> Result<(Answer, Vec<u8>), Fault> {
         self.hush().await?;
         if self.owes(server, ask) {
-            self.into_step(server).await?;
+            self.bring_into_step(server).await?;
         }
         self.exchange(server, ask).await
     }
@@ -110,7 +110,7 @@ impl Line {
     }
 
     /// Has the server repeat a number: whatever it says to that, it has answered everything from before.
-    async fn into_step(&mut self, server: u8) -> Result<(), Fault> {
+    async fn bring_into_step(&mut self, server: u8) -> Result<(), Fault> {
         self.nonce = self.nonce.wrapping_add(0x9E37);
         let echo = Ask::Echo { data: self.nonce };
         self.exchange(server, &echo).await.map(|_| ())?;
@@ -144,7 +144,7 @@ impl Line {
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
                 self.count(noise);
                 if frame.server != server {
-                    self.settle(&frame);
+                    self.stray(&frame);
                     continue;
                 }
                 match ask.decode(&frame.pdu) {
@@ -155,9 +155,7 @@ impl Line {
                         self.late.remove(&server);
                         return Ok((answer, frame.pdu));
                     }
-                    Err(_) => {
-                        self.settle(&frame);
-                    }
+                    Err(_) => self.stray(&frame),
                 }
             }
             // All that was to come has come, and is no answer.
@@ -168,7 +166,7 @@ impl Line {
                 deadline
             };
             match timeout_at(until, self.wire.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(Fault::Link("the port is gone".to_owned())),
+                Ok(Ok(0)) => return Err(self.gone()),
                 Ok(Ok(_)) => {
                     self.heard = Instant::now();
                     if self.bytes.len() > 4 * frame::LONGEST_RTU {
@@ -189,7 +187,7 @@ impl Line {
         self.count(garbled);
         self.bytes.clear();
         self.upset = true;
-        let owes = (self.limit * OWES).clamp(OWES_LEAST, OWES_MOST);
+        let patience = (self.limit * OWES).clamp(OWES_LEAST, OWES_MOST);
         let owed = self.owed.entry(server).or_default();
         // The oldest are told from each other by nothing but their number.
         if owed.len() < 16 {
@@ -197,7 +195,7 @@ impl Line {
                 function: ask.function(),
                 length: ask.answer_length(),
                 sent,
-                until: sent + owes,
+                until: sent + patience,
             });
         }
         let reason = match (garbled, self.late.get(&server)) {
@@ -217,7 +215,7 @@ impl Line {
         }
     }
 
-    /// A frame that was not waited for. Whether it was owed.
+    /// Whether this frame was owed; then it is no longer.
     fn settle(&mut self, frame: &frame::Frame) -> bool {
         let function = frame.pdu.first().copied().unwrap_or(0);
         let owed = self.owed.get_mut(&frame.server);
@@ -229,16 +227,25 @@ impl Line {
             // Answers come in the order of their requests.
             owed.drain(..=at).next_back()
         });
-        match found {
-            Some(owed) => {
-                self.late.insert(frame.server, owed.sent.elapsed());
-                true
-            }
-            None => {
-                self.count(frame.pdu.len() + 3);
-                false
-            }
+        if let Some(owed) = &found {
+            self.late.insert(frame.server, owed.sent.elapsed());
         }
+        found.is_some()
+    }
+
+    /// A frame that answers nothing that is being asked: late, or noise.
+    fn stray(&mut self, frame: &frame::Frame) {
+        if !self.settle(frame) {
+            self.count(frame.pdu.len() + 3);
+        }
+    }
+
+    /// The other end is not there any more.
+    fn gone(&self) -> Fault {
+        Fault::Link(match self.settings {
+            Some(_) => "the port is gone".to_owned(),
+            None => "the serial server closed the connection".to_owned(),
+        })
     }
 
     fn count(&mut self, noise: usize) {
@@ -257,14 +264,14 @@ impl Line {
         loop {
             let quiet = (self.heard + silence).min(latest);
             match timeout_at(quiet, self.wire.read_buf(&mut self.bytes)).await {
-                Ok(Ok(0)) => return Err(Fault::Link("the port is gone".to_owned())),
+                Ok(Ok(0)) => return Err(self.gone()),
                 Ok(Ok(_)) => self.heard = Instant::now(),
                 Ok(Err(fault)) => return Err(vanished(&fault)),
                 Err(_) => break,
             }
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
                 self.count(noise);
-                self.settle(&frame);
+                self.stray(&frame);
             }
             if self.heard > latest {
                 break;

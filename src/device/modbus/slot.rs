@@ -53,6 +53,9 @@ impl From<Refusal> for Turn {
 #[derive(Debug)]
 pub(super) struct Closed;
 
+/// Requests by the points that they are for.
+type Ready = HashMap<Arc<[PointIx]>, Arc<[Request]>>;
+
 /// One slot.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -62,8 +65,8 @@ pub(super) struct Slot {
     cut: Cut,
     /// How looks of commands are cut, and their requests: what they ask together, and find out by that, is no
     /// concern of what is under way.
-    looks: (Cut, HashMap<Arc<[PointIx]>, Arc<[Request]>>),
-    ready: HashMap<Arc<[PointIx]>, Arc<[Request]>>,
+    looks: (Cut, Ready),
+    ready: Ready,
     /// Where each point's registers begin in `words`.
     places: Vec<(usize, usize)>,
     /// The registers of all points as last read.
@@ -73,8 +76,12 @@ pub(super) struct Slot {
     told: Option<(LinkState, String)>,
     offline_since: Option<Moment>,
     backoff: Backoff,
+    /// Registers by which the record of a ring lies behind the first, while it is read.
+    shift: u16,
     /// Times in a row that the server gave no answer.
     misses: u32,
+    /// It answered since it was last lost: before that nothing is known of how it is.
+    answers_now: bool,
     /// What was found out of the server and is not yet told to its other slots.
     learned: Option<Limits>,
     /// Not asked before this tick: it did not answer.
@@ -113,7 +120,9 @@ impl Slot {
                     (link.timeout * 10).clamp(Duration::from_secs(2), Duration::from_secs(15)),
                 ),
             },
+            shift: 0,
             misses: 0,
+            answers_now: false,
             learned: None,
             rests_until: 0,
             unanswered: Vec::new(),
@@ -136,8 +145,16 @@ impl Slot {
                     self.values.fill(None);
                     self.poller.read_done(asked, asked, &self.values, &[]);
                 }
-                Step::Read(points) => {
-                    return match self.read(connection, &points).await {
+                step @ (Step::Read(_) | Step::ReadRecord { .. }) => {
+                    let (points, shift) = match step {
+                        Step::ReadRecord { points, shift } => (points, shift),
+                        Step::Read(points) => (points, 0),
+                        _ => return Turn::Done,
+                    };
+                    self.shift = shift;
+                    let outcome = self.read(connection, &points).await;
+                    self.shift = 0;
+                    return match outcome {
                         Ok(faults) => {
                             self.answered();
                             self.poller.read_done(asked, clock.now(), &self.values, &faults);
@@ -167,6 +184,7 @@ impl Slot {
     fn answered(&mut self) {
         self.backoff.reset();
         self.misses = 0;
+        self.answers_now = true;
     }
 
     /// Which server it asks.
@@ -285,9 +303,10 @@ impl Slot {
 
     async fn ask(&self, connection: &mut Connection, request: &Request) -> Result<Vec<u16>, Refusal> {
         let server = self.link.server_id;
-        connection
-            .read(server, request.table, request.address, request.count)
-            .await
+        let Some(address) = request.address.checked_add(self.shift) else {
+            return Err(Refusal::Exception(Exception::ADDRESS));
+        };
+        connection.read(server, request.table, address, request.count).await
     }
 
     /// Whether it can be asked for in parts: several points, or an array. What reading clears is asked for once.
@@ -462,6 +481,7 @@ impl Slot {
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
         self.poller.link_lost();
+        self.answers_now = false;
         let Some(reason) = reason else { return Ok(()) };
         let since = *self.offline_since.get_or_insert(now);
         let text = format!("{}: {reason} (since {})", self.link.address, since.rfc3339());
@@ -569,7 +589,7 @@ impl Slot {
             };
             reports.send(report).await.map_err(|_| Closed)?;
         }
-        if let Some((state, reason)) = self.poller.condition(now) {
+        if let (true, Some((state, reason))) = (self.answers_now, self.poller.condition(now)) {
             self.offline_since = None;
             self.tell(state, reason, now, reports).await?;
         }

@@ -3,15 +3,14 @@
 //! Owns the translation to and from rumqttc, and the packet identifiers that it will give. Never
 //! used for a second connection: after [`Listener::hear`] has returned an error it is dropped.
 
-pub(super) mod secrets;
 mod v311;
 mod v5;
 
-use super::refusal::Lost;
+use super::credentials::Credentials;
+use super::refusal::{Lost, Meeting};
 use super::window::Verdict;
 use super::{Settings, Version};
 use bytes::Bytes;
-use secrets::Secrets;
 use std::time::Duration;
 
 /// Requests that wait for rumqttc at a time. Small, so that what is handed over is soon written.
@@ -77,7 +76,12 @@ pub(super) enum Speaker {
 }
 
 /// Hears what rumqttc says.
-pub(super) enum Listener {
+pub(super) struct Listener {
+    events: Events,
+    meeting: Meeting,
+}
+
+enum Events {
     /// With the identifiers that it may use, and how often it is to ping.
     V5(Box<rumqttc::v5::EventLoop>, u16, Duration),
     V311(Box<rumqttc::EventLoop>),
@@ -93,20 +97,25 @@ pub(super) struct Letter<'a> {
     pub(super) event: bool,
 }
 
-/// A new connection, not yet tried.
-pub(super) fn open(settings: &Settings, secrets: Secrets) -> (Speaker, Listener) {
-    match settings.version {
+/// A new connection, not yet tried. `now`: wall milliseconds.
+pub(super) fn open(settings: &Settings, credentials: &Credentials, now: i64) -> (Speaker, Listener) {
+    if let Some(encryption) = &credentials.encryption {
+        encryption.witness.forget();
+    }
+    let meeting = Meeting::new(settings, credentials.encryption.clone(), now);
+    let (speaker, events) = match settings.version {
         Version::V5 => {
-            let (client, events) = rumqttc::v5::AsyncClient::new(v5::options(settings, secrets), CHANNEL);
-            let listener = Listener::V5(Box::new(events), identifiers(settings), settings.ping_every());
-            (Speaker::V5(client), listener)
+            let (client, events) = rumqttc::v5::AsyncClient::new(v5::options(settings, credentials), CHANNEL);
+            let events = Events::V5(Box::new(events), identifiers(settings), settings.ping_every());
+            (Speaker::V5(client), events)
         }
         Version::V311 => {
-            let (client, mut events) = rumqttc::AsyncClient::new(v311::options(settings, secrets), CHANNEL);
+            let (client, mut events) = rumqttc::AsyncClient::new(v311::options(settings, credentials), CHANNEL);
             events.set_network_options(network(settings));
-            (Speaker::V311(client), Listener::V311(Box::new(events)))
+            (Speaker::V311(client), Events::V311(Box::new(events)))
         }
-    }
+    };
+    (speaker, Listener { events, meeting })
 }
 
 impl Speaker {
@@ -155,17 +164,22 @@ impl Speaker {
 impl Listener {
     /// The next that rumqttc says. Must not be dropped half-way but with the whole link: rumqttc may just be writing.
     pub(super) async fn hear(&mut self) -> Result<Said, Lost> {
-        match self {
-            Self::V5(events, identifiers, ping_every) => v5::hear(events, *identifiers, *ping_every).await,
-            Self::V311(events) => v311::hear(events).await,
-        }
+        let Self { events, meeting } = self;
+        let said = match events {
+            Events::V5(events, identifiers, ping_every) => v5::hear(events, *identifiers, *ping_every)
+                .await
+                .map_err(|error| meeting.lost_v5(&error)),
+            Events::V311(events) => v311::hear(events).await.map_err(|error| meeting.lost_v311(&error)),
+        };
+        meeting.accepted |= matches!(said, Ok(Said::Connected(_)));
+        said
     }
 
     /// What was read together with the fault that ended the connection. Only what the broker said counts.
     pub(super) fn last_words(&mut self) -> Vec<Said> {
-        let said: Vec<Said> = match self {
-            Self::V5(events, ..) => events.state.events.drain(..).map(v5::said).collect(),
-            Self::V311(events) => events.state.events.drain(..).map(v311::said).collect(),
+        let said: Vec<Said> = match &mut self.events {
+            Events::V5(events, ..) => events.state.events.drain(..).map(v5::said).collect(),
+            Events::V311(events) => events.state.events.drain(..).map(v311::said).collect(),
         };
         let from_broker = |said: &Said| matches!(said, Said::Answered(..) | Said::Message { .. });
         said.into_iter().filter(from_broker).collect()
@@ -193,9 +207,12 @@ fn identifiers(settings: &Settings) -> u16 {
     settings.inflight.saturating_add(64).max(IDS)
 }
 
-fn transport(secrets: &Secrets) -> rumqttc::Transport {
-    match &secrets.tls {
-        Some(config) => rumqttc::Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(config.clone())),
+fn transport(credentials: &Credentials) -> rumqttc::Transport {
+    match &credentials.encryption {
+        Some(encryption) => {
+            let config = encryption.config.clone();
+            rumqttc::Transport::tls_with_config(rumqttc::TlsConfiguration::Rustls(config))
+        }
         None => rumqttc::Transport::tcp(),
     }
 }

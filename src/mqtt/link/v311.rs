@@ -1,15 +1,15 @@
 //! MQTT 3.1.1 by rumqttc. A broker has no word there for refusing a publish but to disconnect.
 
-use super::{Granted, INCOMING, LARGEST, Letter, Said, Secrets, host, identifiers, transport};
+use super::{Granted, INCOMING, LARGEST, Letter, Said, host, identifiers, transport};
 use crate::mqtt::Settings;
-use crate::mqtt::refusal::{self, Lost};
+use crate::mqtt::credentials::Credentials;
 use crate::mqtt::window::Verdict;
 use rumqttc::{
     AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, SubscribeFilter, SubscribeReasonCode,
 };
 use std::time::Duration;
 
-pub(super) fn options(settings: &Settings, secrets: Secrets) -> MqttOptions {
+pub(super) fn options(settings: &Settings, credentials: &Credentials) -> MqttOptions {
     let mut options = MqttOptions::new(settings.client_id.as_str(), host(settings), settings.port);
     options.set_keep_alive(settings.ping_every());
     options.set_clean_session(true);
@@ -17,7 +17,7 @@ pub(super) fn options(settings: &Settings, secrets: Secrets) -> MqttOptions {
     // The broker cannot be told our maximum: a retained message above it would end every connection.
     let incoming = usize::try_from(INCOMING).map_or(LARGEST, |bytes| bytes * 16);
     options.set_max_packet_size(incoming, LARGEST);
-    options.set_transport(transport(&secrets));
+    options.set_transport(transport(credentials));
     let will = LastWill::new(
         settings.will_topic.as_str(),
         settings.will_payload.clone(),
@@ -26,7 +26,7 @@ pub(super) fn options(settings: &Settings, secrets: Secrets) -> MqttOptions {
     );
     options.set_last_will(will);
     if let Some(username) = &settings.username {
-        options.set_credentials(username.as_str(), secrets.password.unwrap_or_default());
+        options.set_credentials(username.as_str(), credentials.password.clone().unwrap_or_default());
     }
     options
 }
@@ -48,8 +48,8 @@ pub(super) fn subscribe(client: &AsyncClient, filters: &[String]) -> bool {
     client.try_subscribe_many(filters).is_ok()
 }
 
-pub(super) async fn hear(events: &mut EventLoop) -> Result<Said, Lost> {
-    let event = events.poll().await.map_err(|error| refusal::lost_v311(&error))?;
+pub(super) async fn hear(events: &mut EventLoop) -> Result<Said, rumqttc::ConnectionError> {
+    let event = events.poll().await?;
     let mut said = said(event);
     if let Said::Connected(granted) = &mut said {
         granted.receive_maximum = events.mqtt_options.inflight();

@@ -1,8 +1,8 @@
 //! MQTT 5 by rumqttc.
 
-use super::{CONTENT_TYPE, Granted, INCOMING, LARGEST, Letter, Said, Secrets, host, identifiers, network, transport};
+use super::{CONTENT_TYPE, Granted, INCOMING, LARGEST, Letter, Said, host, identifiers, network, transport};
 use crate::mqtt::Settings;
-use crate::mqtt::refusal::{self, Lost};
+use crate::mqtt::credentials::Credentials;
 use crate::mqtt::window::Verdict;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
@@ -12,14 +12,14 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use std::time::Duration;
 
-pub(super) fn options(settings: &Settings, secrets: Secrets) -> MqttOptions {
+pub(super) fn options(settings: &Settings, credentials: &Credentials) -> MqttOptions {
     let mut options = MqttOptions::new(settings.client_id.as_str(), host(settings), settings.port);
     options.set_keep_alive(settings.ping_every());
     options.set_clean_start(true);
     options.set_connection_timeout(settings.timing.connect.as_secs().max(1));
     options.set_network_options(network(settings));
     options.set_outgoing_inflight_upper_limit(identifiers(settings));
-    options.set_transport(transport(&secrets));
+    options.set_transport(transport(credentials));
     let mut properties = ConnectProperties::new();
     properties.max_packet_size = Some(INCOMING);
     options.set_connect_properties(properties);
@@ -32,7 +32,7 @@ pub(super) fn options(settings: &Settings, secrets: Secrets) -> MqttOptions {
     );
     options.set_last_will(will);
     if let Some(username) = &settings.username {
-        options.set_credentials(username.as_str(), secrets.password.unwrap_or_default());
+        options.set_credentials(username.as_str(), credentials.password.clone().unwrap_or_default());
     }
     options
 }
@@ -63,8 +63,12 @@ pub(super) fn subscribe(client: &AsyncClient, filters: &[String]) -> bool {
     client.try_subscribe_many(filters).is_ok()
 }
 
-pub(super) async fn hear(events: &mut EventLoop, identifiers: u16, ping_every: Duration) -> Result<Said, Lost> {
-    let event = events.poll().await.map_err(|error| refusal::lost_v5(&error))?;
+pub(super) async fn hear(
+    events: &mut EventLoop,
+    identifiers: u16,
+    ping_every: Duration,
+) -> Result<Said, rumqttc::v5::ConnectionError> {
+    let event = events.poll().await?;
     let mut said = said(event);
     if let Said::Connected(granted) = &mut said {
         granted.receive_maximum = granted.receive_maximum.min(identifiers);

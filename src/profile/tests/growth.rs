@@ -77,28 +77,8 @@ fn two_curves_of_one_result_have_ids_of_their_own() {
         ("angle", list(&[1, 2, 0])),
         ("counts_in", Raw::Int(1)),
     ];
-    let plan = Arc::new(profile.plan(&contract.slot));
     let made: Vec<_> = (0..2)
-        .flat_map(|event| {
-            let at = |name: &str| plan.points.iter().position(|point| &*point.name == name).unwrap();
-            let mut all = vec![None; plan.points.len()];
-            for (name, raw) in &values {
-                all[at(name)] = Some(raw.clone());
-            }
-            let sample = Sample {
-                plan: plan.clone(),
-                event,
-                values: all,
-                before: vec![None; plan.points.len()],
-                seen: Moment::new(1, 1),
-                since: None,
-                raw: String::new(),
-                backfill: false,
-                state: None,
-                durable: None,
-            };
-            profile.drafts(&contract, &sample)
-        })
+        .flat_map(|event| make_of(&profile, &contract, event, &values, &[]))
         .map(|meaning| match meaning {
             Meaning::Draft(draft) => (draft.id.unwrap(), draft.data["result_id"].clone()),
             Meaning::Ignored => panic!("a curve was ignored"),
@@ -107,6 +87,53 @@ fn two_curves_of_one_result_have_ids_of_their_own() {
     let ids = |name: &str| vec!["5".to_owned(), "7".into(), name.into()];
     assert_eq!(made[0], (ids("torque"), "7".into()));
     assert_eq!(made[1], (ids("angle"), "7".into()));
+}
+
+#[test]
+fn the_parts_of_a_curve_have_ids_of_their_own() {
+    let profile = good(
+        r#"
+[points]
+count = { at = "input:0", type = "u16" }
+stamp = { at = "input:1", type = "u16" }
+part  = { at = "input:2", type = "u16" }
+parts = { at = "input:3", type = "u16" }
+force = { at = "input:4", type = "u16", count = 3, uom = "N" }
+[events.curve]
+when  = { changes = ["count", "part"] }
+id    = ["stamp", "count"]
+x     = { name = "way", step = { const = 0.25, uom = "mm" } }
+y     = "force"
+part  = "part"
+parts = "parts"
+"#,
+    );
+    let contract = contract(&[EventType::Curve], &[], &[]);
+    let list = Raw::List(vec![Raw::Int(5), Raw::Int(0), Raw::Int(0)]);
+    let part = |part: i64| {
+        let values = [
+            ("count", Raw::Int(7)),
+            ("stamp", Raw::Int(1)),
+            ("part", Raw::Int(part)),
+            ("parts", Raw::Int(2)),
+            ("force", list.clone()),
+        ];
+        match make(&profile, &contract, &values).remove(0) {
+            Meaning::Draft(draft) => *draft,
+            Meaning::Ignored => panic!("a part was ignored"),
+        }
+    };
+    let (first, second) = (part(1), part(2));
+    assert_eq!(first.id.unwrap(), ["1", "7", "1"]);
+    assert_eq!(second.id.unwrap(), ["1", "7", "2"]);
+    let wanted = serde_json::json!({
+        "x": { "name": "way", "uom": "mm", "values": [0, 0.25, 0.5] },
+        "y": { "name": "force", "uom": "N", "values": [5, 0, 0] },
+        "part": 2,
+        "parts": 2,
+        "result_id": "7",
+    });
+    assert_eq!(serde_json::Value::Object(second.data), wanted);
 }
 
 const STATION: &str = r#"profile = 1

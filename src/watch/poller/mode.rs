@@ -3,6 +3,7 @@
 //! Owns what is read at a look, what when it happens, and what must be equal before and behind.
 
 use super::Doing;
+use super::ring::Record;
 use crate::model::plan::{AckValue, Address, EventPlan, Keep, PointIx, SlotPlan, Trigger};
 use crate::model::{Moment, Raw};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,8 @@ impl Mode {
             .chain(&event.id)
             .copied()
             .chain(triggers.iter().copied())
+            // A record of a ring lies elsewhere than its index.
+            .filter(|point| event.ring.as_ref().is_none_or(|ring| ring.index != *point))
             .collect();
         let flags: Vec<PointIx> = triggers.iter().copied().filter(clears).collect();
         let once: Vec<PointIx> = all
@@ -58,7 +61,7 @@ impl Mode {
             .collect();
         let full: Arc<[PointIx]> = all.iter().copied().filter(|p| !clears(p)).collect();
         let covered = together(&full);
-        let whole = covered && flags.is_empty() && once.is_empty();
+        let whole = covered && flags.is_empty() && once.is_empty() && event.ring.is_none();
         let quick = |t: &Trigger| matches!(t, Trigger::ChangesAny { .. });
         let guard: BTreeSet<PointIx> = event
             .triggers
@@ -67,10 +70,13 @@ impl Mode {
             .flat_map(|t| t.points().iter().copied())
             .chain(event.id.iter().copied())
             .filter(|p| !clears(p))
+            .filter(|p| event.ring.as_ref().is_none_or(|ring| ring.index == *p))
             .collect();
         // Values that are each their own (`stable` 0, `latest`) need not be of one moment.
         let loose = event.stable == 0 || event.keep == Keep::Latest;
         let unguarded = !covered && guard.is_empty();
+        // The index behind a record tells whether it was overwritten meanwhile.
+        let covered = covered && event.ring.is_none();
         let look: BTreeSet<PointIx> = if whole {
             all
         } else if covered {
@@ -90,6 +96,7 @@ impl Mode {
             .id
             .iter()
             .copied()
+            .filter(|_| event.ring.is_none())
             .chain(echo.map(|ack| ack.write))
             .chain(source)
             .filter(|p| !look.contains(p) && !clears(p))
@@ -99,7 +106,7 @@ impl Mode {
             extra,
             full,
             once,
-            guard: if covered || loose {
+            guard: if (covered || loose) && event.ring.is_none() {
                 Arc::from([])
             } else {
                 guard.into_iter().collect()
@@ -132,6 +139,8 @@ pub(super) struct Pending {
     pub(super) agree: u8,
     pub(super) tries: u8,
     pub(super) not_before: u64,
+    /// Of a ring: which record is being read.
+    pub(super) record: Option<Record>,
 }
 
 impl Pending {

@@ -3,6 +3,7 @@
 use super::mode::{Pending, pick};
 use super::{Doing, Fault, Happened, Out, Phase, Poller, TRIES, Trouble, Unanswered};
 use crate::model::plan::{Keep, PointIx};
+use crate::model::sample::TriggerState;
 use crate::model::{Moment, Raw};
 use crate::watch::Happening;
 use crate::watch::track::Seen;
@@ -87,12 +88,7 @@ impl Poller {
     /// One event in a look.
     fn look(&mut self, event: usize, asked: Moment, now: Moment, values: &[Option<Raw>], faults: &[Fault]) {
         let plan = self.plan.clone();
-        let (Some(of), Some(mode), Some(track), Some(phase)) = (
-            plan.events.get(event),
-            self.modes.get(event),
-            self.tracks.get_mut(event),
-            self.phases.get_mut(event),
-        ) else {
+        let (Some(of), Some(mode)) = (plan.events.get(event), self.modes.get(event)) else {
             return;
         };
         let watched = |point: &PointIx| of.triggers.iter().any(|trigger| trigger.points().contains(point));
@@ -108,6 +104,19 @@ impl Poller {
             }
             return;
         }
+        if of.ring.is_some() && self.look_ring(event, now, values) {
+            if let Some(looked) = self.looked.get_mut(event) {
+                *looked = Some(asked);
+            }
+            return;
+        }
+        let (Some(mode), Some(track), Some(phase)) = (
+            self.modes.get(event),
+            self.tracks.get_mut(event),
+            self.phases.get_mut(event),
+        ) else {
+            return;
+        };
         let seen = track.look(&plan, of, now.tick, values);
         if let Phase::Falling(until) = phase
             && !track.recheck
@@ -247,6 +256,11 @@ impl Poller {
             pending.not_before = now.tick.saturating_add(self.poll);
             return;
         }
+        if pending.record.is_some() {
+            pending.fresh = reading;
+            self.behind_record(event, now, values);
+            return;
+        }
         let behind = pick(&mode.guard, values);
         // Three times the same: the guard itself may come in several requests, and be of two moments both times.
         let same = |reading: &Vec<Option<Raw>>| {
@@ -334,6 +348,23 @@ impl Poller {
         let prior = track.primed.then(|| track.state(of));
         let before = track.before(plan.points.len());
         track.took(of, now.tick, seen, &values);
+        self.happened(event, since, first, values, before, prior);
+    }
+
+    /// It was taken up: reports it.
+    pub(super) fn happened(
+        &mut self,
+        event: usize,
+        since: Option<Moment>,
+        first: Moment,
+        values: Vec<Option<Raw>>,
+        before: Vec<Option<Raw>>,
+        prior: Option<TriggerState>,
+    ) {
+        let plan = self.plan.clone();
+        let (Some(of), Some(track)) = (plan.events.get(event), self.tracks.get(event)) else {
+            return;
+        };
         let stored = of.keep == Keep::Stored || of.ack.is_some();
         let state = (stored && self.modes.get(event).is_some_and(|mode| mode.polled)).then(|| track.state(of));
         self.alarm(event, false);

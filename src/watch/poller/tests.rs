@@ -96,7 +96,7 @@ impl Gateway {
         self.tick += 1;
         match self.poller.next(at(self.tick)) {
             Step::Wait(Some(until)) => self.tick = self.tick.max(until),
-            Step::Wait(None) => {}
+            Step::Wait(None) | Step::ReadRecord { .. } => {}
             Step::Read(points) => {
                 let mut read = vec![None; 5];
                 for point in points.iter() {
@@ -318,6 +318,7 @@ fn a_trigger_that_the_acknowledgement_clears_may_rise_again_at_once() {
         assert!(tick < 5_000, "{taken:?}");
         match poller.next(at(tick)) {
             Step::Wait(until) => tick = until.unwrap_or(tick).max(tick),
+            Step::ReadRecord { .. } => panic!("there is no ring"),
             Step::Read(_) => poller.read_done(at(tick), at(tick), &values([0, 0, shown, ready, 0]), &[]),
             Step::Write { value, .. } => {
                 assert_eq!(value, Raw::Int(0));

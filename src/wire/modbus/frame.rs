@@ -136,7 +136,6 @@ pub fn take_tcp(bytes: &mut Vec<u8>) -> Result<Option<Frame>, NoModbus> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
     use proptest::prelude::*;
 

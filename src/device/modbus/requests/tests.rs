@@ -1,4 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 use super::*;
 use crate::model::SlotName;
 use crate::model::plan::{Link, ModbusTransport, ModbusType, PointPlan, WordOrder};
