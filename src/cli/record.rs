@@ -323,14 +323,14 @@ async fn polled(
                 Err(broadcast::error::RecvError::Closed) => return Err("the link has ended".to_owned()),
             };
             let now = clock.now();
-            let line = Line {
+            let exchange = Line {
                 ms: now.tick.saturating_sub(begun.tick),
                 wall: now.wall,
                 what,
             };
-            count.add(&line.what);
-            progress.tell(line.ms, count);
-            if lines.send(line).await.is_err() {
+            count.add(&exchange.what);
+            progress.tell(exchange.ms, count);
+            if lines.send(exchange).await.is_err() {
                 return Err("the file cannot be written".to_owned());
             }
         }

@@ -267,12 +267,12 @@ impl End {
                 },
             };
             let now = clock.now();
-            let line = record::Line {
+            let told = record::Line {
                 ms: now.tick.saturating_sub(begun.tick),
                 wall: now.wall,
                 what,
             };
-            writer.write_all(format!("{}\n", line.encode()).as_bytes()).await?;
+            writer.write_all(format!("{}\n", told.encode()).as_bytes()).await?;
         }
     }
 }

@@ -194,7 +194,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
     print(&introduced);
     let mut tasks = JoinSet::new();
     tasks.spawn(serving);
-    let (typed, mut lines) = mpsc::channel(16);
+    let (typed, mut typed_in) = mpsc::channel(16);
     // Reading lines cannot be broken off: the thread ends with the process.
     std::thread::Builder::new()
         .name("stdin".to_owned())
@@ -242,16 +242,14 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
                 reboot.set(periodic(arguments.fault.reboot));
                 vec![device.reboot()]
             }
-            line = lines.recv(), if open => match line {
-                Some(line) => match typed_line(&mut device, &line) {
-                    Some(said) => said,
-                    None => break,
-                },
-                None => {
-                    open = false;
-                    Vec::new()
+            words = typed_in.recv(), if open => {
+                open = words.is_some();
+                match words.map(|words| typed_line(&mut device, &words)) {
+                    Some(Some(said)) => said,
+                    Some(None) => break,
+                    None => Vec::new(),
                 }
-            },
+            }
         };
         for line in said {
             tell(&clock, &line);
