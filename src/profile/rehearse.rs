@@ -102,6 +102,11 @@ impl Profile {
                         Some(Field::One(Source::Point(point))) => Some(*point),
                         _ => None,
                     };
+                    if point("value").is_none()
+                        && let Some(result) = of("result")
+                    {
+                        found.verdicts.extend(self.judged(&result.field));
+                    }
                     point("value").map(|value| Measured {
                         value,
                         min: point("min"),

@@ -278,7 +278,10 @@ impl Device {
             if of.phase != Phase::Idle {
                 of.waited += 1;
                 if of.waited == 1 {
-                    said.push("waits: the last result is not acknowledged yet".to_owned());
+                    said.push(
+                        "waits: the last result is not acknowledged, or its flag not read (--no-wait goes on)"
+                            .to_owned(),
+                    );
                 }
                 continue;
             }
@@ -341,7 +344,7 @@ impl Device {
                         .iter()
                         .flat_map(Trigger::points)
                         .any(|point| place(&plan, *point).is_some_and(|at| at.clears));
-                    if gone || !clears && past >= self.hold {
+                    if gone || (!clears || self.goes_on) && past >= self.hold {
                         self.lower(triggers);
                         return Some(Phase::Idle);
                     }

@@ -130,6 +130,12 @@ async fn listen(arguments: &Arguments, plan: &SlotPlan) -> Result<(Simulator, St
             Ok((simulator, local.to_string(), Box::pin(serving)))
         }
         ModbusTransport::Rtu(settings) => {
+            if at.contains(':') && !std::path::Path::new(at).exists() {
+                return Err(format!(
+                    "this profile is of a serial line: --listen is a port, not {at}. \
+                     `socat pty,raw,echo=0,link=/tmp/device pty,raw,echo=0,link=/tmp/gateway` makes a pair without hardware"
+                ));
+            }
             let simulator = Simulator::new();
             let serve = simulator.serve_port(at, settings, server).await?;
             let path = at.to_owned();
