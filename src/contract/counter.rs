@@ -38,6 +38,7 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
     let CounterReading {
         value,
         first,
+        from,
         last,
         before,
         waits,
@@ -62,7 +63,7 @@ pub(super) fn follow(known: Option<i64>, reading: CounterReading) -> Course {
     // A device that waits for each acknowledgement missed none.
     let restarted = Course::Restarted {
         before: value,
-        missing: if waits { 0 } else { value.abs_diff(first) },
+        missing: if waits || value < from { 0 } else { value.abs_diff(from) },
     };
     if value > known {
         return jumped(
@@ -95,6 +96,7 @@ mod tests {
             CounterReading {
                 value,
                 first: 1,
+                from: 1,
                 last: Some(65_535),
                 before: None,
                 waits: false,
@@ -134,6 +136,7 @@ mod tests {
         let reading = |value| CounterReading {
             value,
             first: 1,
+            from: 1,
             last: Some(65_535),
             before: None,
             waits: true,
@@ -154,14 +157,26 @@ mod tests {
         let reading = |value, before| CounterReading {
             value,
             first: 0,
+            from: 1,
             last: None,
             before,
             waits: false,
         };
         assert_eq!(
             follow(Some(9), reading(8, None)),
-            Course::Restarted { before: 8, missing: 8 }
+            Course::Restarted { before: 8, missing: 7 }
         );
+        // Where nobody says what it begins with, 0 and 1 are both a beginning.
+        for value in [0, 1] {
+            let course = follow(Some(9), reading(value, None));
+            assert_eq!(
+                course,
+                Course::Restarted {
+                    before: value,
+                    missing: 0
+                }
+            );
+        }
         assert_eq!(
             follow(None, reading(9, Some(6))),
             Course::Jumped {
@@ -177,6 +192,7 @@ mod tests {
         let reading = |value| CounterReading {
             value,
             first: 1,
+            from: 1,
             last: Some(100),
             before: Some(0),
             waits: false,
@@ -196,7 +212,7 @@ mod tests {
         #[test]
         fn any_counter_has_a_course(known: Option<i64>, value: i64, first: i64, last: Option<i64>, before: Option<i64>) {
             for waits in [true, false] {
-                let _ = follow(known, CounterReading { value, first, last, before, waits });
+                let _ = follow(known, CounterReading { value, first, from: first, last, before, waits });
             }
         }
     }

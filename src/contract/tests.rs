@@ -118,6 +118,7 @@ fn result(count: i64, torque: f64) -> Draft {
         counter: Some(CounterReading {
             value: count,
             first: 1,
+            from: 1,
             last: Some(65_535),
             before: None,
             waits: false,
@@ -327,6 +328,7 @@ fn a_counter_that_wraps_gives_no_id_twice() {
         draft.counter = Some(CounterReading {
             value,
             first: 1,
+            from: 1,
             last: Some(10),
             before: None,
             waits: true,

@@ -68,6 +68,8 @@ pub struct CounterReading {
     pub value: i64,
     /// What follows `last`, and what it starts from.
     pub first: i64,
+    /// What it shows at the first result after it began anew: `first` where a profile says so, else 1.
+    pub from: i64,
     /// After which it wraps; `None`: it does not.
     pub last: Option<i64>,
     /// What it showed at the reading before, where the trigger knew it.

@@ -38,7 +38,7 @@ pub(super) fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> 
         );
     }
     // Only where it is said does a lower value mean that there is no result yet.
-    let first = first.unwrap_or(0);
+    let (first, from) = (first.unwrap_or(0), first.unwrap_or(1));
     if let Some(last) = last {
         if last.as_integer()? <= first {
             out.push(Diagnostic::error(&last.place, "`last` must be above `first`"));
@@ -49,6 +49,7 @@ pub(super) fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> 
     Some(Counter {
         point,
         first,
+        from,
         last: last.and_then(Node::as_integer),
     })
 }

@@ -53,6 +53,7 @@ pub(super) struct Event {
 pub(super) struct Counter {
     pub(super) point: PointIx,
     pub(super) first: i64,
+    pub(super) from: i64,
     pub(super) last: Option<i64>,
 }
 

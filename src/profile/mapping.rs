@@ -449,6 +449,7 @@ impl Moment<'_> {
         Some(CounterReading {
             value: i64::try_from(value.number()?.to_i128()?).ok()?,
             first: counter.first,
+            from: counter.from,
             last: counter.last,
             before: before
                 .get(counter.point)
@@ -472,6 +473,7 @@ impl Moment<'_> {
         Some(CounterReading {
             value: i64::try_from(value).ok()?,
             first: 0,
+            from: i64::from(!ring.newest),
             last: i64::try_from(modulus - 1).ok(),
             before: before.and_then(|before| i64::try_from(before).ok()),
             waits: event.ack.is_some(),

@@ -24,8 +24,6 @@ pub struct Rehearsal {
     pub stamps: Vec<PointIx>,
     /// Alarm words and their bits.
     pub alarms: Vec<(PointIx, Vec<u32>)>,
-    /// Points that say what the device is at.
-    pub states: Vec<PointIx>,
 }
 
 /// A measured value.
@@ -125,10 +123,8 @@ impl Profile {
                 _ => None,
             };
             found.measures.extend(measured);
-            match (member.spec.name, &member.field) {
-                ("result", field) => found.verdicts.extend(self.judged(field)),
-                ("state" | "phase", Field::One(Source::Point(point))) => found.states.push(*point),
-                _ => {}
+            if member.spec.name == "result" {
+                found.verdicts.extend(self.judged(&member.field));
             }
         }
         let plain = |point: &&(String, PointIx, super::Place)| !found.measures.iter().any(|m| m.value == point.1);

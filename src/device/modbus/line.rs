@@ -200,9 +200,10 @@ impl Line {
         }
         let reason = match (garbled, self.late.get(&server)) {
             (_, Some(late)) => format!(
-                "no answer within {:?}; answers come after {} ms: raise `timeout` of all slots on this line",
+                "no answer within {:?}; answers come after up to {} ms: raise `timeout` of all slots on this line",
                 self.limit,
-                late.as_millis()
+                // In steps, so that each answer is not news.
+                late.as_millis().next_multiple_of(50)
             ),
             (0, None) => format!("no answer within {:?}", self.limit),
             (garbled, None) => format!(

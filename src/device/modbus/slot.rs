@@ -1,18 +1,18 @@
 //! One slot on a Modbus connection: its poller, its registers, its reports.
 
-use super::client::{Connection, Exception, Fault as Refusal};
-use super::requests::{Cut, Limits, Piece, Request, coalesce, place};
+mod reading;
+
+use super::client::{Connection, Fault as Refusal};
+use super::requests::{Cut, Limits, Request, coalesce, place};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
-use crate::device::tap::Reading;
-use crate::model::plan::{Link, ModbusLink, ModbusTransport, PointIx, SlotPlan, Table};
+use crate::model::plan::{Link, ModbusLink, ModbusTransport, PointIx, SlotPlan};
 use crate::model::sample::{Counted, LinkState, Report};
 use crate::model::{Moment, Raw, Sample, SlotName};
-use crate::watch::{Fault, Out, Poller, Step, Ticket};
+use crate::watch::{Out, Poller, Step, Ticket};
 use crate::wire::modbus;
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -197,54 +197,6 @@ impl Slot {
         &self.plan.slot
     }
 
-    /// Reads all points for a command; what reading clears only with `clears`. Changes nothing in what is under way.
-    pub(super) async fn look(
-        &mut self,
-        connection: &mut Connection,
-        clears: bool,
-        clock: &Clock,
-    ) -> Result<Reading, Broken> {
-        let wanted = |point: &PointIx| {
-            let of = self.plan.points.get(*point);
-            of.is_some_and(|of| clears || !place(&of.at).clears)
-        };
-        let points: Arc<[PointIx]> = (0..self.plan.points.len()).filter(wanted).collect();
-        let kept = (self.values.clone(), self.words.clone());
-        self.exchange_cuts();
-        let outcome = self.read(connection, &points).await;
-        self.exchange_cuts();
-        if self.looks.0 != self.cut {
-            self.learned = None;
-            let (plan, cut) = (&self.plan, &self.cut);
-            self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
-        }
-        let values = std::mem::replace(&mut self.values, kept.0);
-        let words = std::mem::replace(&mut self.words, kept.1);
-        let faults = outcome?.into_iter().map(|fault| fault.text).collect();
-        let hex = |(point, (start, span)): (PointIx, &(usize, usize))| {
-            let bits = self
-                .plan
-                .points
-                .get(point)
-                .is_some_and(|of| place(&of.at).table.is_bits());
-            let read = values.get(point).is_some_and(Option::is_some);
-            let words = words.get(*start..start + span).filter(|_| read).unwrap_or_default();
-            let text = |word: &u16| if bits { format!("{word}") } else { format!("{word:04x}") };
-            words.iter().map(text).collect::<Vec<_>>().join(" ")
-        };
-        Ok(Reading {
-            at: clock.now(),
-            words: self.places.iter().enumerate().map(hex).collect(),
-            values,
-            faults,
-        })
-    }
-
-    fn exchange_cuts(&mut self) {
-        std::mem::swap(&mut self.cut, &mut self.looks.0);
-        std::mem::swap(&mut self.ready, &mut self.looks.1);
-    }
-
     /// What was found out of the server since this was last asked.
     pub(super) fn take_learned(&mut self) -> Option<Limits> {
         self.learned.take()
@@ -263,141 +215,6 @@ impl Slot {
         self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
     }
 
-    fn requests(&mut self, points: &Arc<[PointIx]>) -> Arc<[Request]> {
-        if let Some(ready) = self.ready.get(points) {
-            return ready.clone();
-        }
-        if self.ready.len() >= READY {
-            self.ready.clear();
-        }
-        let requests: Arc<[Request]> = coalesce(&self.plan, points, &self.cut).into();
-        self.ready.insert(points.clone(), requests.clone());
-        requests
-    }
-
-    /// Reads `points` into `values`. Points that the device refuses are faults; the error is a server or link that failed.
-    async fn read(&mut self, connection: &mut Connection, points: &Arc<[PointIx]>) -> Result<Vec<Fault>, Broken> {
-        self.values.fill(None);
-        let mut faults = Vec::new();
-        for request in self.requests(points).iter() {
-            match self.ask(connection, request).await {
-                Ok(words) => self.keep(request, &words),
-                Err(Refusal::Exception(code)) if !code.is_transient() && self.is_divisible(request) => {
-                    self.one_by_one(connection, request, &mut faults).await?;
-                }
-                Err(Refusal::Exception(code)) => {
-                    for piece in &request.pieces {
-                        faults.push(self.fault(piece.point, code));
-                    }
-                }
-                Err(broken) => return Err(broken.into()),
-            }
-        }
-        for fault in &faults {
-            if let Some(value) = self.values.get_mut(fault.point) {
-                *value = None;
-            }
-        }
-        Ok(faults)
-    }
-
-    async fn ask(&self, connection: &mut Connection, request: &Request) -> Result<Vec<u16>, Refusal> {
-        let server = self.link.server_id;
-        let Some(address) = request.address.checked_add(self.shift) else {
-            return Err(Refusal::Exception(Exception::ADDRESS));
-        };
-        connection.read(server, request.table, address, request.count).await
-    }
-
-    /// Whether it can be asked for in parts: several points, or an array. What reading clears is asked for once.
-    fn is_divisible(&self, request: &Request) -> bool {
-        request.pieces.len() > 1 || request.pieces.iter().any(|piece| piece.count > self.element(piece))
-    }
-
-    /// Registers of one element of a piece; of what reading clears, all.
-    fn element(&self, piece: &Piece) -> u16 {
-        let at = self.plan.points.get(piece.point).map(|point| place(&point.at));
-        at.filter(|at| !at.clears)
-            .map_or(piece.count, |at| at.kind.width().max(1))
-    }
-
-    /// A request that the device refuses as a whole: finds out which point it is, and cuts otherwise from now on.
-    async fn one_by_one(
-        &mut self,
-        connection: &mut Connection,
-        request: &Request,
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), Broken> {
-        let mut bad = Vec::new();
-        for piece in &request.pieces {
-            let alone = Request {
-                table: request.table,
-                address: request.address.saturating_add(piece.offset),
-                count: piece.count,
-                pieces: vec![Piece { offset: 0, ..*piece }],
-            };
-            match self.ask(connection, &alone).await {
-                Ok(words) => self.keep(&alone, &words),
-                Err(Refusal::Exception(code)) => {
-                    let element = self.element(piece);
-                    let first = Request {
-                        count: element,
-                        ..alone.clone()
-                    };
-                    let too_long = !code.is_transient()
-                        && piece.count > element
-                        && match self.ask(connection, &first).await {
-                            Ok(_) => true,
-                            Err(Refusal::Exception(_)) => false,
-                            Err(broken) => return Err(broken.into()),
-                        };
-                    if !code.is_transient() && !too_long {
-                        bad.push(piece.point);
-                    }
-                    faults.push(Fault {
-                        transient: code.is_transient() || too_long,
-                        ..self.fault(piece.point, code)
-                    });
-                }
-                Err(broken) => return Err(broken.into()),
-            }
-        }
-        if let Some(written) = self.cut.refused(request, &bad) {
-            tracing::info!(
-                slot = %self.plan.slot, address = %self.link.address, server = self.link.server_id,
-                "server {} refuses {} of {}:{} in one request, though not one by one; it is asked for less from now on. \
-                 `{written}` in [connection] spares finding that out at each start",
-                self.link.server_id, request.count, request.table.word(), request.address
-            );
-            self.learned = Some(self.cut.limits());
-        }
-        self.recut();
-        Ok(())
-    }
-
-    /// Takes up the registers of an answer, and decodes the points that end in it.
-    fn keep(&mut self, request: &Request, words: &[u16]) {
-        for piece in &request.pieces {
-            let (Some((start, span)), Some(point)) = (self.places.get(piece.point), self.plan.points.get(piece.point))
-            else {
-                continue;
-            };
-            let from = usize::from(piece.offset);
-            let to = start + usize::from(piece.into);
-            let count = usize::from(piece.count);
-            if let (Some(source), Some(target)) = (words.get(from..from + count), self.words.get_mut(to..to + count)) {
-                target.copy_from_slice(source);
-            }
-            let ends = usize::from(piece.into) + count == *span;
-            if let (true, Some(value)) = (ends, self.values.get_mut(piece.point)) {
-                *value = self
-                    .words
-                    .get(*start..start + span)
-                    .and_then(|words| modbus::decode_words(place(&point.at), words));
-            }
-        }
-    }
-
     /// What was read before the link was lost, and is cleared by that, must not be forgotten.
     fn salvage(&mut self, points: &[PointIx]) {
         for point in points {
@@ -409,67 +226,6 @@ impl Slot {
             if let (true, Some(Some(value))) = (clears, self.values.get(*point)) {
                 self.poller.salvage(*point, value.clone());
             }
-        }
-    }
-
-    fn fault(&self, point: PointIx, code: Exception) -> Fault {
-        let (name, at) = self.plan.points.get(point).map_or(("", String::new()), |point| {
-            let at = place(&point.at);
-            (&*point.name, format!("{}:{}", at.table.word(), at.address))
-        });
-        Fault {
-            point,
-            text: format!(
-                "`{name}` ({at}) of server {} at {}: {}",
-                self.link.server_id, self.link.address, code
-            ),
-            transient: code.is_transient(),
-        }
-    }
-
-    /// Writes a value. `Ok(Err)`: the device refused it; the error is a server or link that failed.
-    async fn write(
-        &mut self,
-        connection: &mut Connection,
-        point: PointIx,
-        value: &Raw,
-    ) -> Result<Result<(), Fault>, Broken> {
-        let plan = self.plan.clone();
-        let Some(of) = plan.points.get(point) else {
-            return Ok(Ok(()));
-        };
-        let at = place(&of.at);
-        let mut words = match modbus::encode(at, value) {
-            Ok(words) => words,
-            Err(fault) => {
-                return Ok(Err(Fault {
-                    point,
-                    text: format!("`{}` cannot be written: {fault}", of.name),
-                    transient: false,
-                }));
-            }
-        };
-        if at.bits.is_some() && !at.table.is_bits() {
-            // The other bits of the word stay what they are.
-            let request = Request {
-                table: at.table,
-                address: at.address,
-                count: modbus::span(at),
-                pieces: Vec::new(),
-            };
-            match self.ask(connection, &request).await {
-                Ok(old) => words = modbus::merge(at, &old, &words),
-                Err(Refusal::Exception(code)) => return Ok(Err(self.fault(point, code))),
-                Err(broken) => return Err(broken.into()),
-            }
-        }
-        match connection
-            .write(self.link.server_id, at.table, at.address, &words)
-            .await
-        {
-            Ok(()) => Ok(Ok(())),
-            Err(Refusal::Exception(code)) => Ok(Err(self.fault(point, code))),
-            Err(broken) => Err(broken.into()),
         }
     }
 
@@ -619,44 +375,5 @@ impl Slot {
             poller.answered(now, *ticket, durable);
             false
         });
-    }
-
-    /// The registers that an event was made of, in address order, overlaps once.
-    fn raw(&self, event: usize) -> String {
-        let Some(event) = self.plan.events.get(event) else {
-            return String::new();
-        };
-        let mut parts: Vec<(Table, u16, &[u16])> = event
-            .points
-            .iter()
-            .filter_map(|point| {
-                let at = place(&self.plan.points.get(*point)?.at);
-                let (start, span) = self.places.get(*point)?;
-                Some((at.table, at.address, self.words.get(*start..start + span)?))
-            })
-            .collect();
-        parts.sort_by_key(|(table, address, words)| (*table, *address, words.len()));
-        let mut text = String::new();
-        let mut next: Option<(Table, u32)> = None;
-        for (table, address, words) in parts {
-            for (at, word) in (u32::from(address)..).zip(words) {
-                if next.is_some_and(|(of, next)| of == table && at < next) {
-                    continue;
-                }
-                next = Some((table, at + 1));
-                if !text.is_empty() {
-                    text.push(' ');
-                }
-                let written = if table.is_bits() {
-                    write!(text, "{word}")
-                } else {
-                    write!(text, "{word:04x}")
-                };
-                if written.is_err() {
-                    return text;
-                }
-            }
-        }
-        text
     }
 }
