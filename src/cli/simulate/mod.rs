@@ -4,6 +4,7 @@
 
 mod device;
 mod faults;
+mod image;
 
 use super::probe::target::read_profile;
 use super::{INVALID, Log, complain, print, start_log};
