@@ -90,7 +90,7 @@ impl Gateway {
         while self.tick < until {
             let now = Moment::new(1_795_342_503_171, self.tick);
             match self.poller.next(now) {
-                Step::Read(points) => {
+                Step::Read { points, .. } => {
                     let mut values = vec![None; self.plan.points.len()];
                     for point in points.iter() {
                         let Address::Modbus(at) = &self.plan.points[*point].at;
@@ -98,7 +98,6 @@ impl Gateway {
                     }
                     self.poller.read_done(now, now, &values, &[]);
                 }
-                Step::ReadRecord { .. } => panic!("there is no ring"),
                 Step::Write { .. } => panic!("this profile writes nothing"),
                 Step::Wait(_) => self.tick += 10,
             }
@@ -216,7 +215,7 @@ fn a_block_that_is_still_being_written_is_not_taken() {
     controller.image.put(Table::Input, 355, &[1]);
     let now = Moment::new(1_795_342_503_171, gateway.tick + 200);
     gateway.tick += 200;
-    let Step::Read(points) = gateway.poller.next(now) else {
+    let Step::Read { points, .. } = gateway.poller.next(now) else {
         panic!("it polls");
     };
     let mut values = vec![None; gateway.plan.points.len()];

@@ -33,12 +33,10 @@ const TRIES: u8 = 8;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Read these points, then [`Poller::read_done`].
-    Read(Arc<[PointIx]>),
-    /// Read these points of a record of a ring, then [`Poller::read_done`].
-    ReadRecord {
+    Read {
         /// Which.
         points: Arc<[PointIx]>,
-        /// By how many registers the record lies behind the first.
+        /// By how many registers they lie behind their addresses: those of a record of a ring.
         shift: u16,
     },
     /// Write this value, then [`Poller::write_done`].
@@ -285,13 +283,10 @@ impl Poller {
                     // A ring has many records: the disk sets the pace.
                 } else if let Some(mode) = self.modes.get(event) {
                     let (doing, points) = pending.step(event, mode);
-                    let shift = pending.record.as_ref().map(|record| record.shift);
-                    let of_a_record = matches!(doing, Doing::Full(_));
+                    let record = pending.record.as_ref().filter(|_| matches!(doing, Doing::Full(_)));
+                    let shift = record.map_or(0, |record| record.shift);
                     self.doing = doing;
-                    return match shift.filter(|_| of_a_record) {
-                        Some(shift) => Step::ReadRecord { points, shift },
-                        None => Step::Read(points),
-                    };
+                    return Step::Read { points, shift };
                 }
             }
         }
@@ -337,7 +332,7 @@ impl Poller {
         }
         let points = self.look_points(&events, polls);
         self.doing = Doing::Look(events);
-        Step::Read(points)
+        Step::Read { points, shift: 0 }
     }
 
     /// A device may lose an acknowledgement that it took (its program writes over it): what is still shown a while

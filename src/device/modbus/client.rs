@@ -10,8 +10,12 @@ use crate::device::tap::{Exchange, Tap};
 use crate::model::plan::{ModbusLink, ModbusTransport, Table};
 use crate::wire::modbus::pdu::{Answer, Ask};
 use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// A serial port that was there.
+pub(super) const GONE: &str = "the port is gone";
 
 /// An exception code of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,10 +188,26 @@ fn unreachable(address: &str, fault: &std::io::Error) -> String {
     }
 }
 
-/// Why a stream is not read or written any more.
+/// Sends a request before `deadline`, which is `limit` away or a little more.
+pub(super) async fn send(
+    wire: &mut (impl AsyncWrite + Unpin + ?Sized),
+    request: &[u8],
+    deadline: Instant,
+    limit: Duration,
+) -> Result<(), Fault> {
+    match timeout_at(deadline, wire.write_all(request)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(broken(&fault)),
+        Err(_) => Err(Fault::Link(format!("a request could not be sent within {limit:?}"))),
+    }
+}
+
+/// Why a stream or port is not read or written any more.
 pub(super) fn broken(fault: &std::io::Error) -> Fault {
-    Fault::Link(match fault.kind() {
-        std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+    Fault::Link(match (fault.raw_os_error(), fault.kind()) {
+        // EIO, ENXIO, ENODEV: how Linux tells that an adapter was pulled.
+        (Some(5 | 6 | 19), _) => GONE.to_owned(),
+        (_, std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe) => {
             "the device broke the connection off".to_owned()
         }
         _ => format!("the connection broke: {fault}"),

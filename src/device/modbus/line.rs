@@ -5,14 +5,13 @@
 //! length and check sum, and no earlier request could have been meant. Where one could, the server is first brought
 //! into step by an echo of data that only this request has (function 08, sub-function 0).
 
-use super::client::{Fault, broken};
+use super::client::{Fault, GONE, broken, send};
 use crate::model::plan::SerialSettings;
 use crate::wire::modbus::frame;
 use crate::wire::modbus::pdu::{Answer, Ask};
 use std::collections::HashMap;
-use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes that go both ways.
@@ -129,16 +128,7 @@ impl Line {
         let calm = CALM.max(self.silence) + on_the_line(4);
         let sent = Instant::now();
         let deadline = sent + self.limit + on_the_line(request.len() + expected);
-        match timeout_at(deadline, self.wire.write_all(&request)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => return Err(vanished(&fault)),
-            Err(_) => {
-                return Err(Fault::Link(format!(
-                    "a request could not be sent within {:?}",
-                    self.limit
-                )));
-            }
-        }
+        send(&mut self.wire, &request, deadline, self.limit).await?;
         self.heard = Instant::now();
         loop {
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
@@ -175,7 +165,7 @@ impl Line {
                         self.count(spare);
                     }
                 }
-                Ok(Err(fault)) => return Err(vanished(&fault)),
+                Ok(Err(fault)) => return Err(broken(&fault)),
                 Err(_) => return Err(self.missed(server, ask, sent)),
             }
         }
@@ -244,7 +234,7 @@ impl Line {
     /// The other end is not there any more.
     fn gone(&self) -> Fault {
         Fault::Link(match self.settings {
-            Some(_) => "the port is gone".to_owned(),
+            Some(_) => GONE.to_owned(),
             None => "the serial server closed the connection".to_owned(),
         })
     }
@@ -267,7 +257,7 @@ impl Line {
             match timeout_at(quiet, self.wire.read_buf(&mut self.bytes)).await {
                 Ok(Ok(0)) => return Err(self.gone()),
                 Ok(Ok(_)) => self.heard = Instant::now(),
-                Ok(Err(fault)) => return Err(vanished(&fault)),
+                Ok(Err(fault)) => return Err(broken(&fault)),
                 Err(_) => break,
             }
             while let Some((frame, noise)) = frame::take_rtu(&mut self.bytes) {
@@ -282,14 +272,5 @@ impl Line {
         self.count(noise);
         self.bytes.clear();
         Ok(())
-    }
-}
-
-/// A port that is not there any more.
-fn vanished(fault: &io::Error) -> Fault {
-    match fault.raw_os_error() {
-        // EIO, ENXIO, ENODEV: how Linux tells that the adapter was pulled.
-        Some(5 | 6 | 19) => Fault::Link("the port is gone".to_owned()),
-        _ => broken(fault),
     }
 }

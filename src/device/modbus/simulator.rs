@@ -96,10 +96,7 @@ impl Simulator {
     /// # Errors
     /// Where the address cannot be listened at.
     pub async fn bind(address: &str) -> std::io::Result<(Self, SocketAddr, impl Future<Output = ()> + Send + use<>)> {
-        let listener = TcpListener::bind(address).await?;
-        let local = listener.local_addr()?;
-        let simulator = Self::new();
-        Ok((simulator.clone(), local, simulator.serve(listener)))
+        Self::listen(address, None).await
     }
 
     /// Listens at `address` as a serial server (RTU over TCP) with one device, `only`, behind it. The future serves until
@@ -111,31 +108,18 @@ impl Simulator {
         address: &str,
         only: u8,
     ) -> std::io::Result<(Self, SocketAddr, impl Future<Output = ()> + Send + use<>)> {
+        Self::listen(address, Some(only)).await
+    }
+
+    /// `line`: frames of a serial line, of this server.
+    async fn listen(
+        address: &str,
+        line: Option<u8>,
+    ) -> std::io::Result<(Self, SocketAddr, impl Future<Output = ()> + Send + use<>)> {
         let listener = TcpListener::bind(address).await?;
         let local = listener.local_addr()?;
         let simulator = Self::new();
-        let serving = simulator.clone();
-        let serve = async move {
-            let mut lines = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => {
-                        if let Ok((stream, _)) = accepted {
-                            let simulator = serving.clone();
-                            lines.spawn(async move {
-                                let mut generation = simulator.generation.subscribe();
-                                tokio::select! {
-                                    _ = generation.changed() => {}
-                                    _ = simulator.line(stream, Some(only)) => {}
-                                }
-                            });
-                        }
-                    }
-                    Some(_) = lines.join_next() => {}
-                }
-            }
-        };
-        Ok((simulator, local, serve))
+        Ok((simulator.clone(), local, simulator.serve(listener, line)))
     }
 
     /// Opens the serial port `path` and answers on it as server `only`, until the port is gone.
@@ -201,14 +185,14 @@ impl Simulator {
         Some(frame::rtu(from, &answer))
     }
 
-    async fn serve(self, listener: TcpListener) {
+    async fn serve(self, listener: TcpListener, line: Option<u8>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
                     if let Ok((stream, _)) = accepted {
                         let simulator = self.clone();
-                        connections.spawn(async move { simulator.connection(stream).await });
+                        connections.spawn(async move { simulator.connection(stream, line).await });
                     }
                 }
                 Some(_) = connections.join_next() => {}
@@ -272,11 +256,17 @@ impl Simulator {
         self.generation.send_modify(|generation| *generation += 1);
     }
 
-    async fn connection(&self, mut stream: TcpStream) {
+    async fn connection(&self, mut stream: TcpStream, line: Option<u8>) {
         let mut generation = self.generation.subscribe();
+        let answers = async {
+            match line {
+                Some(_) => self.line(stream, line).await,
+                None => self.answers(&mut stream).await,
+            }
+        };
         tokio::select! {
             _ = generation.changed() => {}
-            _ = self.answers(&mut stream) => {}
+            _ = answers => {}
         }
     }
 

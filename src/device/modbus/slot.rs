@@ -82,6 +82,8 @@ pub(super) struct Slot {
     misses: u32,
     /// It answered since it was last lost: before that nothing is known of how it is.
     answers_now: bool,
+    /// A request was refused while it was read: it is cut otherwise from now on.
+    refused: bool,
     /// What was found out of the server and is not yet told to its other slots.
     learned: Option<Limits>,
     /// Not asked before this tick: it did not answer.
@@ -123,6 +125,7 @@ impl Slot {
             shift: 0,
             misses: 0,
             answers_now: false,
+            refused: false,
             learned: None,
             rests_until: 0,
             unanswered: Vec::new(),
@@ -141,19 +144,15 @@ impl Slot {
             match self.poller.next(asked) {
                 Step::Wait(until) => return Turn::Wait(until),
                 // Only time has passed: nothing is asked of the device.
-                Step::Read(points) if points.is_empty() => {
+                Step::Read { points, .. } if points.is_empty() => {
                     self.values.fill(None);
                     self.poller.read_done(asked, asked, &self.values, &[]);
                 }
-                step @ (Step::Read(_) | Step::ReadRecord { .. }) => {
-                    let (points, shift) = match step {
-                        Step::ReadRecord { points, shift } => (points, shift),
-                        Step::Read(points) => (points, 0),
-                        _ => return Turn::Done,
-                    };
+                Step::Read { points, shift } => {
                     self.shift = shift;
                     let outcome = self.read(connection, &points).await;
                     self.shift = 0;
+                    self.take_up_cut();
                     return match outcome {
                         Ok(faults) => {
                             self.answered();
@@ -205,6 +204,13 @@ impl Slot {
     /// Another slot found this out of the same server.
     pub(super) fn learn(&mut self, limits: Limits) {
         if self.cut.learn(limits) {
+            self.recut();
+        }
+    }
+
+    /// A request was refused: what comes together from now on, before what was read is looked at.
+    fn take_up_cut(&mut self) {
+        if std::mem::take(&mut self.refused) {
             self.recut();
         }
     }

@@ -3,11 +3,11 @@
 //! Owns the numbers and the time-out. An answer to an earlier request is late and thrown away; one to a request that
 //! was never made ends the connection.
 
-use super::client::{Fault, broken};
+use super::client::{Fault, broken, send};
 use crate::wire::modbus::frame;
 use crate::wire::modbus::pdu::{Answer, Ask};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -44,16 +44,7 @@ impl Tcp {
         self.transaction = self.transaction.wrapping_add(1);
         let deadline = Instant::now() + self.limit;
         let request = frame::tcp(self.transaction, server, &ask.encode());
-        match timeout_at(deadline, self.stream.write_all(&request)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(fault)) => return Err(broken(&fault)),
-            Err(_) => {
-                return Err(Fault::Link(format!(
-                    "a request could not be sent within {:?}",
-                    self.limit
-                )));
-            }
-        }
+        send(&mut self.stream, &request, deadline, self.limit).await?;
         loop {
             let taken = frame::take_tcp(&mut self.bytes).map_err(|fault| Fault::Link(fault.to_string()))?;
             if let Some(frame) = taken {

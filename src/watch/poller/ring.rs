@@ -8,7 +8,7 @@ use super::{Phase, Poller, TRIES};
 use crate::model::plan::OnStart;
 use crate::model::{Moment, Raw};
 use crate::watch::ring::{self, Turns};
-use crate::watch::track::ids;
+use crate::watch::track::{ids, valid};
 
 /// The record of a ring that is being read.
 #[derive(Debug, Clone)]
@@ -23,6 +23,22 @@ pub(super) struct Record {
     proves: bool,
     /// Records that were never written may be among those to come.
     blanks: bool,
+    /// How often in a row the device was ahead of the reading.
+    overruns: u8,
+}
+
+impl Record {
+    /// The one that follows index `from`; the device's is `now`.
+    fn new(turns: Turns, from: u64, now: u64, blanks: bool) -> Self {
+        Self {
+            from,
+            now,
+            shift: turns.shift(from),
+            proves: false,
+            blanks,
+            overruns: 0,
+        }
+    }
 }
 
 impl Poller {
@@ -37,7 +53,7 @@ impl Poller {
             return self.first_ring(event, now, values);
         }
         let last = ring::number(track.last.first().and_then(Option::as_ref));
-        let (Some(last), Some(index)) = (last, ring::number(values.get(ring.index).and_then(Option::as_ref))) else {
+        let (Some(last), Some(index)) = (last, ring::number(valid(&plan, ring.index, values))) else {
             return false;
         };
         let turns = Turns::new(&plan, ring, last, index);
@@ -52,11 +68,8 @@ impl Poller {
             turns.reachable(last, index).0
         };
         let record = Record {
-            from,
-            now: index,
-            shift: turns.shift(from),
             proves,
-            blanks: false,
+            ..Record::new(turns, from, index, false)
         };
         let since = self.looked.get(event).copied().flatten();
         self.read_record(event, now, since, record);
@@ -70,7 +83,7 @@ impl Poller {
             return false;
         };
         let Some((ring, index)) = of.ring.as_ref().and_then(|ring| {
-            let index = ring::number(values.get(ring.index).and_then(Option::as_ref))?;
+            let index = ring::number(valid(&plan, ring.index, values))?;
             Some((ring, index))
         }) else {
             return false;
@@ -83,20 +96,13 @@ impl Poller {
             .as_ref()
             .and_then(|ack| ring::number(values.get(ack.write)?.as_ref()));
         let turns = Turns::new(&plan, ring, taken.unwrap_or(index), index);
-        let (from, blanks) = match (of.on_start, taken) {
-            (OnStart::Baseline, Some(taken)) => (turns.reachable(taken, index).0, true),
-            _ => (turns.oldest(index), true),
+        let from = match (of.on_start, taken) {
+            (OnStart::Baseline, Some(taken)) => turns.reachable(taken, index).0,
+            _ => turns.oldest(index),
         };
         track.primed = true;
         track.last = vec![Some(ring::raw(from))];
-        let record = Record {
-            from,
-            now: index,
-            shift: turns.shift(from),
-            proves: false,
-            blanks,
-        };
-        self.read_record(event, now, None, record);
+        self.read_record(event, now, None, Record::new(turns, from, index, true));
         true
     }
 
@@ -129,7 +135,7 @@ impl Poller {
         let since = pending.since;
         let first = pending.seen.unwrap_or(now);
         let last = ring::number(track.last.first().and_then(Option::as_ref)).unwrap_or(0);
-        let Some(index) = ring::number(values.get(ring.index).and_then(Option::as_ref)) else {
+        let Some(index) = ring::number(valid(&plan, ring.index, values)) else {
             pending.not_before = now.tick.saturating_add(self.poll);
             return;
         };
@@ -137,52 +143,32 @@ impl Poller {
         if record.proves {
             // The record taken last is where it was: the index tells the rest. Else the device went round, or began again.
             let there = track.taken.as_ref() == Some(&ids(of, &reading));
-            let full = turns.between(last, index) > 0 || !there;
             track.recheck = false;
-            let (from, blanks) = match (there, turns.counts()) {
-                (true, _) => (turns.reachable(last, index).0, false),
-                (false, true) if index < last => (turns.reachable(last, index).0, true),
-                (false, _) => (turns.oldest(index), true),
-            };
-            if !full {
+            if there && turns.between(last, index) == 0 {
                 self.set(event, Phase::Idle);
                 return;
             }
-            let record = Record {
-                from,
-                now: index,
-                shift: turns.shift(from),
-                proves: false,
-                blanks,
+            let from = if there || turns.counts() && index < last {
+                turns.reachable(last, index).0
+            } else {
+                turns.oldest(index)
             };
-            self.read_record(event, now, since, record);
+            self.read_record(event, now, since, Record::new(turns, from, index, !there));
             return;
         }
         // While it was read the device may have come round to it, and began to write it when it was one short of that.
-        let distance = turns.between(record.from, index);
         let moved = turns.between(record.now, index) > 0;
-        let overwritten = record.blanks && !turns.counts() && moved;
-        if turns.counts() && turns.reachable(record.from, index).1 || overwritten || moved && distance == turns.slots()
-        {
-            pending.tries = pending.tries.saturating_add(1);
-            let tries = pending.tries;
-            let from = if overwritten || moved && distance == turns.slots() {
-                turns.next(record.from)
-            } else {
-                turns.reachable(record.from, index).0
-            };
-            let blanks = record.blanks;
-            if tries >= TRIES
-                && let Some(restless) = self.restless.get_mut(event)
-            {
-                *restless = true;
+        let reached = moved && (record.blanks && !turns.counts() || turns.between(record.from, index) == turns.slots());
+        let (still, lost) = turns.reachable(record.from, index);
+        if reached || lost {
+            let from = if reached { turns.next(record.from) } else { still };
+            let overruns = record.overruns.saturating_add(1);
+            if let Some(restless) = self.restless.get_mut(event) {
+                *restless |= overruns >= TRIES;
             }
             let record = Record {
-                from,
-                now: index,
-                shift: turns.shift(from),
-                proves: false,
-                blanks,
+                overruns,
+                ..Record::new(turns, from, index, record.blanks)
             };
             self.read_record(event, now, since, record);
             return;
@@ -191,7 +177,6 @@ impl Poller {
             *restless = false;
         }
         let next = turns.next(record.from);
-        let rest = turns.between(next, index) > 0;
         if record.blanks && ring::is_blank(&reading) {
             if let Some(last) = track.last.first_mut() {
                 *last = Some(ring::raw(next));
@@ -202,21 +187,13 @@ impl Poller {
             track.took_record(of, next, &mut reading);
             self.happened(event, since, first, reading, before, prior);
         }
-        let committing = matches!(self.phases.get(event), Some(Phase::Committing(_)));
-        if rest && !committing {
-            let record = Record {
-                from: next,
-                now: index,
-                shift: turns.shift(next),
-                proves: false,
-                blanks: record.blanks,
-            };
-            self.read_record(event, now, since, record);
-        } else if !committing {
-            self.set(event, Phase::Idle);
-        } else {
+        if matches!(self.phases.get(event), Some(Phase::Committing(_))) {
             // The acknowledgement first; then on at once.
             self.next_poll = self.next_poll.min(now.tick);
+        } else if turns.between(next, index) > 0 {
+            self.read_record(event, now, since, Record::new(turns, next, index, record.blanks));
+        } else {
+            self.set(event, Phase::Idle);
         }
     }
 }

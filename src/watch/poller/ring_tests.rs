@@ -127,12 +127,11 @@ impl Gateway {
         self.tick += 1;
         match self.poller.next(at(self.tick)) {
             Step::Wait(until) => self.tick = self.tick.max(until.unwrap_or(0)),
-            Step::Read(points) => {
-                self.poller
-                    .read_done(at(self.tick), at(self.tick), &device.read(&points, 0), &[]);
-            }
-            Step::ReadRecord { points, shift } => {
-                assert!(!points.contains(&0), "the index does not lie in a record");
+            Step::Read { points, shift } => {
+                assert!(
+                    !points.contains(&0) || !points.contains(&1) && shift == 0,
+                    "the index does not lie in a record"
+                );
                 self.poller
                     .read_done(at(self.tick), at(self.tick), &device.read(&points, shift), &[]);
             }
@@ -292,4 +291,37 @@ fn a_whole_ring_is_taken_after_a_long_time_away() {
         gateway.commit();
     }
     assert_eq!(gateway.results, [1, 2, 3, 9, 10, 11, 12]);
+}
+
+#[test]
+fn a_device_that_is_always_ahead_is_told_until_it_can_be_followed() {
+    let mut device = device(65_536, false);
+    let mut gateway = Gateway::new(plan(Some(65_536), false, false, true));
+    let state = |gateway: &Gateway| {
+        gateway
+            .poller
+            .condition(Moment::new(0, gateway.tick))
+            .map(|(state, _)| state)
+    };
+    for _ in 0..20 {
+        gateway.step(&mut device);
+        gateway.commit();
+    }
+    assert_eq!(state(&gateway), Some(LinkState::Online));
+    for _ in 0..50 {
+        for _ in 0..=SLOTS {
+            device.write();
+        }
+        gateway.step(&mut device);
+        gateway.commit();
+    }
+    assert_eq!((gateway.results.len(), state(&gateway)), (0, Some(LinkState::Degraded)));
+    for _ in 0..50 {
+        gateway.step(&mut device);
+        gateway.commit();
+    }
+    assert_eq!(
+        (gateway.results.len(), state(&gateway)),
+        (SLOTS, Some(LinkState::Online))
+    );
 }

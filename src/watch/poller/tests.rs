@@ -96,8 +96,8 @@ impl Gateway {
         self.tick += 1;
         match self.poller.next(at(self.tick)) {
             Step::Wait(Some(until)) => self.tick = self.tick.max(until),
-            Step::Wait(None) | Step::ReadRecord { .. } => {}
-            Step::Read(points) => {
+            Step::Wait(None) => {}
+            Step::Read { points, .. } => {
                 let mut read = vec![None; 5];
                 for point in points.iter() {
                     read[*point] = values(device.shows)[*point].clone();
@@ -318,8 +318,7 @@ fn a_trigger_that_the_acknowledgement_clears_may_rise_again_at_once() {
         assert!(tick < 5_000, "{taken:?}");
         match poller.next(at(tick)) {
             Step::Wait(until) => tick = until.unwrap_or(tick).max(tick),
-            Step::ReadRecord { .. } => panic!("there is no ring"),
-            Step::Read(_) => poller.read_done(at(tick), at(tick), &values([0, 0, shown, ready, 0]), &[]),
+            Step::Read { .. } => poller.read_done(at(tick), at(tick), &values([0, 0, shown, ready, 0]), &[]),
             Step::Write { value, .. } => {
                 assert_eq!(value, Raw::Int(0));
                 assert_eq!(taken.last(), Some(&Some(Raw::Int(shown))), "acknowledged unread");
@@ -363,7 +362,10 @@ fn a_slot_whose_samples_are_not_answered_is_asked_no_more() {
     assert_eq!(gateway.waiting.len(), UNANSWERED);
     assert_eq!(gateway.poller.next(at(gateway.tick + 1_000)), Step::Wait(None));
     gateway.commit(1);
-    assert!(matches!(gateway.poller.next(at(gateway.tick + 1_000)), Step::Read(_)));
+    assert!(matches!(
+        gateway.poller.next(at(gateway.tick + 1_000)),
+        Step::Read { .. }
+    ));
 }
 
 #[test]
@@ -405,7 +407,7 @@ fn a_life_sign_that_stands_still_degrades() {
     let mut poller = Poller::new(of, &HashMap::new(), &|_| true);
     let mut texts = BTreeSet::new();
     let mut look = |tick: u64, life: i64| {
-        assert!(matches!(poller.next(at(tick)), Step::Read(_)));
+        assert!(matches!(poller.next(at(tick)), Step::Read { .. }));
         poller.read_done(at(tick), at(tick), &values([0, 0, 0, 0, life]), &[]);
         for out in poller.take() {
             if let Out::State {
@@ -448,11 +450,11 @@ fn busy_points_are_asked_again_before_anything_is_made_without_them() {
         image
     };
     for tick in [100, 200] {
-        assert!(matches!(gateway.poller.next(at(tick)), Step::Read(_)));
+        assert!(matches!(gateway.poller.next(at(tick)), Step::Read { .. }));
         gateway.poller.read_done(at(tick), at(tick), &image(1), &[busy(true)]);
         assert_eq!(gateway.poller.take(), []);
     }
-    assert!(matches!(gateway.poller.next(at(300)), Step::Read(_)));
+    assert!(matches!(gateway.poller.next(at(300)), Step::Read { .. }));
     gateway.poller.read_done(at(300), at(300), &image(1), &[busy(false)]);
     let out = gateway.poller.take();
     let [Out::Happened(happened)] = out.as_slice() else {
@@ -471,7 +473,7 @@ fn since_is_the_reading_that_did_not_show_it_yet() {
     gateway.step(&mut device, &mut quiet);
     gateway.commit(9);
     for (tick, counter) in [(100, 0), (200, 0), (300, 1)] {
-        assert!(matches!(gateway.poller.next(at(tick)), Step::Read(_)));
+        assert!(matches!(gateway.poller.next(at(tick)), Step::Read { .. }));
         gateway
             .poller
             .read_done(at(tick), at(tick + 3), &values([counter, 0, 0, 0, 0]), &[]);
@@ -504,7 +506,7 @@ fn a_guard_that_is_itself_of_two_moments_vouches_for_nothing() {
     ];
     let mut happened = Vec::new();
     for (image, tick) in shown.into_iter().zip((0..).step_by(100)) {
-        let Step::Read(points) = poller.next(at(tick)) else {
+        let Step::Read { points, .. } = poller.next(at(tick)) else {
             panic!("nothing is read at {tick}")
         };
         let mut read = vec![None; 5];
@@ -535,7 +537,7 @@ fn stable_waits_until_readings_agree() {
     let mut happened = Vec::new();
     let shown = [0, 0, 1, 5, 5, 5, 5];
     for (value, tick) in shown.into_iter().zip((0..).step_by(100)) {
-        assert!(matches!(poller.next(at(tick)), Step::Read(_)), "at {tick}");
+        assert!(matches!(poller.next(at(tick)), Step::Read { .. }), "at {tick}");
         let counter = i64::from(value > 0);
         poller.read_done(at(tick), at(tick), &values([counter, 0, value, 0, 0]), &[]);
         for out in poller.take() {

@@ -11,7 +11,6 @@ use crate::model::Raw;
 use crate::model::plan::{PointIx, Table};
 use crate::watch::Fault;
 use crate::wire::modbus;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 impl Slot {
@@ -31,11 +30,7 @@ impl Slot {
         self.exchange_cuts();
         let outcome = self.read(connection, &points).await;
         self.exchange_cuts();
-        if self.looks.0 != self.cut {
-            self.learned = None;
-            let (plan, cut) = (&self.plan, &self.cut);
-            self.poller.recut(&|points| coalesce(plan, points, cut).len() <= 1);
-        }
+        (self.refused, self.learned) = (false, None);
         let values = std::mem::replace(&mut self.values, kept.0);
         let words = std::mem::replace(&mut self.words, kept.1);
         let faults = outcome?.into_iter().map(|fault| fault.text).collect();
@@ -47,8 +42,11 @@ impl Slot {
                 .is_some_and(|of| place(&of.at).table.is_bits());
             let read = values.get(point).is_some_and(Option::is_some);
             let words = words.get(*start..start + span).filter(|_| read).unwrap_or_default();
-            let text = |word: &u16| if bits { format!("{word}") } else { format!("{word:04x}") };
-            words.iter().map(text).collect::<Vec<_>>().join(" ")
+            words
+                .iter()
+                .map(|word| shown(bits, *word))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         Ok(Reading {
             at: clock.now(),
@@ -176,7 +174,8 @@ impl Slot {
             );
             self.learned = Some(self.cut.limits());
         }
-        self.recut();
+        self.ready.clear();
+        self.refused = true;
         Ok(())
     }
 
@@ -279,7 +278,7 @@ impl Slot {
             })
             .collect();
         parts.sort_by_key(|(table, address, words)| (*table, *address, words.len()));
-        let mut text = String::new();
+        let mut shows = Vec::new();
         let mut next: Option<(Table, u32)> = None;
         for (table, address, words) in parts {
             for (at, word) in (u32::from(address)..).zip(words) {
@@ -287,19 +286,14 @@ impl Slot {
                     continue;
                 }
                 next = Some((table, at + 1));
-                if !text.is_empty() {
-                    text.push(' ');
-                }
-                let written = if table.is_bits() {
-                    write!(text, "{word}")
-                } else {
-                    write!(text, "{word:04x}")
-                };
-                if written.is_err() {
-                    return text;
-                }
+                shows.push(shown(table.is_bits(), *word));
             }
         }
-        text
+        shows.join(" ")
     }
+}
+
+/// A register in hex; a bit as 0 or 1.
+fn shown(bits: bool, word: u16) -> String {
+    if bits { word.to_string() } else { format!("{word:04x}") }
 }
