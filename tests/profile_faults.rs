@@ -128,7 +128,7 @@ proptest! {
                 path: "gateway.toml".into(),
                 text: String::new(),
             }));
-            let contract = SlotContract { slot, delivers: Vec::new(), requires: Vec::new(), values: Vec::new(), place };
+            let contract = SlotContract::asking_nothing(slot, place);
             profile.check_slot(&contract, &mut out);
             let decode = |words: &[u16]| {
                 let mut image = Image::default();
@@ -144,18 +144,8 @@ proptest! {
                     .collect::<Vec<_>>()
             };
             for event in 0..plan.events.len() {
-                let sample = Sample {
-                    plan: plan.clone(),
-                    event,
-                    values: decode(&words),
-                    before: decode(&before),
-                    seen: Moment::new(1_795_342_503_171, 1),
-                    since: None,
-                    raw: String::new(),
-                    backfill: false,
-                    state: None,
-                    durable: None,
-                };
+                let seen = Moment::new(1_795_342_503_171, 1);
+                let sample = Sample::picture(&plan, event, decode(&words), decode(&before), seen);
                 for meaning in profile.drafts(&contract, &sample) {
                     let Meaning::Draft(draft) = meaning else { continue };
                     let required = draft.kind.fields().iter().filter(|spec| spec.required);

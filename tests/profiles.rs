@@ -210,25 +210,10 @@ fn the_kolver_vector_is_exactly_what_is_stated() {
     });
     assert_eq!(flag, None, "nobody is robbed of the flag that reading clears");
     assert!(asked.iter().all(|point| values[*point].is_some()));
-    let sample = Sample {
-        plan: plan.clone(),
-        event,
-        before: vec![None; values.len()],
-        values,
-        seen: Moment::new(1_795_342_503_171, 1),
-        since: None,
-        raw: String::new(),
-        backfill: false,
-        state: None,
-        durable: None,
-    };
-    let contract = SlotContract {
-        slot: SlotName::new("st10", "spindle-1"),
-        delivers: Vec::new(),
-        requires: Vec::new(),
-        values: Vec::new(),
-        place: profile.connection_place().clone(),
-    };
+    let before = vec![None; values.len()];
+    let sample = Sample::picture(&plan, event, values, before, Moment::new(1_795_342_503_171, 1));
+    let slot = SlotName::new("st10", "spindle-1");
+    let contract = SlotContract::asking_nothing(slot, profile.connection_place().clone());
     let meanings = profile.drafts(&contract, &sample);
     let [Meaning::Draft(draft)] = &meanings[..] else {
         panic!("{meanings:?}");

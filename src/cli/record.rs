@@ -4,7 +4,7 @@
 //! points by a link of its own.
 
 use super::probe::target::{Target, Way, Where};
-use super::{Log, complain, start_log};
+use super::{Log, complain, interrupted, runtime, start_log};
 use crate::clock::Clock;
 use crate::gateway::control;
 use crate::model::Moment;
@@ -16,7 +16,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc};
 
 /// Lines that may wait to be written.
@@ -40,40 +39,12 @@ pub(super) struct Arguments {
     clears: bool,
 }
 
-/// A runtime for commands that talk to devices.
-pub(super) fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-}
-
-/// Ends at Ctrl-C or SIGTERM.
-pub(super) async fn interrupted() {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(terminate) => {
-                terminate.recv().await;
-            }
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
-}
-
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off");
-    let target = match arguments.device.find() {
+    let target = match arguments.device.find_and_note() {
         Ok(target) => target,
-        Err(none) => return none.complain(),
+        Err(code) => return code,
     };
-    for note in &target.notes {
-        complain(&format!("note: {note}"));
-    }
     let outcome = open(&arguments.out, arguments.force).and_then(|file| {
         let runtime = runtime().map_err(|fault| fault.to_string())?;
         let outcome = runtime.block_on(record(arguments, &target, file));

@@ -115,17 +115,12 @@ impl Bench {
             let now = self.clock.now();
             Moment::new(now.wall + millis.cast_signed(), now.tick + millis)
         };
+        let plan = self.setup.slots[index].plan.as_ref().unwrap();
+        let values = values.iter().cloned().map(Some).collect();
         Report::Sample(Box::new(Sample {
-            plan: self.setup.slots[index].plan.clone().unwrap(),
-            event: 0,
-            values: values.iter().cloned().map(Some).collect(),
-            before: Vec::new(),
-            seen: at(millis),
             since: Some(at(millis - 10)),
-            raw: String::new(),
-            backfill: false,
-            state: None,
             durable,
+            ..Sample::picture(plan, 0, values, Vec::new(), at(millis))
         }))
     }
 

@@ -46,6 +46,31 @@ pub struct Sample {
     pub durable: Option<oneshot::Sender<()>>,
 }
 
+impl Sample {
+    /// What a picture of all points shows for one event of `plan`, without a driver: for examples, replay and commands.
+    #[must_use]
+    pub fn picture(
+        plan: &Arc<SlotPlan>,
+        event: usize,
+        values: Vec<Option<Raw>>,
+        before: Vec<Option<Raw>>,
+        seen: Moment,
+    ) -> Self {
+        Self {
+            plan: plan.clone(),
+            event,
+            values,
+            before,
+            seen,
+            since: None,
+            raw: String::new(),
+            backfill: false,
+            state: None,
+            durable: None,
+        }
+    }
+}
+
 /// What a driver tells the gateway, in order.
 #[derive(Debug)]
 pub enum Report {

@@ -49,13 +49,7 @@ fn tell(faults: Diagnostics, report: &mut ExampleReport, out: &mut Diagnostics) 
 fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Diagnostics {
     let mut out = Diagnostics::new();
     let Some(keys) = example.as_table() else { return out };
-    let nobody = SlotContract {
-        slot: SlotName::new("example", "example"),
-        delivers: Vec::new(),
-        requires: Vec::new(),
-        values: Vec::new(),
-        place: profile.place.clone(),
-    };
+    let nobody = SlotContract::asking_nothing(SlotName::new("example", "example"), profile.place.clone());
     let contract = contract.unwrap_or(&nobody);
     let (Some(given), Some(expect)) = (keys.get("given"), keys.get("expect")) else {
         out.push(
@@ -248,18 +242,7 @@ fn play(
             }
         }
         for happening in happened {
-            let sample = Sample {
-                plan: plan.clone(),
-                event: happening.event,
-                values: happening.values,
-                before: happening.before,
-                seen: now,
-                since: None,
-                raw: String::new(),
-                backfill: false,
-                state: None,
-                durable: None,
-            };
+            let sample = Sample::picture(plan, happening.event, happening.values, happening.before, now);
             for meaning in profile.drafts(contract, &sample) {
                 if let Meaning::Draft(draft) = meaning {
                     drafts.push(*draft);

@@ -395,7 +395,7 @@ const COUNTER: &[Key] = &[
     key(
         "first",
         Kind::Integer(i64::MIN, i64::MAX),
-        "what it starts from, and what follows `last`; 1 unless said",
+        "what it starts from, and what follows `last`; below it there is no result. Unless said 0, and 1 is a beginning, too",
     ),
     key(
         "last",

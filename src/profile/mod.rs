@@ -82,6 +82,20 @@ pub struct SlotContract {
     pub place: Place,
 }
 
+impl SlotContract {
+    /// Of a slot that no gateway.toml has: it asks nothing.
+    #[must_use]
+    pub fn asking_nothing(slot: SlotName, place: Place) -> Self {
+        Self {
+            slot,
+            delivers: Vec::new(),
+            requires: Vec::new(),
+            values: Vec::new(),
+            place,
+        }
+    }
+}
+
 /// How much is known of a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Maturity {

@@ -71,13 +71,10 @@ pub enum ReplayFault {
 /// A contract for a profile that fills no slot: it asks nothing.
 #[must_use]
 pub fn nobody(profile: &Profile) -> SlotContract {
-    SlotContract {
-        slot: SlotName::new("no-station", "no-slot"),
-        delivers: Vec::new(),
-        requires: Vec::new(),
-        values: Vec::new(),
-        place: profile.connection_place().clone(),
-    }
+    SlotContract::asking_nothing(
+        SlotName::new("no-station", "no-slot"),
+        profile.connection_place().clone(),
+    )
 }
 
 /// Runs `record` through `profile`, which fills the slot of `contract`.

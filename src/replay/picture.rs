@@ -458,16 +458,8 @@ impl Picture {
             before = happening.before;
         }
         self.happened.push(Sample {
-            plan: self.plan.clone(),
-            event: self.index,
-            values,
-            before,
-            seen: pending.seen,
             since: pending.since,
-            raw: String::new(),
-            backfill: false,
-            state: None,
-            durable: None,
+            ..Sample::picture(&self.plan, self.index, values, before, pending.seen)
         });
     }
 }

@@ -3,10 +3,10 @@ use crate::model::SlotName;
 use crate::model::plan::*;
 use std::time::Duration;
 
-/// Points: 0 counter, 1 ready, 2 value, 3 ack, 4 id.
-pub(super) fn plan(event: EventPlan) -> Arc<SlotPlan> {
-    let at = |address| PointPlan {
-        name: format!("p{address}").into(),
+/// A plain holding register.
+pub(super) fn point(name: &str, address: u16) -> PointPlan {
+    PointPlan {
+        name: name.into(),
         at: Address::Modbus(ModbusPoint {
             table: Table::Holding,
             address,
@@ -16,9 +16,13 @@ pub(super) fn plan(event: EventPlan) -> Arc<SlotPlan> {
             count: None,
             clears: false,
         }),
-        invalid: vec![Raw::Int(65_535)],
+        invalid: vec![],
         deadband: None,
-    };
+    }
+}
+
+/// A slot with these points and one event, polled every 50 ms.
+pub(super) fn slot(points: Vec<PointPlan>, event: EventPlan) -> Arc<SlotPlan> {
     Arc::new(SlotPlan {
         slot: SlotName::new("st10", "spindle-1"),
         link: Link::Modbus(ModbusLink {
@@ -31,10 +35,19 @@ pub(super) fn plan(event: EventPlan) -> Arc<SlotPlan> {
             max_bits: 2000,
             max_gap: 8,
         }),
-        points: (0..5).map(at).collect(),
+        points,
         events: vec![event],
         alive: None,
     })
+}
+
+/// Points: 0 counter, 1 ready, 2 value, 3 ack, 4 id.
+pub(super) fn plan(event: EventPlan) -> Arc<SlotPlan> {
+    let at = |address| PointPlan {
+        invalid: vec![Raw::Int(65_535)],
+        ..point(&format!("p{address}"), address)
+    };
+    slot((0..5).map(at).collect(), event)
 }
 
 pub(super) fn event(triggers: Vec<Trigger>) -> EventPlan {

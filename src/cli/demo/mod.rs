@@ -7,7 +7,7 @@ mod broker;
 mod devices;
 mod mes;
 
-use super::{Log, coloured, complain, print, start_log};
+use super::{Log, coloured, complain, interrupted, print, runtime, start_log};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::{self, setup};
 use crate::model::Plant;
@@ -54,11 +54,7 @@ enum DemoError {
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off,lineside=warn");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let outcome = match runtime {
+    let outcome = match runtime() {
         Ok(runtime) => runtime.block_on(demo(arguments.time)),
         Err(fault) => Err(DemoError::Device(fault)),
     };
@@ -160,19 +156,9 @@ async fn over(time: Option<Duration>) {
             None => std::future::pending().await,
         }
     };
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminate {
-            Some(terminate) => {
-                terminate.recv().await;
-            }
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
         () = forever => {}
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+        () = interrupted() => {}
     }
 }
 

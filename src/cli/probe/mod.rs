@@ -4,7 +4,7 @@
 pub(super) mod render;
 pub(super) mod target;
 
-use super::{Log, complain, print, start_log};
+use super::{Log, complain, interrupted, print, runtime, start_log};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,17 +30,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off");
-    let target = match arguments.device.find() {
+    let target = match arguments.device.find_and_note() {
         Ok(target) => target,
-        Err(none) => return none.complain(),
+        Err(code) => return code,
     };
-    for note in &target.notes {
-        complain(&format!("note: {note}"));
-    }
     if arguments.clears && target.gateway.is_some() {
         complain("note: what this read clears is taken from the running gateway: results may be lost by that");
     }
-    match super::record::runtime() {
+    match runtime() {
         Ok(runtime) => runtime.block_on(looks(arguments, &target)),
         Err(fault) => {
             complain(&format!("error: {fault}"));
@@ -55,7 +52,7 @@ async fn looks(arguments: &Arguments, target: &Target) -> ExitCode {
     let screen = std::io::stdout().is_terminal() && !arguments.json && !arguments.once;
     let mut beat = tokio::time::interval(arguments.every);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let ended = super::record::interrupted();
+    let ended = interrupted();
     tokio::pin!(ended);
     loop {
         let look = tokio::select! {

@@ -27,18 +27,8 @@ pub(in crate::cli) fn events(
     look: &Look,
 ) -> Vec<Shown> {
     let one = |(index, event): (usize, &crate::model::plan::EventPlan)| {
-        let sample = Sample {
-            plan: plan.clone(),
-            event: index,
-            values: look.values.clone(),
-            before: vec![None; look.values.len()],
-            seen: look.at,
-            since: None,
-            raw: String::new(),
-            backfill: false,
-            state: None,
-            durable: None,
-        };
+        let before = vec![None; look.values.len()];
+        let sample = Sample::picture(plan, index, look.values.clone(), before, look.at);
         let drafts = profile.drafts(contract, &sample);
         Shown {
             event: event.name.to_string(),

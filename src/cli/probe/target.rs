@@ -57,11 +57,11 @@ pub(in crate::cli) struct Target {
     /// State directory of the running gateway that has the link, and what that says of it.
     pub(in crate::cli) gateway: Option<(PathBuf, Linked)>,
     /// What a reader should know.
-    pub(in crate::cli) notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Why there is no target.
-pub(in crate::cli) enum NoTarget {
+enum NoTarget {
     /// A file is faulty; all is said.
     Faulty,
     /// A sentence.
@@ -70,7 +70,7 @@ pub(in crate::cli) enum NoTarget {
 
 impl NoTarget {
     /// Says it.
-    pub(in crate::cli) fn complain(self) -> ExitCode {
+    fn complain(self) -> ExitCode {
         if let Self::Because(sentence) = self {
             complain(&format!("error: {sentence}"));
         }
@@ -118,8 +118,16 @@ pub(in crate::cli) fn read_profile(name: &Path, root: Option<&Path>) -> Option<P
 }
 
 impl Where {
-    /// Finds the device.
-    pub(in crate::cli) fn find(&self) -> Result<Target, NoTarget> {
+    /// Finds the device, and says what is to be noted of it; where there is none, why, and the exit code.
+    pub(in crate::cli) fn find_and_note(&self) -> Result<Target, ExitCode> {
+        let target = self.find().map_err(NoTarget::complain)?;
+        for note in &target.notes {
+            complain(&format!("note: {note}"));
+        }
+        Ok(target)
+    }
+
+    fn find(&self) -> Result<Target, NoTarget> {
         let found = self.slot_of_a_gateway()?;
         let (name, slot, state_dir) = match found {
             Some((file, slot, state_dir)) => (file, Some(slot), Some(state_dir)),

@@ -459,18 +459,7 @@ impl Device {
         let mut said = Vec::new();
         for index in &events {
             self.before.insert(*index, before.clone());
-            let sample = Sample {
-                plan: plan.clone(),
-                event: *index,
-                values: after.clone(),
-                before: before.clone(),
-                seen: now,
-                since: None,
-                raw: String::new(),
-                backfill: false,
-                state: None,
-                durable: None,
-            };
+            let sample = Sample::picture(&plan, *index, after.clone(), before.clone(), now);
             for meaning in self.profile.drafts(&self.contract, &sample) {
                 said.push(match meaning {
                     Meaning::Draft(draft) => event_line(&show(&draft)),

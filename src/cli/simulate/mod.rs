@@ -90,7 +90,7 @@ pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     let Some(profile) = read_profile(&arguments.profile, arguments.root.as_deref()) else {
         return ExitCode::from(INVALID);
     };
-    let outcome = match super::record::runtime() {
+    let outcome = match super::runtime() {
         Ok(runtime) => runtime.block_on(simulate(arguments, profile, every)),
         Err(fault) => Err(fault.to_string()),
     };
@@ -223,7 +223,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
             None => std::future::pending().await,
         }
     };
-    let interrupted = super::record::interrupted();
+    let interrupted = super::interrupted();
     tokio::pin!(over, interrupted);
     let mut scans = 0_u64;
     let mut open = true;

@@ -1,7 +1,7 @@
 //! A ring against a device that writes whenever it likes: between any two requests, and while the gateway is away.
 
+use super::super::tests::{event, point, slot};
 use super::*;
-use crate::model::SlotName;
 use crate::model::plan::*;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -11,58 +11,26 @@ const STRIDE: u16 = 10;
 
 /// index 0, number and value of the record, the acknowledged index.
 fn plan(wraps: Option<u64>, newest: bool, ack: bool, id: bool) -> Arc<SlotPlan> {
-    let at = |(n, address): (usize, u16)| PointPlan {
-        name: format!("p{n}").into(),
-        at: Address::Modbus(ModbusPoint {
-            table: Table::Holding,
-            address,
-            kind: ModbusType::U16,
-            order: WordOrder::Abcd,
-            bits: None,
-            count: None,
-            clears: false,
-        }),
-        invalid: vec![],
-        deadband: None,
-    };
-    Arc::new(SlotPlan {
-        slot: SlotName::new("st10", "plc"),
-        link: Link::Modbus(ModbusLink {
-            address: "127.0.0.1:502".into(),
-            transport: ModbusTransport::Tcp,
-            server_id: 1,
-            poll: Duration::from_millis(50),
+    let points = [0, 100, 101, 5].map(|address| point(&format!("p{address}"), address));
+    let of = EventPlan {
+        points: vec![0, 1, 2],
+        id: if id { vec![1] } else { vec![] },
+        ack: ack.then(|| Ack {
+            write: 3,
+            value: AckValue::Copy(0),
+            then: None,
             timeout: Duration::from_secs(1),
-            max_registers: 125,
-            max_bits: 2000,
-            max_gap: 8,
         }),
-        points: [0, 100, 101, 5].into_iter().enumerate().map(at).collect(),
-        events: vec![EventPlan {
-            name: "tightening".into(),
-            triggers: vec![Trigger::Changes(vec![0])],
-            points: vec![0, 1, 2],
-            id: if id { vec![1] } else { vec![] },
-            ack: ack.then(|| Ack {
-                write: 3,
-                value: AckValue::Copy(0),
-                then: None,
-                timeout: Duration::from_secs(1),
-            }),
-            stable: 1,
-            on_start: OnStart::Baseline,
-            keep: Keep::Stored,
-            ring: Some(Ring {
-                index: 0,
-                slots: 4,
-                stride: STRIDE,
-                wraps,
-                newest,
-            }),
-            fingerprint: "f".into(),
-        }],
-        alive: None,
-    })
+        ring: Some(Ring {
+            index: 0,
+            slots: 4,
+            stride: STRIDE,
+            wraps,
+            newest,
+        }),
+        ..event(vec![Trigger::Changes(vec![0])])
+    };
+    slot(points.into(), of)
 }
 
 /// A PLC with a ring.
