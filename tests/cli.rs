@@ -2,22 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
+use binary::{command, said};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn lineside(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lineside"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn said(output: &Output) -> (String, String) {
-    (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    command(repository, arguments).output().unwrap()
 }
 
 /// A plant with one slot, filled by the catalog's T-100.
@@ -146,18 +141,23 @@ fn a_faulty_gateway_toml_ends_run_with_2_before_anything_is_touched() {
     assert!(!folder.path().join("state").exists());
 }
 
-#[test]
-fn schemas_of_every_type_are_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = plant(folder.path());
-    let out = folder.path().join("contract");
-    let output = lineside(&[
+/// Writes the contract of a plant: what was said, and where it is.
+fn contract(folder: &Path, more: &[&str]) -> (Output, PathBuf) {
+    let (config, out) = (plant(folder), folder.join("contract"));
+    let arguments = [
         "contract",
         "--config",
         config.to_str().unwrap(),
         "--out",
         out.to_str().unwrap(),
-    ]);
+    ];
+    (lineside(&[&arguments, more].concat()), out)
+}
+
+#[test]
+fn schemas_of_every_type_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, out) = contract(folder.path(), &[]);
     assert_eq!(output.status.code(), Some(0), "{:?}", said(&output));
     for kind in lineside::model::EventType::ALL {
         let text = std::fs::read_to_string(out.join(format!("{kind}.schema.json"))).unwrap();
@@ -216,11 +216,7 @@ fn paths_are_taken_from_where_the_user_stands() {
             vec!["check", "t-100.toml", "../st10.spindle-1.toml"],
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_lineside"))
-            .args(&arguments)
-            .current_dir(stand)
-            .output()
-            .unwrap();
+        let output = command(stand, &arguments).output().unwrap();
         let (out, err) = said(&output);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {out}{err}");
     }
@@ -247,16 +243,7 @@ fn faults_of_gateway_toml_do_not_hide_those_of_device_files() {
 #[test]
 fn contract_names_the_files_that_it_wrote() {
     let folder = tempfile::tempdir().unwrap();
-    let config = plant(folder.path());
-    let out = folder.path().join("contract");
-    let output = lineside(&[
-        "contract",
-        "--config",
-        config.to_str().unwrap(),
-        "--out",
-        out.to_str().unwrap(),
-        "--json",
-    ]);
+    let (output, _) = contract(folder.path(), &["--json"]);
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let files = answer["files"].as_array().unwrap();
     assert!(answer["ok"] == true && files.len() >= 11, "{answer:#}");

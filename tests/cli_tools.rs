@@ -7,40 +7,40 @@
     reason = "a test that cannot go on says so by panicking, and waits for conditions by its own clock"
 )]
 
+#[path = "support/binary.rs"]
+mod binary;
+
+use binary::{command, said};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_mins(1);
 
 fn catalog() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles")
+    repository().join("device-profiles")
 }
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lineside"));
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    command
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn lineside(arguments: &[&str]) -> Output {
-    command(arguments).output().unwrap()
-}
-
-fn said(output: &Output) -> (String, String) {
-    (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
+    command(repository(), arguments).output().unwrap()
 }
 
 fn json(output: &Output) -> Value {
     let (out, err) = said(output);
     serde_json::from_str(&out).unwrap_or_else(|fault| panic!("{fault}: {out}\n{err}"))
+}
+
+/// Records a device for a time, by a link of its own.
+fn record_of(profile: &str, address: &str, out: &str, time: &str) -> Output {
+    lineside(&["record", profile, "--address", address, "--out", out, "--for", time])
 }
 
 /// A program that runs beside the test, and ends with it.
@@ -53,7 +53,7 @@ struct Beside {
 
 impl Beside {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
+        let mut child = command(repository(), arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -198,16 +198,7 @@ fn a_record_of_a_virtual_device_is_replayed_and_compared() {
     let out = out.to_str().unwrap();
     let (mut device, address) = simulate("example/t-100", &["--every", "300ms", "--nok-rate", "0.5", "--no-wait"]);
     device.hears("tightening");
-    let recorded = lineside(&[
-        "record",
-        "example/t-100",
-        "--address",
-        &address,
-        "--out",
-        out,
-        "--for",
-        "3s",
-    ]);
+    let recorded = record_of("example/t-100", &address, out, "3s");
     assert!(recorded.status.success(), "{:?}", said(&recorded));
     assert!(said(&recorded).1.contains(" 0 missed"), "{:?}", said(&recorded));
     let again = lineside(&[
@@ -298,16 +289,7 @@ fn what_goes_wrong_on_request_is_seen_and_got_over() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("r.jsonl");
     let out = out.to_str().unwrap();
-    let recorded = lineside(&[
-        "record",
-        "example/t-100",
-        "--address",
-        &address,
-        "--out",
-        out,
-        "--for",
-        "4s",
-    ]);
+    let recorded = record_of("example/t-100", &address, out, "4s");
     assert!(recorded.status.success(), "{:?}", said(&recorded));
     assert!(
         !said(&recorded).1.contains(" 0 without an answer"),

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/modbus.rs"]
+mod modbus;
+
 use lineside::clock::Clock;
 use lineside::device::modbus::simulator::{Fault, Simulator};
 use lineside::device::tap::service;
@@ -11,6 +14,7 @@ use lineside::model::plan::*;
 use lineside::model::sample::{LinkState, Report};
 use lineside::model::{Raw, SlotName};
 use lineside::wire::modbus::frame;
+use modbus::point;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,23 +33,6 @@ const PLACES: [u16; 2] = [100, 500];
 /// This server refuses large requests.
 const SMALL: u8 = 9;
 
-fn point(name: &str, address: u16) -> PointPlan {
-    PointPlan {
-        name: name.into(),
-        at: Address::Modbus(ModbusPoint {
-            table: Table::Holding,
-            address,
-            kind: ModbusType::U16,
-            order: WordOrder::Abcd,
-            bits: None,
-            count: None,
-            clears: false,
-        }),
-        invalid: vec![],
-        deadband: None,
-    }
-}
-
 fn plan(address: &str, server: u8) -> SlotPlan {
     SlotPlan {
         slot: SlotName::new("st10", &format!("s{server}")),
@@ -59,7 +46,10 @@ fn plan(address: &str, server: u8) -> SlotPlan {
             max_bits: 2000,
             max_gap: 8,
         }),
-        points: PLACES.iter().map(|at| point(&format!("p{at}"), *at)).collect(),
+        points: PLACES
+            .iter()
+            .map(|at| point(&format!("p{at}"), Table::Holding, *at, ModbusType::U16))
+            .collect(),
         events: vec![EventPlan {
             name: "readings".into(),
             triggers: vec![Trigger::Every(Duration::from_millis(10))],
@@ -289,7 +279,9 @@ async fn the_largest_request_of_a_server_is_found_out_once_for_all_its_slots() {
     let wide = |name: &str, from: u16| {
         let mut plan = plan(&address, SMALL);
         plan.slot = SlotName::new("st10", name);
-        plan.points = (from..from + 40).map(|at| point(&format!("p{at}"), at)).collect();
+        plan.points = (from..from + 40)
+            .map(|at| point(&format!("p{at}"), Table::Holding, at, ModbusType::U16))
+            .collect();
         plan.events[0].points = (0..40).collect();
         SlotStart {
             plan: Arc::new(plan),

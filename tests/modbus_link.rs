@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/modbus.rs"]
+mod modbus;
+
 use lineside::clock::Clock;
 use lineside::device::modbus::simulator::{Fault, Simulator};
 use lineside::device::tap::service;
@@ -10,6 +13,7 @@ use lineside::device::{SlotStart, group, run_link};
 use lineside::model::plan::*;
 use lineside::model::sample::{LinkState, Report, TriggerState};
 use lineside::model::{Raw, Sample, SlotName};
+use modbus::point;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -19,23 +23,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn point(name: &str, table: Table, address: u16, kind: ModbusType) -> PointPlan {
-    PointPlan {
-        name: name.into(),
-        at: Address::Modbus(ModbusPoint {
-            table,
-            address,
-            kind,
-            order: WordOrder::Abcd,
-            bits: None,
-            count: None,
-            clears: false,
-        }),
-        invalid: vec![],
-        deadband: None,
-    }
-}
 
 /// input:100 counter, input:101 torque, holding:10 ack; a counter that waits for its echo.
 fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
