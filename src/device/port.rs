@@ -3,6 +3,7 @@
 //! Owns what a port that cannot be opened is called in a sentence. Owns no frames.
 
 use crate::model::plan::{Parity, SerialSettings};
+use std::os::unix::fs::FileTypeExt;
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
 /// Opens `path` for this process alone.
@@ -41,7 +42,7 @@ pub(super) async fn open(path: &str, settings: &SerialSettings) -> Result<Serial
     match opened.await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(fault)) => Err(sentence(path, &fault)),
-        Err(fault) => Err(format!("{path} could not be opened: {fault}")),
+        Err(fault) => Err(format!("the port could not be opened: {fault}")),
     }
 }
 
@@ -51,19 +52,57 @@ fn rs485(path: &str) -> std::io::Result<()> {
     port.set_rs4xx_mode(serial2::rs4xx::Rs485Config::new())
 }
 
+/// Why it is not open; whoever tells it names the port.
 fn sentence(path: &str, fault: &tokio_serial::Error) -> String {
     use tokio_serial::ErrorKind;
+    const SHOWS: &str = "`ls /dev/serial/by-id` shows the ports";
     let text = fault.to_string();
-    match fault.kind() {
-        ErrorKind::Io(std::io::ErrorKind::NotFound) | ErrorKind::NoDevice if !std::path::Path::new(path).exists() => {
-            format!("there is no port {path}: is the adapter plugged in? `ls /dev/serial/by-id` shows the ports")
+    let file = std::fs::metadata(path).map(|file| file.file_type());
+    match (file, fault.kind()) {
+        (Err(none), _) if none.kind() == std::io::ErrorKind::NotFound => {
+            format!("there is no such port: is the adapter plugged in? {SHOWS}")
         }
-        ErrorKind::Io(std::io::ErrorKind::PermissionDenied) => {
-            format!("{path} may not be used: add the gateway's user to the group `dialout`")
+        (_, ErrorKind::Io(std::io::ErrorKind::PermissionDenied)) => {
+            "the port may not be used: add the gateway's user to the group `dialout`".to_owned()
         }
         _ if text.contains("lock") || text.contains("busy") => {
-            format!("{path} is used by another program: stop that ({text})")
+            format!("the port is used by another program: stop that ({text})")
         }
-        _ => format!("{path} could not be opened: {text}"),
+        // ENOTTY: a device, but none with a line.
+        (Ok(kind), _) if !kind.is_char_device() || text.contains("typewriter") => {
+            format!("this is no serial port: check `address`; {SHOWS}")
+        }
+        _ => format!("the port could not be opened: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_port_is_told_in_a_sentence() {
+        let settings = SerialSettings {
+            baud: 19_200,
+            data_bits: 8,
+            parity: Parity::Even,
+            stop_bits: 1,
+            rs485: false,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for (path, sentence) in [
+            (
+                folder.path().join("none"),
+                "there is no such port: is the adapter plugged in?",
+            ),
+            (file, "this is no serial port: check `address`"),
+            (folder.path().to_owned(), "this is no serial port: check `address`"),
+            ("/dev/null".into(), "this is no serial port: check `address`"),
+        ] {
+            let reason = open(path.to_str().unwrap(), &settings).await.unwrap_err();
+            assert!(reason.starts_with(sentence), "{}: {reason}", path.display());
+        }
     }
 }

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from bus import BLOCKS
+from follow import Follower
 from processes import Peer, die_with_parent
 from rig import Failure, Rig, Tool, dump
 
@@ -48,7 +49,7 @@ class Bus:
         self.port = rig.folder / "tty-gateway"
         self.end = rig.folder / "tty-hub"
         self.socat: subprocess.Popen[bytes] | None = None
-        self.at = 0
+        self.received = Follower(rig.received)
         self.begun = time.time()
         self.reads: dict[str, Read] = defaultdict(Read)
         self.unread = 0
@@ -102,22 +103,13 @@ class Bus:
 
     def look(self) -> None:
         """Checks every register of every reading that came since."""
-        if not self.rig.received.exists():
-            return
-        with open(self.rig.received, "rb") as file:
-            file.seek(self.at)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self.at += len(line)
-                entry = json.loads(line)
-                parts = entry["topic"].split("/")
-                read = self.reads[".".join(parts[-3:-1])]
-                if parts[-1] == "readings":
-                    self.check(parts[-2], read, json.loads(entry["p"]))
-                elif parts[-1] == "status" and entry["p"]:
-                    status = json.loads(entry["p"])
-                    read.states.append((entry["t"], status["state"], status.get("reason", "")))
+        for parts, entry in self.received.entries():
+            read = self.reads[".".join(parts[-3:-1])]
+            if parts[-1] == "readings":
+                self.check(parts[-2], read, json.loads(entry["p"]))
+            elif parts[-1] == "status" and entry["p"]:
+                status = json.loads(entry["p"])
+                read.states.append((entry["t"], status["state"], status.get("reason", "")))
 
     def check(self, name: str, read: Read, event: dict[str, Any]) -> None:
         """One reading."""
@@ -150,6 +142,12 @@ class Bus:
         self.look()
         states = self.reads[slot].states
         return states[-1][1:] if states else ("", "")
+
+    def heard(self) -> bool:
+        """Whether the slow one and the noisy one were read at least once: how soon is a matter of chance."""
+        self.look()
+        slots = [self.slot(number, kind) for number, kind in enumerate(KINDS, 1) if kind in ("slow", "noisy")]
+        return all(self.reads[slot].readings for slot in slots)
 
     def online(self) -> bool:
         """Whether all good ones are."""
@@ -210,6 +208,7 @@ def run(rig: Rig, registers: int, over_tcp: bool, keep: str) -> int:
     rig.wait("the good devices are online after a kill", lambda: all(bus.reads[s].times and bus.reads[s].times[-1] > start + 0.5 for s in bus.good()) or not bus.registers(), 20)
     spans.append((start - 0.2, time.time() + 1.5))
     until(registers)
+    rig.wait("the slow one and the noisy one were read", bus.heard, 60)
     stop = rig.gateway.stop()
     spans.append((time.time() - 1, time.time() + 10))
     rig.quiet()

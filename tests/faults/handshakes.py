@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import ledger
+from follow import Follower
 from plc_results import expected
 from processes import Peer
 from proxy import Proxy
@@ -164,36 +165,26 @@ class HandshakeVerifier(Verifier):
         print(f"     {name:<18}{len(slot.made):>8}{taken:>8}{len(slot.received):>9}{overwritten:>12}{slot.gaps:>10}  {done}", flush=True)
 
 
-class Follower:
+class Newest(Follower):
     """Reads on in what the MES received: the newest result and the statuses of each slot."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.at = 0
+        super().__init__(path)
         self.last: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
         self.states: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
 
     def look(self) -> None:
         """Takes up what is new."""
-        if not self.path.exists():
-            return
-        with open(self.path, "rb") as file:
-            file.seek(self.at)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                self.at += len(line)
-                entry = json.loads(line)
-                parts = entry["topic"].split("/")
-                slot = ".".join(parts[-3:-1])
-                if parts[-1] == "tightening":
-                    number = json.loads(entry["p"])["data"].get("extra", {}).get("number", {}).get("value", 0)
-                    self.last[slot] = max(self.last[slot], number)
-                    self.received[slot] += 1
-                elif parts[-1] == "status" and entry["p"]:
-                    status = json.loads(entry["p"])
-                    self.states[slot].append((entry["t"], status["state"], status.get("reason", "")))
+        for parts, entry in self.entries():
+            slot = ".".join(parts[-3:-1])
+            if parts[-1] == "tightening":
+                number = json.loads(entry["p"])["data"].get("extra", {}).get("number", {}).get("value", 0)
+                self.last[slot] = max(self.last[slot], number)
+                self.received[slot] += 1
+            elif parts[-1] == "status" and entry["p"]:
+                status = json.loads(entry["p"])
+                self.states[slot].append((entry["t"], status["state"], status.get("reason", "")))
 
     def state(self, slot: str) -> str:
         """What its status said last."""
@@ -227,7 +218,7 @@ class Run:
         rig.add_mes()
         self.plcs = {pattern: add_plc(rig, pattern, chance) for pattern in patterns}
         rig.configure(asks=ASKS)
-        self.follower = Follower(rig.received)
+        self.follower = Newest(rig.received)
         self.done: Counter[str] = Counter()
         self.stills: list[tuple[float, float]] = []
         self.lost = 0.0

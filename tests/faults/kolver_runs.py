@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ledger
+from follow import Follower
 from handshakes import Made
 from kolver import expected
 from processes import Peer
@@ -100,35 +101,24 @@ class Run:
         rig.links.append(self.link)
         rig.tools.append(Tool(self.peer, self.link.port, self.link, self.path, [SLOT], "kolver"))
         profile = "kolver/k-ducer-modbus"
-        if (CATALOG / f"{profile}.toml").exists():
-            (rig.devices / "kolver").mkdir()
-            (rig.devices / f"{profile}.toml").write_bytes((CATALOG / f"{profile}.toml").read_bytes())
-        else:
-            profile = "peer/kolver"
-        rig.say(f"profile {profile}")
+        (rig.devices / "kolver").mkdir()
+        (rig.devices / f"{profile}.toml").write_bytes((CATALOG / f"{profile}.toml").read_bytes())
         (rig.devices / f"{SLOT}.toml").write_text(
             f'profile = 1\nextends = "{profile}"\nserial = "KD-20077"\n[connection]\naddress = "127.0.0.1:{self.link.port}"\npoll = "20ms"\n'
         )
-        rig.configure(asks='delivers = ["tightening", "curve", "readings"]' if profile.startswith("kolver") else 'delivers = "tightening"')
-        self.at = 0
+        rig.configure(asks='delivers = ["tightening", "curve", "readings"]')
+        self.received = Follower(rig.received)
         self.last = 0
         self.seen = 0
 
     def newest(self) -> int:
         """The highest number that the MES has."""
-        if self.rig.received.exists():
-            with open(self.rig.received, "rb") as file:
-                file.seek(self.at)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self.at += len(line)
-                    entry = json.loads(line)
-                    if entry["topic"].endswith("/tightening"):
-                        self.seen += 1
-                        name = json.loads(entry["p"])["data"].get("program", {}).get("name", "")
-                        if name.startswith("R"):
-                            self.last = max(self.last, int(name[1:]))
+        for parts, entry in self.received.entries():
+            if parts[-1] == "tightening":
+                self.seen += 1
+                name = json.loads(entry["p"])["data"].get("program", {}).get("name", "")
+                if name.startswith("R"):
+                    self.last = max(self.last, int(name[1:]))
         return self.last
 
     def make(self, count: int, rate: float) -> None:

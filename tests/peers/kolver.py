@@ -7,7 +7,6 @@ Commands as those of plc.py, and {"do": "k1"}: the controller shows the manufact
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import time
 from typing import Any
@@ -17,6 +16,7 @@ from decimal import Decimal
 from layout import Point
 from plc import Plc, covers
 from pymodbus.constants import ExcCodes
+from served import arguments, serve
 
 # The result block of KducerTests, bytes from input register 295 on.
 K1 = (
@@ -119,21 +119,12 @@ class Kolver(Plc):
 
 def main() -> None:
     """Reads the arguments and serves."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--slot", default="st10.kolver")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--ledger", required=True)
     args = parser.parse_args()
     args.pattern, args.rate, args.first_counter = "kolver", 0, 1
 
-    async def serve() -> None:
-        await Kolver(args).run(args.port)
-
-    try:
-        asyncio.run(serve())
-    except KeyboardInterrupt:
-        pass
+    serve(Kolver, args)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import json
 import os
 import random
 import signal
-import sys
 import time
 from typing import Any
 
@@ -29,20 +28,18 @@ from layout import Point, points, resolve
 from ledger import Ledger
 from plc_results import derive
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-from torque_tool import FUNCTIONS, TABLES, Memory
+from served import FUNCTIONS, TABLES, Served, arguments, serve
 
-SIZE = 1024
 WIDTHS = {"c": 16, "d": 16, "h": 1, "i": 1}
 
 
-class Plc:
+class Plc(Served):
     """What every pattern has: results, a clock, faults. The patterns say how a result is shown and taken."""
 
     waits = False
 
     def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__()
         self.layout, self.server_id = self.map(args)
         self.args = args
         self.slot = args.slot
@@ -66,10 +63,6 @@ class Plc:
         self.strange = 0
         self.faults: dict[str, int] = {}
         self.due = 0.0
-        self.memory = Memory()
-        self.server: ModbusTcpServer | None = None
-        self.stopped = asyncio.Event()
-        self.woken = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
     # -- what a pattern has
@@ -126,12 +119,6 @@ class Plc:
             return block[word] >> bit & 1
         return block[point.address]
 
-    def device(self) -> SimDevice:
-        """Four separate tables, all of them zero."""
-        bits = [SimData(0, values=[False] * 256, datatype=DataType.BITS) for _ in range(2)]
-        words = [SimData(0, count=SIZE, values=0, datatype=DataType.REGISTERS) for _ in range(2)]
-        return SimDevice(self.server_id, simdata=([bits[0]], [bits[1]], [words[0]], [words[1]]), action=self.access)
-
     async def access(
         self, code: int, _start: int, address: int, count: int, _registers: list[int], values: list[Any] | None
     ) -> ExcCodes | None:
@@ -185,12 +172,6 @@ class Plc:
         """What a read does is done in one go with it: not to a result that was shown since."""
         if number == self.number:
             self.was_read(table, first, behind)
-
-    def close(self) -> None:
-        """Resets every connection."""
-        for connection in list(self.server.active_connections.values()):
-            if connection.transport:
-                connection.transport.abort()
 
     # -- results
 
@@ -374,33 +355,6 @@ class Plc:
                 raise ValueError(f"the PLC knows no command {unknown!r}")
         self.ledger.write(e="command", **order)
         return self.stats()
-
-    async def listen_to_harness(self) -> None:
-        """Reads commands until stdin ends: a harness that is gone takes its peers with it."""
-        reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while not self.stopped.is_set():
-            line = await reader.readline()
-            if not line:
-                break
-            print(json.dumps(self.command(line.decode())), flush=True)
-        self.stopped.set()
-
-    async def run(self, port: int) -> None:
-        """Serves until told to stop."""
-        self.server = ModbusTcpServer(self.device(), address=("127.0.0.1", port))
-        await self.server.serve_forever(background=True)
-        self.memory.attach(self.server, self.server_id)
-        self.begin()
-        print(json.dumps({"port": self.server.transport.sockets[0].getsockname()[1]}), flush=True)
-        clock = asyncio.create_task(self.clock())
-        orders = asyncio.create_task(self.listen_to_harness())
-        done, _ = await asyncio.wait({clock, orders}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        clock.cancel()
-        await self.server.shutdown()
-
 
 def covers(point: Point, table: str, first: int, behind: int) -> bool:
     """Whether a request read this point."""
@@ -644,23 +598,14 @@ PATTERNS: dict[str, type[Plc]] = {
 
 def main() -> None:
     """Reads the arguments and serves."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--pattern", choices=PATTERNS, required=True)
     parser.add_argument("--slot", default="st10.plc")
     parser.add_argument("--rate", type=float, default=0, help="results a second, 0: as fast as acknowledged")
     parser.add_argument("--first-counter", type=int, default=65_500)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--ledger", required=True)
     args = parser.parse_args()
 
-    async def serve() -> None:
-        await PATTERNS[args.pattern](args).run(args.port)
-
-    try:
-        asyncio.run(serve())
-    except KeyboardInterrupt:
-        pass
+    serve(PATTERNS[args.pattern], args)
 
 
 if __name__ == "__main__":

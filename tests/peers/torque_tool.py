@@ -16,43 +16,13 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import time
 from typing import Any
 
 from layout import Point, as_f32, points, resolve, shift
 from ledger import Ledger
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
-
-TABLES = {"coil": "c", "discrete": "d", "holding": "h", "input": "i"}
-FUNCTIONS = {1: "c", 2: "d", 3: "h", 4: "i", 5: "c", 6: "h", 15: "c", 16: "h"}
-SIZE = 8192
-
-
-class Memory:
-    """The four tables of a pymodbus device, bits packed as pymodbus packs them."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[str, list[int]] = {}
-
-    def attach(self, server: ModbusTcpServer, server_id: int) -> None:
-        """Takes the running server's own lists, so that a change here is what a client reads next."""
-        for name, (start, _, registers, _) in server.context.devices[server_id].block.items():
-            if start != 0:
-                raise RuntimeError(f"block {name} of the tool begins at {start}")
-            self.blocks[name] = registers
-
-    def put(self, point: Point, value: Any) -> None:
-        """Writes one value."""
-        block = self.blocks[TABLES[point.table]]
-        if point.table in ("coil", "discrete"):
-            word, bit = divmod(point.address, 16)
-            block[word] = block[word] & ~(1 << bit) | (bool(value) << bit)
-        else:
-            block[point.address : point.address + point.registers] = point.encode(value)
-
+from served import FUNCTIONS, TABLES, Served, arguments, serve
 
 class Spindle:
     """One tool head: makes results, shows one at a time, and knows what was acknowledged."""
@@ -111,10 +81,14 @@ class Spindle:
         return raw, expect
 
 
-class Tool:
+class Tool(Served):
     """All spindles of one server, their handshakes and the faults."""
 
+    bits = 1024
+    registers = 8192
+
     def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__()
         profile = resolve(args.profile)
         layout = points(profile)
         self.server_id = int(profile["connection"].get("server_id", 1))
@@ -123,14 +97,11 @@ class Tool:
         self.limit = args.limit
         self.paused = args.paused
         self.ledger = Ledger(args.ledger)
-        self.memory = Memory()
         self.answering = asyncio.Event()
         self.answering.set()
         self.exception = 0
         self.unit = ""
         self.strange = 0
-        self.stopped = asyncio.Event()
-        self.woken = asyncio.Event()
         names = args.slots.split(",")
         self.spindles = [
             Spindle(
@@ -146,15 +117,6 @@ class Tool:
             self.acks = {(TABLES[s.layout["ack"].table], s.layout["ack"].address): s for s in self.spindles}
         else:
             self.acks = {}
-        self.server: ModbusTcpServer | None = None
-
-    def device(self) -> SimDevice:
-        """Four separate tables, all of them zero."""
-        bits = SimData(0, values=[False] * 1024, datatype=DataType.BITS)
-        more = SimData(0, values=[False] * 1024, datatype=DataType.BITS)
-        words = SimData(0, count=SIZE, values=0, datatype=DataType.REGISTERS)
-        other = SimData(0, count=SIZE, values=0, datatype=DataType.REGISTERS)
-        return SimDevice(self.server_id, simdata=([bits], [more], [words], [other]), action=self.access)
 
     async def access(
         self, code: int, _start: int, address: int, count: int, _registers: list[int], values: list[Any] | None
@@ -268,9 +230,7 @@ class Tool:
             case "exceptions":
                 self.exception = int(order["code"])
             case "close":
-                for connection in list(self.server.active_connections.values()):
-                    if connection.transport:
-                        connection.transport.abort()
+                self.close()
             case "restart_counter":
                 for spindle in self.spindles:
                     spindle.counter = 0
@@ -283,41 +243,17 @@ class Tool:
         self.ledger.write(e="command", **order)
         return self.stats()
 
-    async def listen_to_harness(self) -> None:
-        """Reads commands until stdin ends: a harness that is gone takes its peers with it."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while not self.stopped.is_set():
-            line = await reader.readline()
-            if not line:
-                break
-            print(json.dumps(self.command(line.decode())), flush=True)
-        self.stopped.set()
-
-    async def run(self, port: int) -> None:
-        """Serves until told to stop."""
-        self.server = ModbusTcpServer(self.device(), address=("127.0.0.1", port))
-        await self.server.serve_forever(background=True)
-        self.memory.attach(self.server, self.server_id)
+    def begin(self) -> None:
+        """An echoed counter begins acknowledged."""
         if self.mode == "copy":
             for spindle in self.spindles:
                 self.memory.put(spindle.layout["ack"], spindle.counter)
                 self.memory.put(spindle.layout["result_count"], spindle.counter)
-        chosen = self.server.transport.sockets[0].getsockname()[1]
-        print(json.dumps({"port": chosen}), flush=True)
-        clock = asyncio.create_task(self.clock())
-        orders = asyncio.create_task(self.listen_to_harness())
-        done, _ = await asyncio.wait({clock, orders}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        clock.cancel()
-        await self.server.shutdown()
 
 
 def main() -> None:
     """Reads the arguments and serves."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--profile", default="peer/torque-a", help="device profile that is the register map")
     parser.add_argument("--slots", default="st10.spindle-1", help="a name for each spindle, with commas")
     parser.add_argument("--stride", type=int, default=40, help="registers from one spindle to the next")
@@ -325,19 +261,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20.0, help="results a second of each spindle, 0: as fast as acknowledged")
     parser.add_argument("--limit", type=int, default=0, help="results of each spindle, 0: no end")
     parser.add_argument("--first-counter", type=int, default=1)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--ledger", required=True)
     parser.add_argument("--paused", action="store_true")
     args = parser.parse_args()
 
-    async def serve() -> None:
-        await Tool(args).run(args.port)
-
-    try:
-        asyncio.run(serve())
-    except KeyboardInterrupt:
-        pass
+    serve(Tool, args)
 
 
 if __name__ == "__main__":

@@ -168,23 +168,23 @@ impl Connection {
 async fn connect(address: &str, limit: Duration) -> Result<TcpStream, String> {
     let stream = match timeout(limit, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(fault)) => return Err(unreachable(address, &fault)),
+        Ok(Err(fault)) => return Err(unreachable(&fault)),
         Err(_) => {
             return Err(format!(
-                "no connection to {address} within {limit:?}: is the device switched on, and the address right?"
+                "no connection within {limit:?}: is the device switched on, and the address right?"
             ));
         }
     };
-    stream.set_nodelay(true).map_err(|fault| unreachable(address, &fault))?;
+    stream.set_nodelay(true).map_err(|fault| unreachable(&fault))?;
     Ok(stream)
 }
 
-fn unreachable(address: &str, fault: &std::io::Error) -> String {
+fn unreachable(fault: &std::io::Error) -> String {
     match fault.kind() {
         std::io::ErrorKind::ConnectionRefused => {
-            format!("{address} refuses the connection: is its Modbus server switched on, and the port right?")
+            "it refuses the connection: is its Modbus server switched on, and the port right?".to_owned()
         }
-        _ => format!("no connection to {address}: {fault}"),
+        _ => format!("no connection: {fault}"),
     }
 }
 

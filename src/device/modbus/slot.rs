@@ -261,7 +261,11 @@ impl Slot {
         self.misses = self.misses.saturating_add(1);
         let first = self.misses < 2 && self.told.is_some();
         self.lost(now, (!first).then_some(reason), reports).await?;
-        if !(garbled && self.misses < 4) {
+        if garbled {
+            // It is there: its line is bad, and it is not left alone for longer and longer.
+            self.backoff.reset();
+        }
+        if !garbled || self.misses >= 4 {
             self.rest(now);
         }
         Ok(())

@@ -159,9 +159,9 @@ impl Poller {
         // While it was read the device may have come round to it, and began to write it when it was one short of that.
         let moved = turns.between(record.now, index) > 0;
         let reached = moved && (record.blanks && !turns.counts() || turns.between(record.from, index) == turns.slots());
-        let (still, lost) = turns.reachable(record.from, index);
-        if reached || lost {
-            let from = if reached { turns.next(record.from) } else { still };
+        let (oldest, overrun) = turns.reachable(record.from, index);
+        if reached || overrun {
+            let from = if reached { turns.next(record.from) } else { oldest };
             let overruns = record.overruns.saturating_add(1);
             if let Some(restless) = self.restless.get_mut(event) {
                 *restless |= overruns >= TRIES;
