@@ -138,7 +138,7 @@ proptest! {
                 plan.points
                     .iter()
                     .map(|point| {
-                        let Address::Modbus(at) = &point.at;
+                        let at = point.at.registers();
                         modbus::decode(at, &image)
                     })
                     .collect::<Vec<_>>()
