@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
 
 use lineside::diagnostic::Diagnostics;
-use lineside::model::plan::{Address, Table};
+use lineside::model::plan::Table;
 use lineside::model::{Moment, Sample, SlotName};
 use lineside::profile::{FileFault, Files, Meaning, Profile, SlotContract};
 use lineside::wire::modbus::{self, Image};
