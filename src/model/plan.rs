@@ -70,6 +70,18 @@ impl Link {
         };
     }
 
+    /// From now on only looks: nothing is acknowledged, replied to, or fetched.
+    pub fn only_look(&mut self) {
+        match self {
+            Self::Modbus(_) => {}
+            Self::OpenProtocol(link) => {
+                link.acknowledge = Acknowledge::Nothing;
+                link.recover = Recover::None;
+            }
+            Self::Framed(link) => link.reply = None,
+        }
+    }
+
     /// What an address of this kind looks like, for help.
     #[must_use]
     pub fn example_address(&self) -> &'static str {
@@ -199,6 +211,8 @@ pub enum Acknowledge {
     Accepted,
     /// MID 9997 of the link layer, where the controller supports it; else as `Own`.
     Link,
+    /// With nothing, and the controller is told to expect none: for who only looks.
+    Nothing,
 }
 
 /// The highest revisions to ask for; the driver steps down as far as the controller wants.
