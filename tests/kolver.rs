@@ -9,7 +9,7 @@
 
 use lineside::diagnostic::Diagnostics;
 use lineside::gateway::setup::Disk;
-use lineside::model::plan::{Address, SlotPlan, Table};
+use lineside::model::plan::{SlotPlan, Table};
 use lineside::model::sample::TriggerState;
 use lineside::model::{Moment, SlotName};
 use lineside::profile::Profile;
@@ -72,7 +72,7 @@ impl Gateway {
         let of = plan.clone();
         Poller::new(plan.clone(), stored, &move |points| {
             points.iter().all(|point| {
-                let Address::Modbus(at) = &of.points[*point].at;
+                let at = of.points[*point].at.registers();
                 at.table == Table::Input && (295..=359).contains(&at.address)
             })
         })
@@ -93,7 +93,7 @@ impl Gateway {
                 Step::Read { points, .. } => {
                     let mut values = vec![None; self.plan.points.len()];
                     for point in points.iter() {
-                        let Address::Modbus(at) = &self.plan.points[*point].at;
+                        let at = self.plan.points[*point].at.registers();
                         values[*point] = modbus::decode(at, &controller.image);
                     }
                     self.poller.read_done(now, now, &values, &[]);
@@ -220,7 +220,7 @@ fn a_block_that_is_still_being_written_is_not_taken() {
     };
     let mut values = vec![None; gateway.plan.points.len()];
     for point in points.iter() {
-        let Address::Modbus(at) = &gateway.plan.points[*point].at;
+        let at = gateway.plan.points[*point].at.registers();
         values[*point] = modbus::decode(at, &controller.image);
     }
     gateway.poller.read_done(now, now, &values, &[]);

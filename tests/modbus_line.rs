@@ -60,6 +60,8 @@ fn plan(address: &str, server: u8) -> SlotPlan {
             on_start: OnStart::Baseline,
             keep: Keep::Latest,
             ring: None,
+            repeat: None,
+            counted: false,
             fingerprint: "f".into(),
         }],
         alive: None,

@@ -58,6 +58,8 @@ fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
             on_start: OnStart::Baseline,
             keep: Keep::Stored,
             ring: None,
+            repeat: None,
+            counted: false,
             fingerprint: "f".into(),
         }],
         alive: None,
@@ -393,7 +395,9 @@ async fn a_flag_that_reading_clears_is_read_alone_and_its_block_once_a_flag() {
     let mut rig = Rig::start(|address| {
         let mut of = plan("a", address, 1);
         of.points.push(point("new", Table::Input, 99, ModbusType::U16));
-        let Address::Modbus(at) = &mut of.points[3].at;
+        let Address::Modbus(at) = &mut of.points[3].at else {
+            panic!("a point of Modbus");
+        };
         at.clears = true;
         let event = &mut of.events[0];
         event.triggers = vec![Trigger::Reads(3, Raw::Int(1))];

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
 
 use lineside::diagnostic::Diagnostics;
-use lineside::model::plan::{Address, Table};
+use lineside::model::plan::Table;
 use lineside::model::{Moment, Sample, SlotName};
 use lineside::profile::{FileFault, Files, Meaning, Profile, SlotContract};
 use lineside::wire::modbus::{self, Image};
@@ -138,7 +138,7 @@ proptest! {
                 plan.points
                     .iter()
                     .map(|point| {
-                        let Address::Modbus(at) = &point.at;
+                        let at = point.at.registers();
                         modbus::decode(at, &image)
                     })
                     .collect::<Vec<_>>()

@@ -4,7 +4,7 @@
 
 use lineside::diagnostic::Diagnostics;
 use lineside::model::draft::EchoMatch;
-use lineside::model::plan::{Address, PointPlan, Table};
+use lineside::model::plan::{PointPlan, Table};
 use lineside::model::{Moment, Sample, SlotName};
 use lineside::profile::{self, FileFault, Files, Maturity, Meaning, Profile, SlotContract};
 use lineside::wire::modbus::{self, Image};
@@ -198,14 +198,14 @@ fn the_kolver_vector_is_exactly_what_is_stated() {
     }
     image.put(Table::Input, 295, &words);
     let decode = |point: &PointPlan| {
-        let Address::Modbus(at) = &point.at;
+        let at = point.at.registers();
         modbus::decode(at, &image)
     };
     let values: Vec<_> = plan.points.iter().map(decode).collect();
     let event = profile.events().position(|(name, _)| name == "tightening").unwrap();
     let asked = &plan.events[event].points;
     let flag = plan.points.iter().position(|point| {
-        let Address::Modbus(at) = &point.at;
+        let at = point.at.registers();
         at.table == Table::Input && at.address == 294
     });
     assert_eq!(flag, None, "nobody is robbed of the flag that reading clears");

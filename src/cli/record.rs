@@ -8,7 +8,6 @@ use super::{Log, complain, interrupted, runtime, start_log};
 use crate::clock::Clock;
 use crate::gateway::control;
 use crate::model::Moment;
-use crate::model::plan::{Link, ModbusTransport};
 use crate::record::{Header, Line, Through, VERSION, What, without_secrets};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -20,6 +19,8 @@ use tokio::sync::{broadcast, mpsc};
 
 /// Lines that may wait to be written.
 const WAITING: usize = 1024;
+/// How often a device that speaks by itself is looked at.
+const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -78,16 +79,11 @@ fn open(path: &Path, force: bool) -> Result<File, String> {
 }
 
 fn header(arguments: &Arguments, target: &Target, started: Moment) -> Header {
-    let Link::Modbus(link) = &target.plan.link;
+    let link = &target.plan.link;
     let identity = target.profile.identity();
     Header {
         lineside_record: VERSION,
-        protocol: match link.transport {
-            ModbusTransport::Tcp => "modbus-tcp",
-            ModbusTransport::RtuOverTcp => "modbus-rtu-over-tcp",
-            ModbusTransport::Rtu(_) => "modbus-rtu",
-        }
-        .to_owned(),
+        protocol: target.profile.protocol().to_owned(),
         profile: arguments.device.profile.display().to_string(),
         digest: identity.digest.clone(),
         vendor: identity.vendor.clone(),
@@ -96,7 +92,7 @@ fn header(arguments: &Arguments, target: &Target, started: Moment) -> Header {
         address: target
             .gateway
             .as_ref()
-            .map_or_else(|| without_secrets(&link.address), |(_, linked)| linked.address.clone()),
+            .map_or_else(|| without_secrets(link.address()), |(_, linked)| linked.address.clone()),
         through: if target.gateway.is_some() {
             Through::Gateway
         } else {
@@ -263,9 +259,8 @@ async fn polled(
     count: &mut Count,
 ) -> Result<(), String> {
     let Way::Own { probe, .. } = way else { return Ok(()) };
-    let Link::Modbus(link) = &target.plan.link;
     let mut exchanges = probe.exchanges();
-    let mut beat = tokio::time::interval(link.poll);
+    let mut beat = tokio::time::interval(target.plan.link.modbus().map_or(BEAT, |link| link.poll));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let looking = async {
         let mut told = String::new();
@@ -285,11 +280,7 @@ async fn polled(
         let mut progress = Progress::new();
         loop {
             let what = match exchanges.recv().await {
-                Ok(exchange) => What::Exchange {
-                    server: exchange.server,
-                    sent: exchange.sent,
-                    got: exchange.got,
-                },
+                Ok(what) => what,
                 Err(broadcast::error::RecvError::Lagged(missed)) => What::Missed(missed),
                 Err(broadcast::error::RecvError::Closed) => return Err("the link has ended".to_owned()),
             };

@@ -3,6 +3,7 @@
 //! Owns the two ends. A tap never slows the link down: who reads too slowly is told how much was missed.
 
 use crate::model::{Moment, Raw, SlotName};
+use crate::record::What;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Exchanges that a tap may be behind.
@@ -10,20 +11,9 @@ const BEHIND: usize = 1024;
 /// Questions that may wait.
 const WAITING: usize = 4;
 
-/// One request and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
-    /// Which server was asked.
-    pub server: u8,
-    /// The request: a protocol data unit, without address, header and check sum of the transport.
-    pub sent: Vec<u8>,
-    /// The answer, likewise; or a sentence why there is none.
-    pub got: Result<Vec<u8>, String>,
-}
-
 /// The driver's end of a tap.
 #[derive(Debug, Clone)]
-pub struct Tap(broadcast::Sender<Exchange>);
+pub struct Tap(broadcast::Sender<What>);
 
 impl Default for Tap {
     fn default() -> Self {
@@ -39,14 +29,14 @@ impl Tap {
     }
 
     /// Tells an exchange to whoever looks.
-    pub fn send(&self, exchange: Exchange) {
+    pub fn send(&self, what: What) {
         // Nobody looks any more: nothing is lost by that.
-        drop(self.0.send(exchange));
+        drop(self.0.send(what));
     }
 
     /// Looks at what is exchanged from now on.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Exchange> {
+    pub fn subscribe(&self) -> broadcast::Receiver<What> {
         self.0.subscribe()
     }
 }
@@ -118,7 +108,7 @@ impl Probe {
 
     /// Everything that is exchanged on the link from now on.
     #[must_use]
-    pub fn exchanges(&self) -> broadcast::Receiver<Exchange> {
+    pub fn exchanges(&self) -> broadcast::Receiver<What> {
         self.tap.subscribe()
     }
 }

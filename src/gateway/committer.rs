@@ -418,6 +418,22 @@ impl Committer {
                 self.publish_statuses();
             }
             Report::Counted { slot, what, number } => self.count(&slot, what, number),
+            Report::Gap {
+                slot,
+                event,
+                after,
+                before,
+                count,
+                at,
+            } => {
+                let mut commit = Commit::default();
+                let kind = self.slots.get_mut(&slot).and_then(|entry| entry.kind_of(event));
+                if let Some(kind) = kind {
+                    let which = (after, before, count);
+                    self.gap(&slot, (GapCause::Missed, kind), which, at, &mut commit);
+                    batch.commits.push(commit);
+                }
+            }
             Report::Alarm {
                 slot,
                 code,

@@ -9,7 +9,7 @@ use super::store::{Question, Store};
 use crate::clock::Clock;
 use crate::device::SlotStart;
 use crate::device::tap::{Probe, Service, service};
-use crate::model::plan::{Link, SlotPlan};
+use crate::model::plan::SlotPlan;
 use crate::model::{Raw, SlotName};
 use crate::record;
 use std::collections::HashMap;
@@ -246,7 +246,7 @@ impl End {
     /// Passes exchanges on as lines of a record until who asked goes away.
     async fn record(&self, clock: &Clock, reader: OwnedReadHalf, writer: &mut OwnedWriteHalf) -> std::io::Result<()> {
         let mut exchanges = self.probe.exchanges();
-        let Link::Modbus(link) = &self.plan.link;
+        let server = self.plan.link.modbus().map(|link| link.server_id);
         let begun = clock.now();
         say(writer, &serde_json::json!({ "ok": self.linked() })).await?;
         // Who records says nothing more; the end of what it says is that it went away.
@@ -256,12 +256,8 @@ impl End {
             let what = tokio::select! {
                 _ = reader.read(&mut nothing) => return Ok(()),
                 exchange = exchanges.recv() => match exchange {
-                    Ok(exchange) if exchange.server == link.server_id => record::What::Exchange {
-                        server: exchange.server,
-                        sent: exchange.sent,
-                        got: exchange.got,
-                    },
-                    Ok(_) => continue,
+                    Ok(record::What::Exchange { server: of, .. }) if Some(of) != server => continue,
+                    Ok(what) => what,
                     Err(broadcast::error::RecvError::Lagged(missed)) => record::What::Missed(missed),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },

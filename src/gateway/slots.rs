@@ -2,7 +2,7 @@
 
 use super::setup::SlotSetup;
 use crate::model::sample::{Counted, LinkState};
-use crate::model::{Moment, SlotName};
+use crate::model::{EventType, Moment, SlotName};
 use crate::profile::{Profile, SlotContract};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -77,6 +77,12 @@ impl Entry {
             counts: Counts::default(),
             published: None,
         }
+    }
+
+    /// Of which type the events are that stand at `index` in its plan.
+    pub(super) fn kind_of(&self, index: usize) -> Option<EventType> {
+        let profile = self.profile.as_ref()?;
+        profile.events().nth(index).map(|(_, kind)| kind)
     }
 
     /// The link changed.

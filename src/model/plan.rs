@@ -30,6 +30,10 @@ pub struct SlotPlan {
 pub enum Link {
     /// Modbus, in any of its three transports.
     Modbus(ModbusLink),
+    /// Open Protocol, by TCP or on a serial line.
+    OpenProtocol(OpenProtocolLink),
+    /// Lines and frames, by TCP or on a serial line.
+    Framed(FramedLink),
 }
 
 impl Link {
@@ -38,6 +42,52 @@ impl Link {
     pub fn address(&self) -> &str {
         match self {
             Self::Modbus(link) => &link.address,
+            Self::OpenProtocol(link) => &link.address,
+            Self::Framed(link) => &link.address,
+        }
+    }
+
+    /// Another address, its protocol's port filled in where a host stands alone.
+    pub fn set_address(&mut self, text: &str) {
+        let (address, port) = match self {
+            Self::Modbus(link) => {
+                let serial = matches!(link.transport, ModbusTransport::Rtu(_));
+                (&mut link.address, (!serial).then_some(502))
+            }
+            Self::OpenProtocol(link) => {
+                let serial = link.transport != TelegramTransport::Tcp;
+                (&mut link.address, (!serial).then_some(4545))
+            }
+            Self::Framed(link) => (&mut link.address, None),
+        };
+        let named = match text.rsplit_once(':') {
+            Some((host, port)) => (host.ends_with(']') || !host.contains(':')) && port.parse::<u16>().is_ok(),
+            None => false,
+        };
+        *address = match port {
+            Some(port) if !named => format!("{text}:{port}"),
+            _ => text.to_owned(),
+        };
+    }
+
+    /// What an address of this kind looks like, for help.
+    #[must_use]
+    pub fn example_address(&self) -> &'static str {
+        match self {
+            Self::Modbus(link) if matches!(link.transport, ModbusTransport::Rtu(_)) => "/dev/serial/by-id/…",
+            Self::Modbus(_) => "192.0.2.17:502",
+            Self::OpenProtocol(link) if link.transport == TelegramTransport::Tcp => "192.0.2.20:4545",
+            Self::Framed(link) if !matches!(link.transport, ByteTransport::Serial(_)) => "192.0.2.21:5000",
+            Self::OpenProtocol(_) | Self::Framed(_) => "/dev/serial/by-id/…",
+        }
+    }
+
+    /// Its settings, where it is of Modbus.
+    #[must_use]
+    pub fn modbus(&self) -> Option<&ModbusLink> {
+        match self {
+            Self::Modbus(link) => Some(link),
+            Self::OpenProtocol(_) | Self::Framed(_) => None,
         }
     }
 
@@ -48,6 +98,9 @@ impl Link {
             (Self::Modbus(a), Self::Modbus(b)) => {
                 a.address == b.address && a.transport == b.transport && a.timeout == b.timeout
             }
+            (Self::OpenProtocol(a), Self::OpenProtocol(b)) => a == b,
+            (Self::Framed(a), Self::Framed(b)) => a == b,
+            _ => false,
         }
     }
 }
@@ -82,6 +135,213 @@ pub enum ModbusTransport {
     RtuOverTcp,
     /// Frames on a serial port.
     Rtu(SerialSettings),
+}
+
+/// Settings of an Open Protocol link; all of them belong to the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenProtocolLink {
+    /// `host:port`, port 4545 filled in; or the path of a serial port.
+    pub address: String,
+    /// How telegrams travel.
+    pub transport: TelegramTransport,
+    /// How long an answer may take before it is asked for again; also for connecting.
+    pub timeout: Duration,
+    /// How long the link may be silent before MID 9999 is sent; controllers drop a link that is silent for 15 s.
+    pub keep_alive: Duration,
+    /// Where results come from.
+    pub results: ResultSource,
+    /// Subscribes with MID 0008 instead of the message's own subscription.
+    pub generic: bool,
+    /// What a data telegram is acknowledged with.
+    pub acknowledge: Acknowledge,
+    /// The highest revisions to ask for.
+    pub revision: Revisions,
+    /// How what was missed is fetched.
+    pub recover: Recover,
+    /// Station and spindle of the header, where a controller asks for them; 1 to 99.
+    pub station: Option<u8>,
+    /// See `station`.
+    pub spindle: Option<u8>,
+    /// Of traces: the samples are big endian; they are little endian unless said.
+    pub big_endian_traces: bool,
+}
+
+/// How telegrams travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TelegramTransport {
+    /// TCP.
+    Tcp,
+    /// A serial port, each telegram between STX and ETX.
+    Ascii(SerialSettings),
+    /// A serial port, by the procedure 3964R.
+    Block3964R(SerialSettings),
+}
+
+/// Where results come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResultSource {
+    /// MID 0061, one result a tightening.
+    #[default]
+    Last,
+    /// MID 0101, the spindles of one tightening together; one result a spindle.
+    Multi,
+    /// MID 1201 and 1202, results of variable fields.
+    Variable,
+}
+
+/// What a data telegram is acknowledged with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledge {
+    /// The message's own acknowledgement: 0062 for 0061.
+    #[default]
+    Own,
+    /// MID 0005 with the number of the data message.
+    Accepted,
+    /// MID 9997 of the link layer, where the controller supports it; else as `Own`.
+    Link,
+}
+
+/// The highest revisions to ask for; the driver steps down as far as the controller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revisions {
+    /// Of MID 0001, and so of 0002.
+    pub start: u16,
+    /// Of results.
+    pub results: u16,
+    /// Of MID 0064, and so of 0065.
+    pub recovery: u16,
+    /// Of alarms.
+    pub alarms: u16,
+    /// Of identifiers.
+    pub identifiers: u16,
+    /// Of jobs.
+    pub jobs: u16,
+    /// Of the selected parameter set.
+    pub programs: u16,
+}
+
+impl Default for Revisions {
+    fn default() -> Self {
+        Self {
+            start: 6,
+            results: 7,
+            recovery: 7,
+            alarms: 2,
+            identifiers: 2,
+            jobs: 4,
+            programs: 2,
+        }
+    }
+}
+
+/// How what was missed is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each missing id by itself (MID 0064).
+    ById,
+    /// From the newest back: the controller answers with the result before the one asked for (PF6000).
+    WalkBack,
+    /// By subscribing from an index on (MID 1201).
+    FromIndex,
+}
+
+/// Settings of a link on which frames come; all of them belong to the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FramedLink {
+    /// `host:port`, or the path of a serial port. Where the gateway listens: the address that it listens at.
+    pub address: String,
+    /// How bytes travel.
+    pub transport: ByteTransport,
+    /// How long a poll may stay without an answer; also for connecting.
+    pub timeout: Duration,
+    /// What a frame is.
+    pub frame: FramePlan,
+    /// How its parts are found.
+    pub parse: ParsePlan,
+    /// Asks instead of only listening.
+    pub poll: Option<FramePoll>,
+    /// Sent once what a frame led to is durable.
+    pub reply: Option<Vec<u8>>,
+}
+
+/// How bytes travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByteTransport {
+    /// A serial port.
+    Serial(SerialSettings),
+    /// The gateway connects.
+    TcpClient,
+    /// The device connects.
+    TcpServer,
+}
+
+/// What a frame is. At least one of `start`, `end`, `lengths`, `idle` says where it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FramePlan {
+    /// First bytes of each frame; may be empty.
+    pub start: Vec<u8>,
+    /// Last bytes of each frame; may be empty.
+    pub end: Vec<u8>,
+    /// Possible lengths of a whole frame, start and end included; empty: any.
+    pub lengths: Vec<usize>,
+    /// The check sum.
+    pub checksum: Checksum,
+    /// Where its hex digits stand.
+    pub checksum_at: ChecksumAt,
+    /// A silence this long ends a frame.
+    pub idle: Option<Duration>,
+    /// Bytes of a frame at most.
+    pub max: usize,
+}
+
+/// The check sum of a frame, over what stands between start and end, the digits left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// None.
+    #[default]
+    None,
+    /// All bytes by exclusive or.
+    Xor,
+    /// The sum of all bytes, low byte.
+    Sum8,
+    /// Two's complement of the sum of all bytes, low byte.
+    Lrc,
+    /// CRC-16 of Modbus; four digits, the high byte first.
+    Crc16,
+}
+
+/// Where the digits of a check sum stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChecksumAt {
+    /// Before the end.
+    #[default]
+    BeforeEnd,
+    /// Behind the end.
+    AfterEnd,
+}
+
+/// How the parts of a frame are found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ParsePlan {
+    /// A regular expression for what stands between start and end; its named groups are parts. What does not match is
+    /// put aside.
+    pub pattern: Option<Arc<str>>,
+    /// Frames that match this are no news: counted as ignored.
+    pub ignore: Option<Arc<str>>,
+    /// What stands between columns.
+    pub separator: Option<Arc<str>>,
+}
+
+/// How a device is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FramePoll {
+    /// What is sent.
+    pub send: Vec<u8>,
+    /// How often.
+    pub every: Duration,
 }
 
 /// How a serial port is set.
@@ -145,6 +405,94 @@ pub struct PointPlan {
 pub enum Address {
     /// A Modbus table and address.
     Modbus(ModbusPoint),
+    /// A field of decoded telegrams, by its name: `torque`, `pid_2001`.
+    Field(Arc<str>),
+    /// A part of a frame.
+    Frame(FramePoint),
+}
+
+impl Address {
+    /// Where it is, of Modbus.
+    #[must_use]
+    pub fn modbus(&self) -> Option<&ModbusPoint> {
+        match self {
+            Self::Modbus(at) => Some(at),
+            Self::Field(_) | Self::Frame(_) => None,
+        }
+    }
+
+    /// Its registers; of what is no point of Modbus, none: an array of no elements.
+    #[must_use]
+    pub fn registers(&self) -> &ModbusPoint {
+        static NONE: ModbusPoint = ModbusPoint {
+            table: Table::Holding,
+            address: 0,
+            kind: ModbusType::U16,
+            order: WordOrder::Abcd,
+            bits: None,
+            count: Some(0),
+            clears: false,
+        };
+        self.modbus().unwrap_or(&NONE)
+    }
+}
+
+/// A part of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FramePoint {
+    /// Which.
+    pub place: FramePlace,
+    /// How its text is read.
+    pub kind: TextKind,
+}
+
+/// Where a part of a frame is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FramePlace {
+    /// All that stands between start and end.
+    Whole,
+    /// Bytes of the whole frame, start included: first and last, from 1.
+    Columns(usize, usize),
+    /// The text between separators, from 1.
+    Column(usize),
+    /// A named group of the pattern.
+    Group(Arc<str>),
+    /// A scanned code: the group `code` where the pattern has one, else the whole; without its AIM identifier.
+    Code,
+    /// Its AIM identifier: `]d2`.
+    Aim,
+    /// What that means: `gs1_datamatrix`.
+    Symbology,
+    /// This application identifier of the scanned code (GS1 General Specifications, section 3).
+    Gs1(Arc<str>),
+    /// All of them, as the text of a JSON object.
+    Gs1All,
+    /// This data identifier of a scanned code after ISO/IEC 15434, format 06.
+    DataIdentifier(Arc<str>),
+}
+
+/// How a text is read. Numbers trim blanks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TextKind {
+    /// As it is.
+    #[default]
+    Text,
+    /// A number with or without a decimal point.
+    Decimal,
+    /// 0 or 1.
+    Bool,
+    /// Unsigned 16 bits.
+    U16,
+    /// Signed 16 bits.
+    I16,
+    /// Unsigned 32 bits.
+    U32,
+    /// Signed 32 bits.
+    I32,
+    /// Unsigned 64 bits.
+    U64,
+    /// Signed 64 bits.
+    I64,
 }
 
 /// A point of a Modbus server.
@@ -293,6 +641,10 @@ pub struct EventPlan {
     pub keep: Keep,
     /// Its points are the first of a ring of records.
     pub ring: Option<Ring>,
+    /// The same values again within this time are one event.
+    pub repeat: Option<Duration>,
+    /// The profile counts its results by a counter, which tells what is missing.
+    pub counted: bool,
     /// Digest of device identity, triggers and id: trigger state stored under another is not carried over.
     pub fingerprint: String,
 }
@@ -347,6 +699,58 @@ pub enum Trigger {
     Reads(PointIx, Raw),
     /// Time passed.
     Every(Duration),
+    /// The device said something of this kind by itself.
+    Said(Said),
+}
+
+/// What a device says by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// A frame.
+    Frame,
+    /// A result (Open Protocol 0061, 0065, 0101, 1201).
+    Result,
+    /// An alarm (0071, 0074, 0076).
+    Alarm,
+    /// Identifiers (0052, 0152).
+    Identifier,
+    /// A trace (0900).
+    Trace,
+    /// Job info (0035).
+    Job,
+    /// The selected parameter set (0015).
+    Program,
+    /// Digital inputs (0211).
+    Inputs,
+}
+
+impl Said {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Frame,
+        Self::Result,
+        Self::Alarm,
+        Self::Identifier,
+        Self::Trace,
+        Self::Job,
+        Self::Program,
+        Self::Inputs,
+    ];
+
+    /// The word that profiles use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Frame => "frame",
+            Self::Result => "result",
+            Self::Alarm => "alarm",
+            Self::Identifier => "identifier",
+            Self::Trace => "trace",
+            Self::Job => "job",
+            Self::Program => "program",
+            Self::Inputs => "inputs",
+        }
+    }
 }
 
 impl Trigger {
@@ -358,7 +762,7 @@ impl Trigger {
             Self::Rises(point) | Self::Falls(point) | Self::Equals(point, _) | Self::Reads(point, _) => {
                 std::slice::from_ref(point)
             }
-            Self::Every(_) => &[],
+            Self::Every(_) | Self::Said(_) => &[],
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Sample {
     pub raw: String,
     /// Fetched later, not seen live.
     pub backfill: bool,
+    /// Why it cannot be an event, found before anything was decoded: a broken check sum, a text that does not parse.
+    /// Not empty: it goes to quarantine with what stood on the wire.
+    pub faults: Vec<String>,
     /// To be stored with it.
     pub state: Option<TriggerState>,
     /// Answered once it is durable; dropped where it could not be made so.
@@ -65,6 +68,7 @@ impl Sample {
             since: None,
             raw: String::new(),
             backfill: false,
+            faults: Vec::new(),
             state: None,
             durable: None,
         }
@@ -106,6 +110,21 @@ pub enum Report {
         what: Counted,
         /// How many.
         number: u64,
+    },
+    /// Something that the device made is missing and cannot be fetched; told when that is known for good, before what follows it.
+    Gap {
+        /// Whose.
+        slot: SlotName,
+        /// Index into the plan's events.
+        event: usize,
+        /// The id before, where known.
+        after: Option<String>,
+        /// The id behind, where known.
+        before: Option<String>,
+        /// How many are missing, where known.
+        count: Option<u64>,
+        /// When.
+        at: Moment,
     },
     /// Something that a person should see: an alarm of category `gateway`.
     Alarm {

@@ -6,7 +6,7 @@ use super::events::Event;
 use super::{ExampleReport, Meaning, Profile, SlotContract};
 use crate::diagnostic::tree::{Node, Table, Value as Toml};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
-use crate::model::plan::{Address, SlotPlan};
+use crate::model::plan::SlotPlan;
 use crate::model::{Draft, Moment, Raw, Sample, SlotName};
 use crate::watch::{Happening, Watcher};
 use crate::wire::modbus::{self, Image};
@@ -83,13 +83,13 @@ fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Di
 pub(super) fn zeros(plan: &SlotPlan) -> Image {
     let mut image = Image::default();
     for point in &plan.points {
-        let Address::Modbus(at) = &point.at;
+        let at = point.at.registers();
         image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
     }
     for event in &plan.events {
         let Some(ring) = &event.ring else { continue };
         for at in event.points.iter().filter(|point| **point != ring.index) {
-            let Some(Address::Modbus(at)) = plan.points.get(*at).map(|point| &point.at) else {
+            let Some(at) = plan.points.get(*at).and_then(|point| point.at.modbus()) else {
                 continue;
             };
             let span = vec![0; usize::from(modbus::span(at))];
@@ -106,7 +106,7 @@ pub(super) fn zeros(plan: &SlotPlan) -> Image {
 /// What all points say, `shift` registers further on.
 fn decode(plan: &SlotPlan, image: &Image, shift: u16) -> Vec<Option<Raw>> {
     let decode = |point: &crate::model::plan::PointPlan| {
-        let Address::Modbus(at) = &point.at;
+        let at = point.at.registers();
         let mut at = at.clone();
         at.address = at.address.checked_add(shift)?;
         modbus::decode(&at, image)
@@ -189,7 +189,7 @@ fn values(plan: &SlotPlan, node: &Node, image: &mut Image, out: &mut Diagnostics
             Toml::Text(text) => Some(Raw::Text(text.clone())),
             _ => node.as_number().map(Raw::Dec),
         };
-        let Address::Modbus(at) = &point.at;
+        let at = point.at.registers();
         match raw.map(|raw| modbus::encode(at, &raw)) {
             Some(Ok(words)) if at.bits.is_none() => image.put(at.table, at.address, &words),
             Some(Ok(_)) => out.push(

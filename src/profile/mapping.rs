@@ -11,6 +11,7 @@ use super::points::Point;
 use super::{Meaning, SlotContract};
 use crate::model::draft::{CounterReading, Echo, EchoMatch};
 use crate::model::event::{EventType, FieldSpec, Shape};
+use crate::model::plan::Keep;
 use crate::model::value::json_number;
 use crate::model::{Decimal, DeviceIdentity, Draft, Fields, Raw, Sample, Uom};
 use serde_json::Value as Json;
@@ -38,6 +39,10 @@ pub(super) fn drafts(
         points,
         values: &sample.values,
     };
+    if !sample.faults.is_empty() {
+        let draft = unreadable(event, device, contract, sample);
+        return vec![Meaning::Draft(Box::new(draft))];
+    }
     let mut reasons = Vec::new();
     let mut faulty = Vec::new();
     let mut data = match event.kind {
@@ -96,6 +101,28 @@ pub(super) fn drafts(
         return vec![Meaning::Ignored];
     }
     changed
+}
+
+/// What was said could not be read at all: nothing of it is believed but that it came.
+fn unreadable(event: &Event, device: &Arc<DeviceIdentity>, contract: &SlotContract, sample: &Sample) -> Draft {
+    Draft {
+        slot: contract.slot.clone(),
+        event: event.name.clone(),
+        kind: event.kind,
+        data: Fields::new(),
+        quarantine: sample.faults.clone(),
+        id: None,
+        counter: None,
+        seen: sample.seen,
+        since: sample.since,
+        device_time: None,
+        backfill: sample.backfill,
+        echo: None,
+        extra: Fields::new(),
+        raw: Some(sample.raw.clone()),
+        device: device.clone(),
+        keep: Keep::Stored,
+    }
 }
 
 /// A draft without what every event of its type has is a quarantine; and a quarantine has no fields.

@@ -34,6 +34,8 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
             on_start: event.on_start,
             keep: event.keep,
             ring: event.ring.clone(),
+            repeat: None,
+            counted: event.counter.is_some(),
             fingerprint: fingerprint(&profile.identity, event, points),
         }
     });
@@ -112,6 +114,7 @@ fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point]) -> Stri
             Trigger::Equals(point, raw) => name("equals", &[*point], &raw.text()),
             Trigger::Reads(point, raw) => name("reads", &[*point], &raw.text()),
             Trigger::Every(_) => name("every", &[], ""),
+            Trigger::Said(said) => name(said.word(), &[], ""),
         }
     }
     if let Some(ring) = &event.ring {

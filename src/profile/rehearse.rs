@@ -62,7 +62,7 @@ impl Profile {
             let images = steps.filter_map(|step| examples::image(&plan, step, &mut aside));
             let says = |image: &Image| {
                 let words = plan.points.iter().filter_map(|point| {
-                    let crate::model::plan::Address::Modbus(at) = &point.at;
+                    let at = point.at.registers();
                     image.words(at.table, at.address, crate::wire::modbus::span(at))
                 });
                 words.flatten().filter(|word| *word != 0).count()

@@ -3,7 +3,7 @@
 use super::*;
 use crate::diagnostic::Source;
 use crate::model::draft::EchoMatch;
-use crate::model::plan::{Link, Trigger, WordOrder};
+use crate::model::plan::{Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
@@ -90,6 +90,7 @@ fn make_of(
         since: None,
         raw: "0007".into(),
         backfill: false,
+        faults: Vec::new(),
         state: None,
         durable: None,
     };
@@ -421,7 +422,8 @@ fn an_installed_file_lays_its_keys_over_the_catalog() {
         [Path::new("/p/st10.spindle-1.toml"), Path::new("/p/v/m.toml")]
     );
     assert_eq!(profile.identity().serial.as_deref(), Some("S-1"));
-    let Link::Modbus(link) = profile.plan(&SlotName::new("a", "b")).link;
+    let plan = profile.plan(&SlotName::new("a", "b"));
+    let link = plan.link.modbus().unwrap();
     assert_eq!(link.address, "[2001:db8::1]:1502");
     assert_eq!(link.poll.as_millis(), 20);
     let draft = one(&profile, &values(5, 1.0, 1));

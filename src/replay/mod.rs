@@ -170,7 +170,9 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
 
 /// Whose exchanges are looked at: the profile's server, or the only one that the record holds.
 fn server(record: &Record, plan: &crate::model::plan::SlotPlan, made: &mut Replayed) -> Result<u8, ReplayFault> {
-    let crate::model::plan::Link::Modbus(link) = &plan.link;
+    let Some(link) = plan.link.modbus() else {
+        return Err(ReplayFault::Protocol(record.header.protocol.clone()));
+    };
     let held: BTreeSet<u8> = record
         .lines
         .iter()

@@ -1,7 +1,7 @@
 //! One event of a profile on its way through a record: its run, what is proven to be of one moment, what waits for that.
 
 use super::reads::{Scanned, Seen, Value};
-use crate::model::plan::{AckValue, Address, EventPlan, Keep, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{AckValue, EventPlan, Keep, PointIx, SlotPlan, Trigger};
 use crate::model::{Moment, Raw, Sample};
 use crate::watch::Watcher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -83,7 +83,7 @@ impl Picture {
         let event = plan.events.get(index).filter(|event| event.ring.is_none())?;
         let clears = |point: &PointIx| {
             plan.points.get(*point).is_some_and(|point| {
-                let Address::Modbus(at) = &point.at;
+                let at = point.at.registers();
                 at.clears
             })
         };

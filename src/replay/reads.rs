@@ -1,7 +1,7 @@
 //! From exchanges of a record to values of points. Owns nothing of events.
 
 use crate::model::Raw;
-use crate::model::plan::{Address, ModbusPoint, PointIx, SlotPlan, Table};
+use crate::model::plan::{ModbusPoint, PointIx, SlotPlan, Table};
 use crate::record::{Record, What};
 use crate::wire::modbus::pdu::{Answer, Ask};
 use crate::wire::modbus::{decode_words, span};
@@ -63,10 +63,7 @@ pub(super) struct Reader {
 }
 
 fn place(plan: &SlotPlan, point: PointIx) -> Option<&ModbusPoint> {
-    plan.points.get(point).map(|point| {
-        let Address::Modbus(at) = &point.at;
-        at
-    })
+    plan.points.get(point).map(|point| point.at.registers())
 }
 
 impl Reader {

@@ -11,12 +11,21 @@ mod track;
 
 pub use poller::{Fault, Happened, Out, Poller, Step, Ticket};
 
-use crate::model::plan::SlotPlan;
+use crate::model::plan::{Said, SlotPlan, Trigger};
 use crate::model::sample::TriggerState;
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 use std::sync::Arc;
 use track::Track;
+
+/// What something said by itself led to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Heard {
+    /// Events that happened, in the order of the plan.
+    pub happened: Vec<Happening>,
+    /// Triggers that moved without an event and must be stored: index of the event and its state.
+    pub moved: Vec<(usize, TriggerState)>,
+}
 
 /// The triggers of one slot.
 #[derive(Debug, Clone)]
@@ -56,6 +65,48 @@ impl Watcher {
     /// its time has passed by `now.tick`.
     pub fn observe(&mut self, now: Moment, values: &[Option<Raw>]) -> Vec<Happening> {
         self.observe_rings(now, values, &|_| values.to_vec())
+    }
+
+    /// The device said `values` by itself, as something of kind `said`. Events that look at none of it are not touched.
+    pub fn hear(&mut self, now: Moment, values: &[Option<Raw>], said: Option<Said>) -> Heard {
+        let plan = &self.plan;
+        let mut heard = Heard::default();
+        for (index, (event, track)) in plan.events.iter().zip(&mut self.tracks).enumerate() {
+            let concerns = event.triggers.iter().any(|trigger| match trigger {
+                Trigger::Said(kind) => said == Some(*kind),
+                Trigger::Every(_) => true,
+                trigger => trigger
+                    .points()
+                    .iter()
+                    .any(|point| values.get(*point).is_some_and(Option::is_some)),
+            });
+            if !concerns {
+                continue;
+            }
+            let seen = track.look_said(plan, event, now.tick, values, said);
+            if !seen.fires {
+                if track.quiet(event, now.tick, seen) {
+                    heard.moved.push((index, track.state(event)));
+                }
+                continue;
+            }
+            let before = track.before(plan.points.len());
+            track.took(event, now.tick, seen, values);
+            heard.happened.push(Happening {
+                event: index,
+                values: values.to_vec(),
+                before,
+                state: Some(track.state(event)),
+            });
+        }
+        heard
+    }
+
+    /// The state of one event as it would be stored now.
+    #[must_use]
+    pub fn state(&self, event: usize) -> Option<TriggerState> {
+        let (plan, track) = (self.plan.events.get(event)?, self.tracks.get(event)?);
+        track.primed.then(|| track.state(plan))
     }
 
     /// [`Self::observe`] where there may be ring buffers: `record` says what all points are, this many registers further on.

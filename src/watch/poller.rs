@@ -9,7 +9,7 @@ mod ring;
 
 use super::Happening;
 use super::track::Track;
-use crate::model::plan::{AckValue, Link, PointIx, SlotPlan};
+use crate::model::plan::{AckValue, PointIx, SlotPlan};
 use crate::model::sample::{LinkState, TriggerState};
 use crate::model::{Moment, Raw};
 use mode::{Mode, Pending};
@@ -196,7 +196,6 @@ impl Poller {
         stored: &HashMap<String, TriggerState>,
         together: &dyn Fn(&[PointIx]) -> bool,
     ) -> Self {
-        let Link::Modbus(link) = &plan.link;
         let events = plan.events.len();
         let modes: Vec<Mode> = plan
             .events
@@ -223,7 +222,7 @@ impl Poller {
             verify: vec![None; events],
             base: base.into_iter().collect(),
             salvaged: BTreeMap::new(),
-            poll: millis(link.poll),
+            poll: plan.link.modbus().map_or(1, |link| millis(link.poll)),
             next_poll: 0,
             doing: Doing::Nothing,
             unanswered: HashMap::new(),

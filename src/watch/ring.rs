@@ -25,7 +25,7 @@ impl Turns {
     pub(super) fn new(plan: &SlotPlan, ring: &Ring, last: u64, now: u64) -> Self {
         let modulus = match plan.points.get(ring.index).map(|point| &point.at) {
             Some(Address::Modbus(at)) => ring.modulus(at, last, now),
-            None => u64::from(ring.slots.max(1)),
+            _ => u64::from(ring.slots.max(1)),
         };
         Self {
             slots: u64::from(ring.slots.max(1)),

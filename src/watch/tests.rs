@@ -61,6 +61,8 @@ pub(super) fn event(triggers: Vec<Trigger>) -> EventPlan {
         on_start: OnStart::Baseline,
         keep: Keep::Stored,
         ring: None,
+        repeat: None,
+        counted: false,
         fingerprint: "f".into(),
     }
 }

@@ -1,7 +1,7 @@
 //! One event of a plan: its memory, and what a reading means to it. Pure; [`super`] decides what follows.
 
 use super::ring::{self, Turns};
-use crate::model::plan::{Ack, AckValue, Address, EventPlan, OnStart, PointIx, PointPlan, Ring, SlotPlan, Trigger};
+use crate::model::plan::{Ack, AckValue, EventPlan, OnStart, PointIx, PointPlan, Ring, Said, SlotPlan, Trigger};
 use crate::model::sample::TriggerState;
 use crate::model::{Decimal, Raw};
 use crate::wire::modbus;
@@ -73,7 +73,7 @@ pub(super) fn valid<'a>(plan: &SlotPlan, point: PointIx, values: &'a [Option<Raw
 
 /// What stands in `point` once `raw` was written there: the low bits of a wider number.
 pub(super) fn as_written(point: &PointPlan, raw: &Raw) -> Option<Raw> {
-    let Address::Modbus(at) = &point.at;
+    let at = point.at.modbus()?;
     modbus::decode_words(at, &modbus::encode(at, raw).ok()?)
 }
 
@@ -188,6 +188,18 @@ impl Track {
 
     /// What `values` mean. Changes nothing: [`Self::quiet`] or [`Self::took`] follow.
     pub(super) fn look(&self, plan: &SlotPlan, event: &EventPlan, tick: u64, values: &[Option<Raw>]) -> Seen {
+        self.look_said(plan, event, tick, values, None)
+    }
+
+    /// [`Self::look`] where the device said `values` by itself, as something of this kind.
+    pub(super) fn look_said(
+        &self,
+        plan: &SlotPlan,
+        event: &EventPlan,
+        tick: u64,
+        values: &[Option<Raw>],
+        said: Option<Said>,
+    ) -> Seen {
         let mut seen = Seen {
             baseline: !self.primed,
             quiet: Vec::with_capacity(self.last.len()),
@@ -249,7 +261,7 @@ impl Track {
                         seen.quiet.push(value.cloned());
                         seen.loud.push(value.cloned());
                     }
-                    Trigger::Every(_) => {}
+                    Trigger::Every(_) | Trigger::Said(_) => {}
                 }
             }
             if let Trigger::ChangesAny { .. } = trigger {
@@ -272,6 +284,11 @@ impl Track {
             seen.another = self.is_another(event, values, true);
             seen.fires = seen.another;
         }
+        // What is said is said now: it has no baseline.
+        seen.fires |= event.triggers.iter().any(|trigger| match trigger {
+            Trigger::Said(kind) => said == Some(*kind),
+            _ => false,
+        });
         seen
     }
 

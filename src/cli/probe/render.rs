@@ -1,7 +1,7 @@
 //! How points and events look on a terminal and as JSON; shared by probe, replay and simulate.
 
 use super::target::{Look, Target};
-use crate::model::plan::{Address, ModbusType, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{ModbusType, PointIx, SlotPlan, Trigger};
 use crate::model::value::json_number;
 use crate::model::{Raw, Sample};
 use crate::profile::{Meaning, Profile, SlotContract, show};
@@ -73,6 +73,7 @@ fn waits(trigger: &Trigger, plan: &SlotPlan, values: &[Option<Raw>]) -> Option<S
         )),
         Trigger::ChangesAny { .. } => Some("when a value changes".to_owned()),
         Trigger::Every(period) => Some(format!("every {period:?}")),
+        Trigger::Said(said) => Some(format!("with each {}", said.word())),
     }
 }
 
@@ -141,7 +142,7 @@ fn at(plan: &SlotPlan, point: PointIx) -> (String, bool) {
     let Some(point) = plan.points.get(point) else {
         return (String::new(), false);
     };
-    let Address::Modbus(at) = &point.at;
+    let at = point.at.registers();
     let kind = match at.kind {
         ModbusType::Text(bytes) => format!("string {bytes}"),
         kind => format!("{kind:?}").to_lowercase(),

@@ -9,7 +9,7 @@ use crate::device::{self, SlotStart};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::control::{self, LinkQuestion, Linked, LookedPoint};
 use crate::gateway::setup;
-use crate::model::plan::{Link, ModbusTransport, SlotPlan};
+use crate::model::plan::{Link, SlotPlan};
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
 use crate::replay::nobody;
@@ -139,11 +139,10 @@ impl Where {
             contract = slot.clone();
         }
         let mut plan = profile.plan(&contract.slot);
-        let Link::Modbus(link) = &mut plan.link;
         if let Some(address) = &self.address {
-            link.address = with_port(address, &link.transport);
+            plan.link.set_address(address);
         }
-        if let Some(id) = self.server_id {
+        if let (Some(id), Link::Modbus(link)) = (self.server_id, &mut plan.link) {
             link.server_id = id;
         }
         let mut notes = Vec::new();
@@ -157,14 +156,11 @@ impl Where {
         if gateway.is_none() && self.config.is_some() && !self.direct && !asks_another {
             notes.push("no gateway runs there: connecting to the device".to_owned());
         }
-        if gateway.is_none() && link.address.is_empty() {
+        if gateway.is_none() && plan.link.address().is_empty() {
             return Err(NoTarget::Because(format!(
                 "{} does not say where the device is: add --address {}",
                 name.display(),
-                match link.transport {
-                    ModbusTransport::Rtu(_) => "/dev/serial/by-id/…",
-                    _ => "192.0.2.17:502",
-                }
+                plan.link.example_address()
             )));
         }
         Ok(Target {
@@ -259,19 +255,6 @@ fn owner(
     Ok(Some((state_dir.to_owned(), linked)))
 }
 
-/// The address with the port of Modbus TCP where it names none.
-fn with_port(address: &str, transport: &ModbusTransport) -> String {
-    let named = match address.rsplit_once(':') {
-        Some((host, port)) => (host.ends_with(']') || !host.contains(':')) && port.parse::<u16>().is_ok(),
-        None => false,
-    };
-    match transport {
-        ModbusTransport::Rtu(_) => address.to_owned(),
-        _ if named => address.to_owned(),
-        _ => format!("{address}:502"),
-    }
-}
-
 /// What the points say at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::cli) struct Look {
@@ -324,15 +307,21 @@ impl Target {
     /// How the device is reached, for people.
     pub(in crate::cli) fn described(&self) -> String {
         let identity = self.profile.identity();
-        let Link::Modbus(link) = &self.plan.link;
+        let server = self
+            .plan
+            .link
+            .modbus()
+            .map(|link| format!(", server {}", link.server_id));
         let name = self.slot.as_ref().map(|slot| format!("{slot}  ")).unwrap_or_default();
         let through = match &self.gateway {
             Some((_, linked)) => format!("{} through the running gateway", linked.address),
-            None => crate::record::without_secrets(&link.address),
+            None => crate::record::without_secrets(self.plan.link.address()),
         };
         format!(
-            "{name}{} {}  {through}, server {}",
-            identity.vendor, identity.model, link.server_id
+            "{name}{} {}  {through}{}",
+            identity.vendor,
+            identity.model,
+            server.unwrap_or_default()
         )
     }
 }

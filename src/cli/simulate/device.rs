@@ -9,7 +9,7 @@ use super::image::{
 use crate::cli::probe::render::event_line;
 use crate::clock::Clock;
 use crate::device::modbus::simulator::Simulator;
-use crate::model::plan::{Ack, Address, PointIx, SlotPlan, Table, Trigger};
+use crate::model::plan::{Ack, PointIx, SlotPlan, Table, Trigger};
 use crate::model::{Decimal, Moment, Raw, Sample};
 use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
 use crate::replay::nobody;
@@ -112,9 +112,9 @@ impl Device {
                 )),
             }
         }
-        let crate::model::plan::Link::Modbus(link) = &plan.link;
-        let shown = HOLD.max(link.poll * 4);
-        let hold = every.map_or(shown, |every| shown.min((every * 6 / 10).max(link.poll * 2)));
+        let poll = plan.link.modbus().map_or(HOLD, |link| link.poll);
+        let shown = HOLD.max(poll * 4);
+        let hold = every.map_or(shown, |every| shown.min((every * 6 / 10).max(poll * 2)));
         let mut device = Self {
             start: profile.start_image(),
             profile,
@@ -135,7 +135,7 @@ impl Device {
             plan,
         };
         for at in device.plan.clone().points.iter().map(|point| &point.at) {
-            let Address::Modbus(at) = at;
+            let at = at.registers();
             for offset in (0..modbus::span(at)).filter(|_| at.clears) {
                 device.simulator.clears(at.table, at.address.saturating_add(offset));
             }
@@ -490,7 +490,7 @@ impl Device {
     /// Shows the trigger. Whether it stands until it is taken back.
     fn trigger(&self, image: &mut Image, trigger: &Trigger, of: &Rehearsal, stepped: &mut BTreeSet<PointIx>) -> bool {
         match trigger {
-            Trigger::Every(_) | Trigger::ChangesAny { .. } => false,
+            Trigger::Every(_) | Trigger::ChangesAny { .. } | Trigger::Said(_) => false,
             Trigger::Changes(points) => {
                 if points.iter().any(|point| stepped.contains(point)) {
                     return false;

@@ -2,17 +2,12 @@
 //!
 //! Owns no time and no results ([`super::device`]).
 
-use crate::model::plan::{
-    Ack, AckValue, Address, EventPlan, ModbusPoint, ModbusType, PointIx, SlotPlan, Table, Trigger,
-};
+use crate::model::plan::{Ack, AckValue, EventPlan, ModbusPoint, ModbusType, PointIx, SlotPlan, Table, Trigger};
 use crate::model::{Decimal, Moment, Raw};
 use crate::wire::modbus::{self, Image};
 
 pub(super) fn place(plan: &SlotPlan, point: PointIx) -> Option<&ModbusPoint> {
-    plan.points.get(point).map(|point| {
-        let Address::Modbus(at) = &point.at;
-        at
-    })
+    plan.points.get(point).map(|point| point.at.registers())
 }
 
 /// Puts a raw value into its registers; the other bits of a word stay.

@@ -107,7 +107,9 @@ type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// Listens, in the profile's own transport. Where, and what serves.
 async fn listen(arguments: &Arguments, plan: &SlotPlan) -> Result<(Simulator, String, Serving), String> {
-    let Link::Modbus(link) = &plan.link;
+    let Link::Modbus(link) = &plan.link else {
+        return Err("this build simulates Modbus only".to_owned());
+    };
     let server = arguments.server_id.unwrap_or(link.server_id);
     let at = arguments.listen.as_str();
     let cannot = |fault: std::io::Error| {
@@ -152,17 +154,19 @@ async fn listen(arguments: &Arguments, plan: &SlotPlan) -> Result<(Simulator, St
 }
 
 /// What it serves, for people.
-fn describe(profile: &Profile, plan: &SlotPlan, at: &str, server: u8) -> String {
+fn describe(profile: &Profile, plan: &SlotPlan, at: &str, server: Option<u8>) -> String {
     let identity = profile.identity();
-    let Link::Modbus(link) = &plan.link;
-    let (protocol, who) = match link.transport {
-        ModbusTransport::Tcp => ("modbus-tcp", "every server identifier".to_owned()),
-        ModbusTransport::RtuOverTcp => ("modbus-rtu-over-tcp", format!("server {server}")),
-        ModbusTransport::Rtu(_) => ("modbus-rtu", format!("server {server}")),
-    };
+    let protocol = profile.protocol();
+    let who = plan
+        .link
+        .modbus()
+        .map_or_else(String::new, |link| match link.transport {
+            ModbusTransport::Tcp => ", every server identifier".to_owned(),
+            _ => format!(", server {}", server.unwrap_or(link.server_id)),
+        });
     let events: Vec<&str> = profile.events().map(|(name, _)| name).collect();
     format!(
-        "{} {}: listening on {at} ({protocol}, {who}), {} points, events {}",
+        "{} {}: listening on {at} ({protocol}{who}), {} points, events {}",
         identity.vendor,
         identity.model,
         plan.points.len(),
@@ -183,8 +187,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
     let clock = Clock::machine();
     let plan = profile.plan(&SlotName::new("no-station", "no-slot"));
     let (simulator, at, serving) = listen(arguments, &plan).await?;
-    let Link::Modbus(link) = &plan.link;
-    let introduced = describe(&profile, &plan, &at, arguments.server_id.unwrap_or(link.server_id));
+    let introduced = describe(&profile, &plan, &at, arguments.server_id);
     if arguments.fault.touches_answers() {
         let faults = arguments.fault.clone();
         simulator.judge(move |_, _| faults.draw());

@@ -6,8 +6,9 @@
 
 use super::line::Line;
 use super::tcp::Tcp;
-use crate::device::tap::{Exchange, Tap};
+use crate::device::tap::Tap;
 use crate::model::plan::{ModbusLink, ModbusTransport, Table};
+use crate::record::What;
 use crate::wire::modbus::pdu::{Answer, Ask};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -125,7 +126,7 @@ impl Connection {
                 .as_ref()
                 .map(|(_, pdu)| pdu.clone())
                 .map_err(ToString::to_string);
-            self.tap.send(Exchange {
+            self.tap.send(What::Exchange {
                 server,
                 sent: ask.encode(),
                 got,

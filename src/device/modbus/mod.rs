@@ -45,7 +45,7 @@ pub(super) async fn run(
     clock: &Clock,
     service: Service,
 ) {
-    let slots: Vec<Slot> = slots.into_iter().map(Slot::new).collect();
+    let slots: Vec<Slot> = slots.into_iter().filter_map(Slot::new).collect();
     let several = slots.iter().map(Slot::server).collect::<BTreeSet<_>>().len() > 1;
     let shared = several && link.transport != ModbusTransport::Tcp;
     let mut bus = Bus {

@@ -213,8 +213,7 @@ pub fn coalesce(plan: &SlotPlan, wanted: &[PointIx], cut: &Cut) -> Vec<Request> 
 
 /// Where a point is.
 pub(super) fn place(at: &Address) -> &ModbusPoint {
-    let Address::Modbus(at) = at;
-    at
+    at.registers()
 }
 
 /// Cuts one point into pieces that fit a request; nearly always one.

@@ -7,7 +7,7 @@ use super::requests::{Cut, Limits, Request, coalesce, place};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
-use crate::model::plan::{Link, ModbusLink, ModbusTransport, PointIx, SlotPlan};
+use crate::model::plan::{ModbusLink, ModbusTransport, PointIx, SlotPlan};
 use crate::model::sample::{Counted, LinkState, Report};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::{Out, Poller, Step, Ticket};
@@ -93,9 +93,10 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(start: SlotStart) -> Self {
+    /// `None`: a plan of another protocol, which has no business here.
+    pub(super) fn new(start: SlotStart) -> Option<Self> {
         let plan = start.plan;
-        let Link::Modbus(link) = plan.link.clone();
+        let link = plan.link.modbus()?.clone();
         let cut = Cut::new(&link);
         let poller = Poller::new(plan.clone(), &start.states, &|points| {
             coalesce(&plan, points, &cut).len() <= 1
@@ -107,7 +108,7 @@ impl Slot {
             places.push((length, span));
             length += span;
         }
-        Self {
+        Some(Self {
             values: vec![None; plan.points.len()],
             words: vec![0; length],
             places,
@@ -134,7 +135,7 @@ impl Slot {
             cut,
             link,
             plan,
-        }
+        })
     }
 
     /// One step of this slot.
@@ -329,6 +330,7 @@ impl Slot {
                         seen: happened.seen,
                         since: happened.since,
                         backfill: false,
+                        faults: Vec::new(),
                         state: happened.happening.state,
                         durable,
                     }))

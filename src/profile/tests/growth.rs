@@ -175,7 +175,7 @@ expect = [{ type = "tightening", "torque.value" = 3 }]
         .points
         .iter()
         .map(|point| {
-            let crate::model::plan::Address::Modbus(at) = &point.at;
+            let at = point.at.registers();
             (&*point.name, at.table.word(), at.address)
         })
         .collect();

@@ -4,7 +4,7 @@
 
 use super::Doing;
 use super::ring::Record;
-use crate::model::plan::{AckValue, Address, EventPlan, Keep, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{AckValue, EventPlan, Keep, PointIx, SlotPlan, Trigger};
 use crate::model::{Moment, Raw};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Mode {
     pub(super) fn new(plan: &SlotPlan, event: &EventPlan, together: &dyn Fn(&[PointIx]) -> bool) -> Self {
         let clears = |point: &PointIx| {
             plan.points.get(*point).is_some_and(|point| {
-                let Address::Modbus(at) = &point.at;
+                let at = point.at.registers();
                 at.clears
             })
         };
