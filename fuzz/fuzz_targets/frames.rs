@@ -3,12 +3,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lineside::wire::framed::{Checksum, ChecksumAt, Frame, Framed, FramePoint, Framer, Kind, Parse, Parser, Place};
+use lineside::model::plan::{Checksum, ChecksumAt, FramePlace as Place, FramePlan, FramePoint, ParsePlan, TextKind as Kind};
+use lineside::wire::framed::{Framed, Framer, Parser, shape};
 
 fuzz_target!(|input: (&[u8], &[u8], Vec<u8>, u8, Vec<(u16, Vec<u8>)>)| {
     let (start, end, lengths, choice, pieces) = input;
     let sums = [Checksum::None, Checksum::Xor, Checksum::Sum8, Checksum::Lrc, Checksum::Crc16];
-    let frame = Frame {
+    let frame = FramePlan {
         start: start.to_vec(),
         end: end.to_vec(),
         lengths: lengths.into_iter().map(usize::from).collect(),
@@ -17,13 +18,13 @@ fuzz_target!(|input: (&[u8], &[u8], Vec<u8>, u8, Vec<(u16, Vec<u8>)>)| {
         idle: None,
         max: 300,
     };
-    if frame.check().is_err() {
+    if shape::check(&frame).is_err() {
         return;
     }
-    let parser = Parser::new(&Parse {
-        pattern: Some(r"^(?<aim>\]..)?(?<code>.*)$".to_owned()),
-        ignore: Some("^NOREAD$".to_owned()),
-        separator: Some(",".to_owned()),
+    let parser = Parser::new(&ParsePlan {
+        pattern: Some(r"^(?<aim>\]..)?(?<code>.*)$".into()),
+        ignore: Some("^NOREAD$".into()),
+        separator: Some(",".into()),
     })
     .expect("a good pattern");
     let mut framer = Framer::new(frame);
@@ -44,12 +45,11 @@ fuzz_target!(|input: (&[u8], &[u8], Vec<u8>, u8, Vec<(u16, Vec<u8>)>)| {
                 let text = parser.parse(&content, &whole);
                 let _ = parser.ignores(&text);
                 for place in [
-                    Place::Vin,
                     Place::Gs1All,
-                    Place::Iso15434("S".to_owned()),
+                    Place::DataIdentifier("S".into()),
                     Place::Columns(2, 9),
                     Place::Column(2),
-                    Place::Group("code".to_owned()),
+                    Place::Group("code".into()),
                 ] {
                     let _ = parser.read(&FramePoint { place, kind: Kind::Decimal }, &text);
                 }

@@ -7,11 +7,10 @@
 mod framer;
 mod parser;
 pub mod scan;
-mod words;
+pub mod shape;
 
 pub use framer::{Framed, Framer, encode, sum};
 pub use parser::{FrameText, Parser, escaped};
-pub use words::{Checksum, ChecksumAt, Frame, FramePoint, Kind, Parse, Place};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 //! Owns what a frame is and what is noise. Reads no clock: who feeds it says when bytes came. Keeps at most twice the
 //! longest frame. Total: any bytes give frames or noise, and every byte that is not blank is in one of them.
 
-use super::words::{Checksum, ChecksumAt, Frame};
+use super::shape;
+use crate::model::plan::{Checksum, ChecksumAt, FramePlan};
 use crate::wire::modbus::frame::crc;
 
 /// Silence, in ms, that tells a frame from half a frame before it, where the length alone would leave it open.
@@ -42,7 +43,7 @@ enum Cut {
 /// Cuts frames out of bytes as they come.
 #[derive(Debug, Clone)]
 pub struct Framer {
-    frame: Frame,
+    frame: FramePlan,
     bytes: Vec<u8>,
     /// So many of `bytes` are taken already.
     head: usize,
@@ -55,12 +56,12 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// Of a frame that [`Frame::check`] has nothing against.
+    /// Of a frame that [`shape::check`] has nothing against.
     #[must_use]
-    pub fn new(frame: Frame) -> Self {
+    pub fn new(frame: FramePlan) -> Self {
         let mut frame = frame;
         frame.lengths.sort_unstable();
-        frame.max = frame.max.clamp(1, Frame::LIMIT);
+        frame.max = frame.max.clamp(1, shape::LIMIT);
         Self {
             frame,
             bytes: Vec::new(),
@@ -99,7 +100,7 @@ impl Framer {
     /// When [`Self::tick`] would have something to say, if nothing comes: ms.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
-        let gap = u64::try_from(self.frame.gap().as_millis()).unwrap_or(u64::MAX);
+        let gap = u64::try_from(shape::gap(&self.frame).as_millis()).unwrap_or(u64::MAX);
         (self.lost || !self.bytes.is_empty()).then(|| self.heard.saturating_add(gap))
     }
 
@@ -215,7 +216,7 @@ impl Framer {
         let rest = self.rest();
         let len = rest.len();
         let fits = |length: &&usize| {
-            let body = length.saturating_sub(self.frame.trailer());
+            let body = length.saturating_sub(shape::trailer(&self.frame));
             len >= **length && rest.get(..body).is_some_and(|body| body.ends_with(&self.frame.end))
         };
         if let Some(length) = self.frame.lengths.iter().find(fits) {
@@ -261,7 +262,7 @@ impl Framer {
             Some(at) if at > 0 => Cut::Noise(at),
             Some(_) if !rest.starts_with(mark) => Cut::Wait,
             Some(_) if start.is_empty() => {
-                let behind = end.len().saturating_add(self.frame.trailer());
+                let behind = end.len().saturating_add(shape::trailer(&self.frame));
                 if len < behind {
                     return Cut::Wait;
                 }
@@ -305,7 +306,7 @@ impl Framer {
     /// Where the frame ends, before `next`: behind the first `end` and its trailer, which may not be all there yet.
     fn end(&self, next: Option<usize>) -> Option<usize> {
         let end = self.frame.end.as_slice();
-        let behind = end.len().saturating_add(self.frame.trailer());
+        let behind = end.len().saturating_add(shape::trailer(&self.frame));
         let body = self.rest().get(..next.unwrap_or(usize::MAX).min(self.rest().len()))?;
         let mut places = body.windows(end.len().max(1)).enumerate().skip(self.frame.start.len());
         let (at, _) = places.find(|(_, window)| !end.is_empty() && *window == end)?;
@@ -324,7 +325,7 @@ fn begins(bytes: &[u8], start: &[u8], from: usize) -> Option<usize> {
 }
 
 /// A frame taken apart, its check sum checked.
-fn opened(frame: &Frame, whole: Vec<u8>, fault: Option<String>) -> Framed {
+fn opened(frame: &FramePlan, whole: Vec<u8>, fault: Option<String>) -> Framed {
     let strip = |bytes: &[u8]| {
         let inner = bytes.strip_prefix(frame.start.as_slice()).unwrap_or(bytes);
         inner.strip_suffix(frame.end.as_slice()).unwrap_or(inner).to_vec()
@@ -333,7 +334,7 @@ fn opened(frame: &Frame, whole: Vec<u8>, fault: Option<String>) -> Framed {
         let content = strip(&whole);
         return Framed::Frame { content, whole, fault };
     }
-    let digits = frame.digits();
+    let digits = shape::digits(frame);
     let (content, shown) = match frame.checksum_at {
         ChecksumAt::BeforeEnd => {
             let mut content = strip(&whole);
@@ -368,7 +369,7 @@ pub fn sum(kind: Checksum, bytes: &[u8]) -> String {
 
 /// `content` as a whole frame: for simulators and examples.
 #[must_use]
-pub fn encode(frame: &Frame, content: &[u8]) -> Vec<u8> {
+pub fn encode(frame: &FramePlan, content: &[u8]) -> Vec<u8> {
     let digits = sum(frame.checksum, content);
     let mut whole = frame.start.clone();
     whole.extend_from_slice(content);

@@ -3,18 +3,19 @@
 //! Owns how a point is read out of a frame. Does not own which frames are whole ([`super::framer`]).
 
 use super::scan;
-use super::words::{FramePoint, Kind, Parse, Place};
+use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointPlan, TextKind};
 use crate::model::{Decimal, Raw};
 use regex::Regex;
 use std::fmt::Write as _;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Takes frames apart as a profile says.
 #[derive(Debug, Clone)]
 pub struct Parser {
     pattern: Option<Regex>,
     ignore: Option<Regex>,
-    separator: Option<String>,
+    separator: Option<Arc<str>>,
 }
 
 /// A frame as text.
@@ -40,13 +41,13 @@ impl FrameText {
 impl Parser {
     /// # Errors
     /// A sentence: which pattern cannot be understood, and why.
-    pub fn new(parse: &Parse) -> Result<Self, String> {
-        let regex = |key: &str, text: &Option<String>| {
+    pub fn new(parse: &ParsePlan) -> Result<Self, String> {
+        let regex = |key: &str, text: &Option<Arc<str>>| {
             text.as_ref()
                 .map(|text| Regex::new(text).map_err(|fault| format!("`{key}`: {fault}")))
                 .transpose()
         };
-        if parse.separator.as_ref().is_some_and(String::is_empty) {
+        if parse.separator.as_ref().is_some_and(|text| text.is_empty()) {
             return Err("`separator` is empty: write what stands between two columns, \",\"".to_owned());
         }
         Ok(Self {
@@ -97,6 +98,33 @@ impl Parser {
         }
     }
 
+    /// What all points of a frame say, by point, and why it cannot be an event: a number that is none, a code that
+    /// contradicts itself, a frame that does not fit the pattern. Each fault is a sentence.
+    #[must_use]
+    pub fn values(&self, points: &[PointPlan], frame: &FrameText) -> (Vec<Option<Raw>>, Vec<String>) {
+        let mut faults = Vec::new();
+        if let (Some(pattern), false) = (&self.pattern, frame.fits) {
+            let shown = escaped(frame.content.as_bytes());
+            faults.push(format!("`{shown}` does not match `pattern` ({pattern})"));
+        }
+        let read = |point: &PointPlan| {
+            let Address::Frame(at) = &point.at else { return None };
+            match self.read(at, frame) {
+                Ok(value) => value,
+                // A word that means "no value" need not be a number.
+                Err(fault) => match self.text(&at.place, frame) {
+                    Ok(Some(text)) if no_value(point, text.trim()) => Some(Raw::Text(text.trim().to_owned())),
+                    _ => {
+                        faults.push(format!("`{}`: {fault}", point.name));
+                        None
+                    }
+                },
+            }
+        };
+        let values = points.iter().map(read).collect();
+        (values, faults)
+    }
+
     /// What a point says; `None`: it is not there.
     ///
     /// # Errors
@@ -112,35 +140,34 @@ impl Parser {
     ///
     /// # Errors
     /// A sentence: the code that it is in contradicts itself.
-    pub fn text(&self, place: &Place, frame: &FrameText) -> Result<Option<String>, String> {
+    pub fn text(&self, place: &FramePlace, frame: &FrameText) -> Result<Option<String>, String> {
         let (aim, code) = Self::scanned(frame);
         Ok(match place {
-            Place::Whole => Some(frame.content.clone()),
-            Place::Aim => aim.map(str::to_owned),
-            Place::Symbology => aim.map(|aim| scan::symbology(aim).to_owned()),
-            Place::Code => Some(code.to_owned()),
-            Place::Vin => scan::vin(code).map(str::to_owned),
-            Place::Gs1All => scan::gs1(code, aim)?.map(|elements| {
+            FramePlace::Whole => Some(frame.content.clone()),
+            FramePlace::Aim => aim.map(str::to_owned),
+            FramePlace::Symbology => aim.map(|aim| scan::symbology(aim).to_owned()),
+            FramePlace::Code => Some(code.to_owned()),
+            FramePlace::Gs1All => scan::gs1(code, aim)?.map(|elements| {
                 let members = elements.into_iter().map(|(ai, value)| (ai, value.into()));
                 serde_json::Value::Object(members.collect()).to_string()
             }),
-            Place::Gs1(ai) => scan::gs1(code, aim)?
-                .and_then(|elements| elements.into_iter().find(|(of, _)| of == ai))
+            FramePlace::Gs1(ai) => scan::gs1(code, aim)?
+                .and_then(|elements| elements.into_iter().find(|(of, _)| **of == **ai))
                 .map(|(_, value)| value),
-            Place::Iso15434(di) => scan::iso15434(code)?
-                .and_then(|fields| fields.into_iter().find(|(of, _)| of == di))
+            FramePlace::DataIdentifier(di) => scan::iso15434(code)?
+                .and_then(|fields| fields.into_iter().find(|(of, _)| **of == **di))
                 .map(|(_, value)| value),
-            Place::Columns(from, to) => from
+            FramePlace::Columns(from, to) => from
                 .checked_sub(1)
                 .filter(|from| from < to)
                 .and_then(|from| frame.whole.get(from..*to))
                 .map(|bytes| text(bytes).0),
-            Place::Column(number) => match (&self.separator, number.checked_sub(1)) {
-                (Some(separator), Some(at)) => frame.content.split(separator.as_str()).nth(at).map(str::to_owned),
+            FramePlace::Column(number) => match (&self.separator, number.checked_sub(1)) {
+                (Some(separator), Some(at)) => frame.content.split(&**separator).nth(at).map(str::to_owned),
                 (None, Some(0)) => Some(frame.content.clone()),
                 _ => None,
             },
-            Place::Group(name) => frame.group(name).map(str::to_owned),
+            FramePlace::Group(name) => frame.group(name).map(str::to_owned),
         })
     }
 
@@ -176,8 +203,15 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
-fn number(kind: Kind, text: &str) -> Result<Option<Raw>, String> {
-    if kind == Kind::Text {
+fn no_value(point: &PointPlan, text: &str) -> bool {
+    point
+        .invalid
+        .iter()
+        .any(|no| matches!(no, Raw::Text(no) if no.trim() == text))
+}
+
+fn number(kind: TextKind, text: &str) -> Result<Option<Raw>, String> {
+    if kind == TextKind::Text {
         return Ok(Some(Raw::Text(text.to_owned())));
     }
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
@@ -185,7 +219,7 @@ fn number(kind: Kind, text: &str) -> Result<Option<Raw>, String> {
     if trimmed.chars().all(|c| matches!(c, '-' | '.' | '_' | ' ')) {
         return Ok(None);
     }
-    let fault = || format!("`{}` is no {}", escaped(trimmed.as_bytes()), kind.word());
+    let fault = || format!("`{}` is no {}", escaped(trimmed.as_bytes()), word(kind));
     // Gauges put blanks between sign and digits.
     let (negative, digits) = match trimmed.strip_prefix('-') {
         Some(rest) => (true, rest.trim_start()),
@@ -200,22 +234,37 @@ fn number(kind: Kind, text: &str) -> Result<Option<Raw>, String> {
         digits.to_owned()
     };
     let raw = match kind {
-        Kind::Text => None,
-        Kind::Decimal => Decimal::from_str(&signed).ok().map(Raw::Dec),
-        Kind::Bool => match signed.as_str() {
+        TextKind::Text => None,
+        TextKind::Decimal => Decimal::from_str(&signed).ok().map(Raw::Dec),
+        TextKind::Bool => match signed.as_str() {
             "0" => Some(Raw::Bool(false)),
             "1" => Some(Raw::Bool(true)),
             _ => None,
         },
-        Kind::U16 => signed.parse::<u16>().ok().map(|value| Raw::Int(value.into())),
-        Kind::I16 => signed.parse::<i16>().ok().map(|value| Raw::Int(value.into())),
-        Kind::U32 => signed.parse::<u32>().ok().map(|value| Raw::Int(value.into())),
-        Kind::I32 => signed.parse::<i32>().ok().map(|value| Raw::Int(value.into())),
-        Kind::U64 => signed
+        TextKind::U16 => signed.parse::<u16>().ok().map(|value| Raw::Int(value.into())),
+        TextKind::I16 => signed.parse::<i16>().ok().map(|value| Raw::Int(value.into())),
+        TextKind::U32 => signed.parse::<u32>().ok().map(|value| Raw::Int(value.into())),
+        TextKind::I32 => signed.parse::<i32>().ok().map(|value| Raw::Int(value.into())),
+        TextKind::U64 => signed
             .parse::<u64>()
             .ok()
             .map(|value| i64::try_from(value).map_or(Raw::Big(value), Raw::Int)),
-        Kind::I64 => signed.parse().ok().map(Raw::Int),
+        TextKind::I64 => signed.parse().ok().map(Raw::Int),
     };
     raw.map(Some).ok_or_else(fault)
+}
+
+/// The word of `type = …`.
+const fn word(kind: TextKind) -> &'static str {
+    match kind {
+        TextKind::Text => "text",
+        TextKind::Decimal => "decimal",
+        TextKind::Bool => "bool",
+        TextKind::U16 => "u16",
+        TextKind::I16 => "i16",
+        TextKind::U32 => "u32",
+        TextKind::I32 => "i32",
+        TextKind::U64 => "u64",
+        TextKind::I64 => "i64",
+    }
 }

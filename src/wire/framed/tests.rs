@@ -1,4 +1,8 @@
 use super::*;
+use crate::model::plan::{
+    Address, Checksum, ChecksumAt, FramePlace as Place, FramePlan as Frame, FramePoint, ParsePlan as Parse, PointPlan,
+    TextKind as Kind,
+};
 use crate::model::{Decimal, Raw};
 use proptest::prelude::*;
 
@@ -6,7 +10,11 @@ fn frame(start: &str, end: &str) -> Frame {
     Frame {
         start: start.into(),
         end: end.into(),
-        ..Frame::default()
+        lengths: Vec::new(),
+        checksum: Checksum::None,
+        checksum_at: ChecksumAt::BeforeEnd,
+        idle: None,
+        max: shape::MAX,
     }
 }
 
@@ -31,7 +39,7 @@ fn short(framed: &[Framed]) -> Vec<String> {
 
 /// All at once, and byte by byte: it must be the same.
 fn cut(frame: &Frame, bytes: &[u8]) -> Vec<String> {
-    frame.check().unwrap();
+    shape::check(frame).unwrap();
     let mut framer = Framer::new(frame.clone());
     let once = framer.push(0, bytes);
     let mut framer = Framer::new(frame.clone());
@@ -196,7 +204,7 @@ fn what_cannot_be_cut_is_told() {
             "a `checksum` needs",
         ),
     ] {
-        let fault = frame.check().unwrap_err();
+        let fault = shape::check(&frame).unwrap_err();
         assert!(fault.starts_with(sentence), "{fault}");
     }
 }
@@ -210,9 +218,9 @@ fn columns(from: usize, to: usize, kind: Kind) -> FramePoint {
 
 fn parser(pattern: Option<&str>, separator: Option<&str>) -> Parser {
     Parser::new(&Parse {
-        pattern: pattern.map(str::to_owned),
+        pattern: pattern.map(Into::into),
         ignore: None,
-        separator: separator.map(str::to_owned),
+        separator: separator.map(Into::into),
     })
     .unwrap()
 }
@@ -227,7 +235,7 @@ fn words(text: &str) -> Option<Raw> {
 
 /// Cuts one frame out of `bytes`, and takes it apart.
 fn one(of: &Frame, parser: &Parser, bytes: &[u8]) -> FrameText {
-    of.check().unwrap();
+    shape::check(of).unwrap();
     match Framer::new(of.clone()).push(0, bytes).as_slice() {
         [
             Framed::Frame {
@@ -344,7 +352,7 @@ fn separated_columns_of_tohnichi_sturtevant_unipulse_acradyne_and_kilews() {
 fn patterns_of_mark_10_and_of_the_interface() {
     let mark = parser(Some(r"^(?<torque>-?[\d.]+)(?: (?<uom>\S+))?$"), None);
     let group = |name: &str, kind| FramePoint {
-        place: Place::Group(name.to_owned()),
+        place: Place::Group(name.into()),
         kind,
     };
     let of = frame("", "\r\n");
@@ -419,13 +427,41 @@ fn numbers_are_exact_or_errors() {
     assert_eq!((latin.content.as_str(), latin.not_text), ("12 °C", true));
 }
 
+#[test]
+fn all_points_of_a_frame_and_what_is_wrong_with_it() {
+    let parser = parser(Some("^(?<torque>.+),(?<judge>OK|NG)$"), None);
+    let point = |name: &str, kind| PointPlan {
+        name: name.into(),
+        at: Address::Frame(FramePoint {
+            place: Place::Group(name.into()),
+            kind,
+        }),
+        invalid: vec![Raw::Text("****".into())],
+        deadband: None,
+    };
+    let points = [point("torque", Kind::Decimal), point("judge", Kind::Text)];
+    let read = |text: &str| parser.values(&points, &parser.parse(text.as_bytes(), b""));
+    assert_eq!(read("1.5,OK"), (vec![dec("1.5"), words("OK")], vec![]));
+    assert_eq!(read(" ****,NG"), (vec![words("****"), words("NG")], vec![]));
+    assert_eq!(
+        read("x,NG"),
+        (vec![None, words("NG")], vec!["`torque`: `x` is no decimal".to_owned()])
+    );
+    let (values, faults) = read("\u{7}rubbish");
+    assert_eq!(values, [None, None]);
+    assert_eq!(
+        faults,
+        ["`\\x07rubbish` does not match `pattern` (^(?<torque>.+),(?<judge>OK|NG)$)"]
+    );
+}
+
 const AIM: &str = "]d2010401234567890121ABC123";
 
 #[test]
 fn scanned_codes() {
     let scanner = Parser::new(&Parse {
         pattern: None,
-        ignore: Some("^(NOREAD|ERROR)$".to_owned()),
+        ignore: Some("^(NOREAD|ERROR)$".into()),
         separator: None,
     })
     .unwrap();
@@ -449,15 +485,12 @@ fn scanned_codes() {
     // What does not say that it is GS1 is none.
     assert_eq!(read("010401234567890121ABC123", Place::Gs1All), None);
     assert_eq!(read("]C0010401234567890121ABC123", Place::Gs1All), None);
-    assert_eq!(
-        read("]A0IWVWZZZ1JZXW000001", Place::Vin).as_deref(),
-        Some("WVWZZZ1JZXW000001")
-    );
+    assert_eq!(scan::vin("IWVWZZZ1JZXW000001"), Some("WVWZZZ1JZXW000001"));
     assert_eq!(
         read("]A0IWVWZZZ1JZXW000001", Place::Symbology).as_deref(),
         Some("code39")
     );
-    assert_eq!(read("WVWZZZ1JZXO000001", Place::Vin), None);
+    assert_eq!(scan::vin("WVWZZZ1JZXO000001"), None);
     assert_eq!(read("WVWZZZ1JZXW000001", Place::Aim), None);
     let noread = one(&of, &scanner, b"NOREAD\r");
     assert!(scanner.ignores(&noread));
@@ -640,8 +673,8 @@ proptest! {
         let parser = parser(Some("^(?<code>.*)(?<end>.)$"), Some(","));
         let text = parser.parse(&bytes, &bytes);
         for place in [
-            Place::Whole, Place::Aim, Place::Symbology, Place::Code, Place::Vin, Place::Gs1All, Place::Gs1("21".into()),
-            Place::Iso15434("S".into()), Place::Columns(at, 20), Place::Column(at), Place::Group("end".into()),
+            Place::Whole, Place::Aim, Place::Symbology, Place::Code, Place::Gs1All, Place::Gs1("21".into()),
+            Place::DataIdentifier("S".into()), Place::Columns(at, 20), Place::Column(at), Place::Group("end".into()),
         ] {
             for kind in [Kind::Text, Kind::Decimal, Kind::Bool, Kind::U16, Kind::I16, Kind::U32, Kind::I32, Kind::U64, Kind::I64] {
                 let read = parser.read(&FramePoint { place: place.clone(), kind }, &text);
