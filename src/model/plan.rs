@@ -25,6 +25,23 @@ pub struct SlotPlan {
     pub alive: Option<Alive>,
 }
 
+impl SlotPlan {
+    /// Which event something said would have been that cannot be read: the first that is triggered by its kind, else by
+    /// anything said.
+    #[must_use]
+    pub fn takes(&self, said: Option<Said>) -> Option<usize> {
+        let by = |wanted: Option<Said>| {
+            self.events.iter().position(|event| {
+                event.triggers.iter().any(|trigger| match trigger {
+                    Trigger::Said(kind) => wanted.is_none_or(|wanted| wanted == *kind),
+                    _ => false,
+                })
+            })
+        };
+        by(said).or_else(|| by(None)).or((!self.events.is_empty()).then_some(0))
+    }
+}
+
 /// A connection. Slots whose links [`Link::shares`] run on one task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Link {

@@ -1,0 +1,118 @@
+//! What devices said by themselves, frame by frame or telegram by telegram, from the lines of a record to samples.
+//!
+//! Owns nothing of frames and telegrams ([`crate::wire`]), nor of triggers ([`crate::watch`]): the same as in the drivers.
+
+use super::ReplayFault;
+use crate::model::plan::{FramedLink, Link, Said, SlotPlan};
+use crate::model::{Moment, Raw, Sample};
+use crate::record::{Record, What};
+use crate::watch::Watcher;
+use crate::wire::framed::{Framed, Framer, Parser, escaped};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a record holds of a device that speaks by itself.
+#[derive(Debug, Default)]
+pub(super) struct Listened {
+    /// What happened, in order.
+    pub(super) samples: Vec<Sample>,
+    /// Frames that were turned away.
+    pub(super) ignored: u64,
+    /// Bytes that are no frame.
+    noise: usize,
+}
+
+impl Listened {
+    /// What a reader should know.
+    pub(super) fn notes(&self) -> Option<String> {
+        (self.noise > 0).then(|| format!("{} bytes in the record are noise to this profile", self.noise))
+    }
+}
+
+/// Hears what one line says.
+struct Hearing {
+    plan: Arc<SlotPlan>,
+    watcher: Watcher,
+    listened: Listened,
+}
+
+impl Hearing {
+    /// One thing said, as it stood on the wire.
+    fn hear(&mut self, now: Moment, said: Option<Said>, values: &[Option<Raw>], faults: Vec<String>, raw: String) {
+        if !faults.is_empty() {
+            let Some(event) = self.plan.takes(said) else { return };
+            let before = vec![None; values.len()];
+            self.listened.samples.push(Sample {
+                faults,
+                raw,
+                ..Sample::picture(&self.plan, event, values.to_vec(), before, now)
+            });
+            return;
+        }
+        for happening in self.watcher.hear(now, values, said).happened {
+            self.listened.samples.push(Sample {
+                raw: raw.clone(),
+                ..Sample::picture(&self.plan, happening.event, happening.values, happening.before, now)
+            });
+        }
+    }
+}
+
+/// Everything in `record` that a device of `plan` said by itself.
+///
+/// # Errors
+/// The profile's patterns cannot be understood.
+pub(super) fn listen(record: &Record, plan: &Arc<SlotPlan>) -> Result<Listened, ReplayFault> {
+    let mut hearing = Hearing {
+        plan: plan.clone(),
+        watcher: Watcher::new(plan.clone(), &HashMap::new()),
+        listened: Listened::default(),
+    };
+    match &plan.link {
+        Link::Framed(link) => frames(record, link, &mut hearing)?,
+        Link::OpenProtocol(_) => {}
+        // What is asked is read by its requests.
+        Link::Modbus(_) => {}
+    }
+    Ok(hearing.listened)
+}
+
+fn frames(record: &Record, link: &FramedLink, hearing: &mut Hearing) -> Result<(), ReplayFault> {
+    let parser = Parser::new(&link.parse).map_err(ReplayFault::Profile)?;
+    let mut framer = Framer::new(link.frame.clone());
+    for line in &record.lines {
+        let now = Moment::new(line.wall, line.ms.saturating_add(1));
+        let framed = match &line.what {
+            What::In(bytes) => framer.push(line.ms, bytes),
+            What::Link(_) | What::Missed(_) => framer.close(),
+            What::Out(_) | What::Exchange { .. } => continue,
+        };
+        for framed in framed {
+            framed_one(framed, now, &parser, hearing);
+        }
+    }
+    let end = record.lines.last().map_or(Moment::new(0, 0), |line| {
+        Moment::new(line.wall, line.ms.saturating_add(1))
+    });
+    for framed in framer.close() {
+        framed_one(framed, end, &parser, hearing);
+    }
+    Ok(())
+}
+
+fn framed_one(framed: Framed, now: Moment, parser: &Parser, hearing: &mut Hearing) {
+    match framed {
+        Framed::Noise(bytes) => hearing.listened.noise = hearing.listened.noise.saturating_add(bytes),
+        Framed::Frame { content, whole, fault } => {
+            let text = parser.parse(&content, &whole);
+            if fault.is_none() && parser.ignores(&text) {
+                hearing.listened.ignored += 1;
+                return;
+            }
+            let plan = hearing.plan.clone();
+            let (values, mut faults) = parser.values(&plan.points, &text);
+            faults.extend(fault);
+            hearing.hear(now, Some(Said::Frame), &values, faults, escaped(&whole));
+        }
+    }
+}
