@@ -3,11 +3,13 @@
 //! Owns nothing of frames and telegrams ([`crate::wire`]), nor of triggers ([`crate::watch`]): the same as in the drivers.
 
 use super::ReplayFault;
-use crate::model::plan::{FramedLink, Link, Said, SlotPlan};
+use crate::model::plan::{FramedLink, Link, OpenProtocolLink, Said, SlotPlan};
 use crate::model::{Moment, Raw, Sample};
 use crate::record::{Record, What};
 use crate::watch::Watcher;
 use crate::wire::framed::{Framed, Framer, Parser, escaped};
+use crate::wire::open_protocol::said::{Hearer, values};
+use crate::wire::open_protocol::{Field, Split, Splitter, TraceOrder, decode};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -70,7 +72,7 @@ pub(super) fn listen(record: &Record, plan: &Arc<SlotPlan>) -> Result<Listened, 
     };
     match &plan.link {
         Link::Framed(link) => frames(record, link, &mut hearing)?,
-        Link::OpenProtocol(_) => {}
+        Link::OpenProtocol(link) => telegrams(record, link, &mut hearing),
         // What is asked is read by its requests.
         Link::Modbus(_) => {}
     }
@@ -98,6 +100,44 @@ fn frames(record: &Record, link: &FramedLink, hearing: &mut Hearing) -> Result<(
         framed_one(framed, end, &parser, hearing);
     }
     Ok(())
+}
+
+fn telegrams(record: &Record, link: &OpenProtocolLink, hearing: &mut Hearing) {
+    let order = if link.big_endian_traces {
+        TraceOrder::Big
+    } else {
+        TraceOrder::Little
+    };
+    let mut hearer = Hearer::new(order);
+    let mut splitter = Splitter::new();
+    // What the controller said of itself when the session began.
+    let mut session: Vec<Field> = Vec::new();
+    for line in &record.lines {
+        let now = Moment::new(line.wall, line.ms.saturating_add(1));
+        match &line.what {
+            What::In(bytes) => splitter.push(bytes),
+            What::Link(_) | What::Missed(_) => {
+                splitter.clear();
+                hearer.clear();
+            }
+            What::Out(_) | What::Exchange { .. } => {}
+        }
+        while let Some(split) = splitter.next() {
+            match split {
+                Split::Noise(bytes) => hearing.listened.noise = hearing.listened.noise.saturating_add(bytes),
+                Split::Telegram(telegram, _) if telegram.mid() == 2 => {
+                    session = decode(&telegram).map(|decoded| decoded.fields).unwrap_or_default();
+                }
+                Split::Telegram(telegram, _) => {
+                    let Some(word) = hearer.take(telegram) else { continue };
+                    for reading in &word.readings {
+                        let values = values(&hearing.plan.points, reading, &session);
+                        hearing.hear(now, Some(word.said), &values, word.faults.clone(), word.raw.clone());
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn framed_one(framed: Framed, now: Moment, parser: &Parser, hearing: &mut Hearing) {
