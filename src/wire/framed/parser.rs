@@ -3,7 +3,7 @@
 //! Owns how a point is read out of a frame. Does not own which frames are whole ([`super::framer`]).
 
 use super::scan;
-use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointPlan, TextKind};
+use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointIx, PointPlan, TextKind};
 use crate::model::{Decimal, Raw};
 use regex::Regex;
 use std::fmt::Write as _;
@@ -98,16 +98,20 @@ impl Parser {
         }
     }
 
-    /// What all points of a frame say, by point, and why it cannot be an event: a number that is none, a code that
-    /// contradicts itself, a frame that does not fit the pattern. Each fault is a sentence.
+    /// Why a frame is none of this device's, where it does not fit the pattern: a sentence.
     #[must_use]
-    pub fn values(&self, points: &[PointPlan], frame: &FrameText) -> (Vec<Option<Raw>>, Vec<String>) {
+    pub fn misfit(&self, frame: &FrameText) -> Option<String> {
+        let pattern = self.pattern.as_ref().filter(|_| !frame.fits)?;
+        let shown = escaped(frame.content.as_bytes());
+        Some(format!("`{shown}` does not match `pattern` ({pattern})"))
+    }
+
+    /// What all points of a frame say, by point, and which of them cannot be read: a number that is none, a code that
+    /// contradicts itself. Each fault is a sentence.
+    #[must_use]
+    pub fn values(&self, points: &[PointPlan], frame: &FrameText) -> (Vec<Option<Raw>>, Vec<(PointIx, String)>) {
         let mut faults = Vec::new();
-        if let (Some(pattern), false) = (&self.pattern, frame.fits) {
-            let shown = escaped(frame.content.as_bytes());
-            faults.push(format!("`{shown}` does not match `pattern` ({pattern})"));
-        }
-        let read = |point: &PointPlan| {
+        let read = |(index, point): (PointIx, &PointPlan)| {
             let Address::Frame(at) = &point.at else { return None };
             match self.read(at, frame) {
                 Ok(value) => value,
@@ -115,14 +119,21 @@ impl Parser {
                 Err(fault) => match self.text(&at.place, frame) {
                     Ok(Some(text)) if no_value(point, text.trim()) => Some(Raw::Text(text.trim().to_owned())),
                     _ => {
-                        faults.push(format!("`{}`: {fault}", point.name));
+                        faults.push((index, format!("`{}`: {fault}", point.name)));
                         None
                     }
                 },
             }
         };
-        let values = points.iter().map(read).collect();
+        let values = points.iter().enumerate().map(read).collect();
         (values, faults)
+    }
+
+    /// The text of a point as it stands in the frame, whatever it is.
+    #[must_use]
+    pub fn shown(&self, point: &PointPlan, frame: &FrameText) -> Option<String> {
+        let Address::Frame(at) = &point.at else { return None };
+        self.text(&at.place, frame).ok().flatten()
     }
 
     /// What a point says; `None`: it is not there.

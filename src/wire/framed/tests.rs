@@ -445,13 +445,15 @@ fn all_points_of_a_frame_and_what_is_wrong_with_it() {
     assert_eq!(read(" ****,NG"), (vec![words("****"), words("NG")], vec![]));
     assert_eq!(
         read("x,NG"),
-        (vec![None, words("NG")], vec!["`torque`: `x` is no decimal".to_owned()])
+        (
+            vec![None, words("NG")],
+            vec![(0, "`torque`: `x` is no decimal".to_owned())]
+        )
     );
-    let (values, faults) = read("\u{7}rubbish");
-    assert_eq!(values, [None, None]);
+    assert_eq!(parser.misfit(&parser.parse(b"1.5,OK", b"")), None);
     assert_eq!(
-        faults,
-        ["`\\x07rubbish` does not match `pattern` (^(?<torque>.+),(?<judge>OK|NG)$)"]
+        parser.misfit(&parser.parse(b"\x07rubbish", b"")).as_deref(),
+        Some("`\\x07rubbish` does not match `pattern` (^(?<torque>.+),(?<judge>OK|NG)$)")
     );
 }
 
