@@ -7,7 +7,8 @@ use crate::model::plan::{FramedLink, Link, OpenProtocolLink, Said, SlotPlan};
 use crate::model::{Moment, Raw, Sample};
 use crate::record::{Record, What};
 use crate::watch::Watcher;
-use crate::wire::framed::{Framed, Framer, Parser, escaped};
+use crate::watch::frames::FrameWatch;
+use crate::wire::framed::{Framed, Framer, escaped};
 use crate::wire::open_protocol::said::{Hearer, values};
 use crate::wire::open_protocol::{Field, Split, Splitter, TraceOrder, decode};
 use std::collections::HashMap;
@@ -45,8 +46,8 @@ impl Hearing {
             let Some(event) = self.plan.takes(said) else { return };
             let before = vec![None; values.len()];
             self.listened.samples.push(Sample {
-                faults,
                 raw,
+                faults,
                 ..Sample::picture(&self.plan, event, values.to_vec(), before, now)
             });
             return;
@@ -55,6 +56,26 @@ impl Hearing {
             self.listened.samples.push(Sample {
                 raw: raw.clone(),
                 ..Sample::picture(&self.plan, happening.event, happening.values, happening.before, now)
+            });
+        }
+    }
+
+    /// One frame, or bytes that are none.
+    fn frame(&mut self, watch: &mut FrameWatch, now: Moment, framed: Framed) {
+        let (content, whole, fault) = match framed {
+            Framed::Noise(bytes) => {
+                self.listened.noise = self.listened.noise.saturating_add(bytes);
+                return;
+            }
+            Framed::Frame { content, whole, fault } => (content, whole, fault),
+        };
+        let heard = watch.hear(now, &content, &whole, fault);
+        self.listened.ignored += u64::from(heard.ignored) + heard.repeated;
+        for event in heard.events {
+            self.listened.samples.push(Sample {
+                raw: escaped(&whole),
+                faults: event.faults,
+                ..Sample::picture(&self.plan, event.event, event.values, event.before, now)
             });
         }
     }
@@ -80,24 +101,23 @@ pub(super) fn listen(record: &Record, plan: &Arc<SlotPlan>) -> Result<Listened, 
 }
 
 fn frames(record: &Record, link: &FramedLink, hearing: &mut Hearing) -> Result<(), ReplayFault> {
-    let parser = Parser::new(&link.parse).map_err(ReplayFault::Profile)?;
+    let watch = FrameWatch::new(hearing.plan.clone(), &link.parse, &HashMap::new());
+    let mut watch = watch.map_err(ReplayFault::Profile)?;
     let mut framer = Framer::new(link.frame.clone());
+    let mut now = Moment::new(0, 0);
     for line in &record.lines {
-        let now = Moment::new(line.wall, line.ms.saturating_add(1));
-        let framed = match &line.what {
+        now = Moment::new(line.wall, line.ms.saturating_add(1));
+        let said = match &line.what {
             What::In(bytes) => framer.push(line.ms, bytes),
             What::Link(_) | What::Missed(_) => framer.close(),
             What::Out(_) | What::Exchange { .. } => continue,
         };
-        for framed in framed {
-            framed_one(framed, now, &parser, hearing);
+        for framed in said {
+            hearing.frame(&mut watch, now, framed);
         }
     }
-    let end = record.lines.last().map_or(Moment::new(0, 0), |line| {
-        Moment::new(line.wall, line.ms.saturating_add(1))
-    });
     for framed in framer.close() {
-        framed_one(framed, end, &parser, hearing);
+        hearing.frame(&mut watch, now, framed);
     }
     Ok(())
 }
@@ -122,7 +142,7 @@ fn telegrams(record: &Record, link: &OpenProtocolLink, hearing: &mut Hearing) {
             }
             What::Out(_) | What::Exchange { .. } => {}
         }
-        while let Some(split) = splitter.next() {
+        for split in splitter.by_ref() {
             match split {
                 Split::Noise(bytes) => hearing.listened.noise = hearing.listened.noise.saturating_add(bytes),
                 Split::Telegram(telegram, _) if telegram.mid() == 2 => {
@@ -136,23 +156,6 @@ fn telegrams(record: &Record, link: &OpenProtocolLink, hearing: &mut Hearing) {
                     }
                 }
             }
-        }
-    }
-}
-
-fn framed_one(framed: Framed, now: Moment, parser: &Parser, hearing: &mut Hearing) {
-    match framed {
-        Framed::Noise(bytes) => hearing.listened.noise = hearing.listened.noise.saturating_add(bytes),
-        Framed::Frame { content, whole, fault } => {
-            let text = parser.parse(&content, &whole);
-            if fault.is_none() && parser.ignores(&text) {
-                hearing.listened.ignored += 1;
-                return;
-            }
-            let plan = hearing.plan.clone();
-            let (values, mut faults) = parser.values(&plan.points, &text);
-            faults.extend(fault);
-            hearing.hear(now, Some(Said::Frame), &values, faults, escaped(&whole));
         }
     }
 }
