@@ -108,6 +108,11 @@ fn a_missing_or_wrong_nul_is_tolerated_where_the_next_header_fits() {
     assert!(run(&mut splitter, &[b"00240005            0018"]).is_empty());
     assert!(matches!(splitter.settle(), Some(Split::Telegram(..))));
     assert_eq!(splitter.settle(), None);
+    // A peer that never sends one.
+    let chunks: [&[u8]; 2] = [b"00240005            0018", b"00209999            "];
+    assert!(run(&mut splitter, &chunks).is_empty());
+    let settled = std::iter::from_fn(|| splitter.settle()).count();
+    assert_eq!((settled, splitter.waiting()), (2, 0));
 }
 
 #[test]
