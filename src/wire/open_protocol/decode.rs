@@ -150,6 +150,9 @@ impl<'a> Reader<'a> {
             }
             skipping = false;
             let rest = self.rest();
+            if index == 0 && rest.is_empty() {
+                return Err(self.truncated(param.name, param.id.len() + param.width));
+            }
             // Behind the last parameter that the controller knows there is nothing, or blanks.
             if index > 0 && rest.iter().all(|b| *b == b' ') {
                 self.at = self.data.len();
