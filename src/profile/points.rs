@@ -433,18 +433,15 @@ pub(super) fn number(text: &str) -> Option<Decimal> {
     }
 }
 
-/// Blanks and dashes: fields that are not in use.
-fn is_nothing(text: &str) -> bool {
-    text.chars().all(|c| c.is_whitespace() || matches!(c, '-' | '.' | '_'))
-}
-
 fn invalid(keys: &Table, point: &Point, out: &mut Diagnostics) -> Vec<Raw> {
     let mut found = Vec::new();
     for item in keys.get("invalid").map(Node::one_or_more).unwrap_or_default() {
         match point.raw(item) {
             Some(raw) => found.push(raw),
-            // A number that is blank or dashes is absent anyway.
-            None if point.at.modbus().is_none() && item.as_text().is_some_and(is_nothing) => {}
+            // In a text a word may stand where a number should.
+            None if matches!(point.at, Address::Frame(_)) && item.as_text().is_some() => {
+                found.extend(item.as_text().map(|word| Raw::Text(word.trim().to_owned())));
+            }
             None => out.push(point.never(item)),
         }
     }

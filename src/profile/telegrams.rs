@@ -10,13 +10,11 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::plan::Address;
 use crate::model::uom::Uom;
 use crate::wire::open_protocol::fields::{FIELDS, FieldInfo, FieldKind, info};
+use crate::wire::open_protocol::reading::UOM;
 use std::collections::BTreeSet;
 
 /// The field by which the controller says which individual it is.
 pub(super) const SERIAL: &str = "controller_serial_number";
-
-/// Behind the name of a field: the unit of measure in which a telegram gives it.
-const UOM: &str = "_uom";
 
 /// Every name that there is by itself, but for parameters.
 pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
@@ -28,8 +26,10 @@ pub(super) fn names<'a>() -> impl Iterator<Item = &'a str> {
 
 /// The entry of a name; `pid_2001` has that of any parameter.
 fn known(name: &str) -> Option<&'static FieldInfo> {
-    if let Some(number) = name.strip_prefix("pid_") {
-        return number.parse::<u32>().ok().and_then(|_| info(name));
+    if let Some(rest) = name.strip_prefix("pid_") {
+        let (number, step) = rest.split_once("_step_").unwrap_or((rest, "1"));
+        let digits = |text: &str| text.parse::<u32>().is_ok();
+        return info(name).filter(|_| digits(number) && digits(step));
     }
     info(name).filter(|field| field.name == name)
 }
@@ -111,7 +111,8 @@ pub(super) fn implicit(points: &mut Vec<Point>, written: &Table, place: &Place, 
         let Address::Field(field) = point.at.clone() else {
             continue;
         };
-        if writes(&point.name) || (point.uom.is_none() && !field.starts_with("pid_")) {
+        let open = ["pid_", "trace_s"].iter().any(|first| field.starts_with(first));
+        if writes(&point.name) || (point.uom.is_none() && !open) {
             continue;
         }
         let name = format!("{field}{UOM}");
