@@ -12,6 +12,7 @@ pub mod header;
 pub mod joiner;
 pub mod layout;
 pub mod link;
+pub mod reading;
 pub mod said;
 pub mod serial;
 pub mod session;

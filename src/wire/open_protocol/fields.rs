@@ -1012,6 +1012,15 @@ pub static FIELDS: &[FieldInfo] = &[
     ),
     field("trace_type", Word(codes::TRACE.words), None, "0900", "what is plotted"),
     field("transducer_type", Integer, None, "0900", "as it was sent"),
+    field("trace_samples", List, None, "0900", "the curve; its uom as sent"),
+    field(
+        "trace_step",
+        Number,
+        None,
+        "0900",
+        "how far one sample is from the one before; its uom as sent",
+    ),
+    field("trace_step_name", Text, None, "0900", "what that is: time, angle, step"),
     field(
         "force_status",
         Word(codes::LIMIT.words),

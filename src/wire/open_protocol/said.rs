@@ -1,32 +1,13 @@
-//! What telegrams say as a whole: of which kind it is, its readings, and the values of a plan's points in them.
+//! What telegrams say as a whole, where one thing comes in several of them: parts, 1201 with its 1202s.
 //!
-//! Owns putting together what comes in several telegrams (parts, 1201 with its 1202s) and what a trace is to a profile. Shared by
-//! the driver, examples and replay, so that what `check` proves is what runs.
+//! Owns what waits for its end. Does not own what a telegram says ([`super::reading`]). Shared by driver and replay.
 
-use super::{Decoded, Fault, Field, Joiner, Telegram, Trace, TraceOrder, decode, trace, variable};
-use crate::model::Raw;
-use crate::model::plan::{Address, PointPlan, Said};
+use super::reading::{join, readings, said};
+use super::{Decoded, Fault, Field, Joiner, Telegram, TraceOrder, variable};
+use crate::model::plan::Said;
 
 /// Telegrams of one result of variable fields at most.
 const PARTS: usize = 64;
-/// Behind the name of a field: the unit of measure in which a telegram gives it.
-pub const UOM: &str = "_uom";
-
-/// What kind of news a data telegram is; `None`: it is no data, or none that anybody listens to.
-#[must_use]
-pub const fn said(mid: u16) -> Option<Said> {
-    Some(match mid {
-        61 | 65 | 101 | 106 | 107 | 1201 | 1202 => Said::Result,
-        71 | 74 | 76 => Said::Alarm,
-        52 | 152 => Said::Identifier,
-        900 => Said::Trace,
-        35 => Said::Job,
-        15 => Said::Program,
-        211 => Said::Inputs,
-        _ => return None,
-    })
-}
-
 /// One thing said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
@@ -79,10 +60,7 @@ impl Hearer {
         if matches!(telegram.mid(), 1201 | 1202) {
             return self.collect(telegram, said);
         }
-        Some(match decode(&telegram) {
-            Ok(decoded) => word(&[telegram], decoded, said, self.order),
-            Err(fault) => unreadable(&[telegram], said, &fault),
-        })
+        Some(self.whole(&[telegram], said))
     }
 
     /// A 1201 or 1202 of a result.
@@ -105,19 +83,14 @@ impl Hearer {
             return None;
         }
         let parts = std::mem::take(&mut self.parts);
-        let mut faults = Vec::new();
-        let mut decoded = parts.iter().filter_map(|part| match decode(part) {
-            Ok(decoded) => Some(decoded),
-            Err(fault) => {
-                faults.push(fault.to_string());
-                None
-            }
-        });
-        let overall = decoded.next().unwrap_or_default();
-        let objects: Vec<Decoded> = decoded.collect();
-        let mut word = word(&parts, variable::join(&overall, &objects), said, self.order);
-        word.faults.extend(faults);
-        Some(word)
+        Some(self.whole(&parts, said))
+    }
+
+    fn whole(&self, telegrams: &[Telegram], said: Said) -> Word {
+        match join(telegrams, self.order) {
+            Ok(decoded) => word(telegrams, decoded, said),
+            Err(fault) => unreadable(telegrams, said, &fault),
+        }
     }
 }
 
@@ -135,88 +108,22 @@ fn unreadable(telegrams: &[Telegram], said: Said, fault: &Fault) -> Word {
     }
 }
 
-fn word(telegrams: &[Telegram], decoded: Decoded, said: Said, order: TraceOrder) -> Word {
-    let mut faults = Vec::new();
-    let mut fields = decoded.fields;
-    let curve = match (decoded.trace, order, telegrams) {
-        // Read again in the other order: its samples take the place of those in the usual one.
-        (Some(_), TraceOrder::Big, [telegram]) => match trace::decode(telegram, order) {
-            Ok(curve) => Some(curve),
-            Err(fault) => {
-                faults.push(fault.to_string());
-                None
-            }
-        },
-        (curve, ..) => curve,
-    };
-    if let Some(curve) = curve {
-        let said = trace_fields(&curve);
-        fields.retain(|field| !said.iter().any(|other| other.name == field.name));
-        fields.extend(said);
-    }
-    let readings = if decoded.spindles.is_empty() {
-        vec![fields]
-    } else {
-        let with_common = |mut spindle: Vec<Field>| {
-            spindle.extend(fields.iter().cloned());
-            spindle
-        };
-        decoded.spindles.into_iter().map(with_common).collect()
-    };
+fn word(telegrams: &[Telegram], decoded: Decoded, said: Said) -> Word {
     Word {
         said,
         mid: telegrams.first().map_or(0, Telegram::mid),
-        readings,
-        faults,
+        readings: readings(decoded),
+        faults: Vec::new(),
         raw: raw(telegrams),
     }
-}
-
-/// What a trace says, by names.
-#[must_use]
-pub fn trace_fields(curve: &Trace) -> Vec<Field> {
-    let field = |name: &'static str, value: Raw, uom: Option<&'static str>| Field {
-        name: name.into(),
-        value,
-        uom,
-    };
-    let samples = curve.samples.iter().map(|sample| Raw::Dec(*sample)).collect();
-    let mut fields = vec![
-        field("trace_type", Raw::Text(curve.kind.clone()), None),
-        field("trace_samples", Raw::List(samples), curve.uom),
-    ];
-    if let Some((name, uom, step)) = curve.step {
-        fields.push(field("trace_step", Raw::Dec(step), uom));
-        fields.push(field("trace_step_of", Raw::Text(name.to_owned()), None));
-    }
-    fields.extend(curve.fields.iter().filter(|field| field.name != "trace_type").cloned());
-    fields
-}
-
-/// What the points of a plan say: in the reading first, else in what the session knows of the controller. A point named like a field
-/// with [`UOM`] behind it says in which unit of measure that field is.
-#[must_use]
-pub fn values(points: &[PointPlan], reading: &[Field], session: &[Field]) -> Vec<Option<Raw>> {
-    let find = |name: &str| {
-        let among = |fields: &'_ [Field]| fields.iter().position(|field| field.name == name);
-        among(reading)
-            .and_then(|at| reading.get(at))
-            .or_else(|| among(session).and_then(|at| session.get(at)))
-    };
-    let value = |point: &PointPlan| {
-        let Address::Field(name) = &point.at else { return None };
-        if let Some(field) = find(name) {
-            return Some(field.value.clone());
-        }
-        let of = name.strip_suffix(UOM)?;
-        find(of)?.uom.map(|uom| Raw::Text(uom.to_owned()))
-    };
-    points.iter().map(value).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Raw;
+    use crate::model::plan::{Address, PointPlan};
+    use crate::wire::open_protocol::reading::values;
     use crate::wire::open_protocol::{Split, Splitter};
     use std::sync::Arc;
 
