@@ -222,7 +222,7 @@ pub fn join(overall: &Decoded, objects: &[Decoded]) -> Decoded {
     } else {
         out.spindles = objects.iter().map(|object| object.fields.clone()).collect();
     }
-    super::decode::result(&mut out);
+    super::derive::result(&mut out);
     out
 }
 
