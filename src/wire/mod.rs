@@ -1,3 +1,4 @@
 //! Wire formats: pure codecs that drivers, simulators and examples share. Owns no connection and no meaning.
 
 pub mod modbus;
+pub mod open_protocol;

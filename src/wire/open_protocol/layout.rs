@@ -1,0 +1,1 @@
+//! What a table of a MID's parameters is made of.

@@ -1,0 +1,1 @@
+//! The layouts of all MIDs that are decoded, as data.

@@ -1,0 +1,1 @@
+//! Vectors, positions and properties of the whole codec.
