@@ -3,12 +3,18 @@
 //! Owns putting together results of several telegrams (1201 with its 1202s). Does not own layouts ([`crate::wire`]).
 
 use super::ledger::Owed;
-use crate::model::plan::{OpenProtocolLink, Said};
+use crate::model::plan::{OpenProtocolLink, ResultSource, Said};
 use crate::model::{Moment, Raw};
 use crate::wire::open_protocol::{Decoded, Field, Telegram, TraceOrder, decode, trace, variable};
 
-/// Fields that number results, the first that is there.
-pub(super) const IDS: [&str; 2] = ["tightening_id", "result_id"];
+/// The field that numbers results: of those of variable fields the index of the controller's memory.
+pub(super) const fn id_field(results: ResultSource) -> &'static str {
+    match results {
+        ResultSource::Last | ResultSource::Multi => "tightening_id",
+        ResultSource::Variable => "result_id",
+    }
+}
+
 /// Telegrams of one result of variable fields at most.
 const PARTS: usize = 64;
 
@@ -54,11 +60,6 @@ pub(super) fn number(raw: &Raw) -> Option<i64> {
     }
 }
 
-/// The number of a result.
-pub(super) fn id(fields: &[Field]) -> Option<i64> {
-    IDS.iter().find_map(|name| get(fields, name)).and_then(number)
-}
-
 /// Reads a data telegram.
 pub(super) fn read(telegram: &Telegram, said: Said, link: &OpenProtocolLink, seen: Moment) -> Incoming {
     match decode(telegram) {
@@ -94,8 +95,11 @@ fn of(telegram: &Telegram, decoded: Decoded, said: Said, link: &OpenProtocolLink
     } else if let Some(found) = &decoded.trace {
         overlay(&mut fields, trace_fields(found));
     }
-    incoming.id = id(&fields);
-    incoming.lasting = said == Said::Alarm || incoming.id.is_some() || !decoded.spindles.is_empty();
+    incoming.id = match said {
+        Said::Result => get(&fields, id_field(link.results)).and_then(number),
+        _ => None,
+    };
+    incoming.lasting = matches!(said, Said::Alarm | Said::Trace) || incoming.id.is_some() || !decoded.spindles.is_empty();
     if let (Said::Result, Some(id), true) = (said, incoming.id, decoded.spindles.is_empty()) {
         incoming.key = result_key(id, &fields);
     }
@@ -136,17 +140,24 @@ fn trace_fields(found: &trace::Trace) -> Vec<Field> {
     };
     let samples = found.samples.iter().map(|sample| Raw::Dec(*sample)).collect();
     let mut fields = vec![
-        field("result_id", Raw::Text(found.result_id.clone()), None),
         field("trace_type", Raw::Text(found.kind.clone()), None),
         field("trace_samples", Raw::List(samples), found.uom),
     ];
-    if let Some(time) = &found.time {
-        fields.push(field("time_stamp", Raw::Text(time.clone()), None));
+    if let Some(uom) = found.uom {
+        fields.push(field("trace_uom", Raw::Text(uom.to_owned()), None));
     }
-    if let Some((_, uom, step)) = found.step {
+    if let Some((what, uom, step)) = found.step {
         fields.push(field("trace_step", Raw::Dec(step), uom));
+        fields.push(field("trace_step_name", Raw::Text(what.to_owned()), None));
     }
-    fields.extend(found.fields.iter().cloned());
+    for known in &found.fields {
+        if known.name == "result_id" && get(&found.fields, "tightening_id").is_none() {
+            fields.push(field("tightening_id", known.value.clone(), None));
+        }
+        if known.name != "trace_type" {
+            fields.push(known.clone());
+        }
+    }
     fields
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Owns samples. Does not own the session ([`super::session`]).
 
-use super::results::{IDS, Incoming, get, number};
+use super::results::{Incoming, get, id_field, number};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
-use crate::model::plan::{Address, EventPlan, OnStart, PointPlan, Said, SlotPlan, Trigger};
+use crate::model::plan::{Address, EventPlan, OnStart, PointPlan, ResultSource, Said, SlotPlan, Trigger};
 use crate::model::sample::{LinkState, Report, TriggerState};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::Watcher;
@@ -32,14 +32,15 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(start: SlotStart) -> Self {
+    pub(super) fn new(start: SlotStart, results: ResultSource) -> Self {
         let plan = start.plan;
+        let field = id_field(results);
         let numbered = plan
             .events
             .iter()
             .enumerate()
             .filter(|(_, event)| hears(event, Said::Result))
-            .filter_map(|(index, event)| Some((index, place(&plan, event)?)))
+            .filter_map(|(index, event)| Some((index, place(&plan, event, field)?)))
             .collect();
         Self {
             watcher: Watcher::new(plan.clone(), &start.states),
@@ -274,9 +275,9 @@ fn hears(event: &EventPlan, said: Said) -> bool {
 }
 
 /// Where in its id the number stands.
-fn place(plan: &SlotPlan, event: &EventPlan) -> Option<usize> {
+fn place(plan: &SlotPlan, event: &EventPlan, field: &str) -> Option<usize> {
     event.id.iter().position(|point| {
         let at = plan.points.get(*point).map(|point| &point.at);
-        matches!(at, Some(Address::Field(name)) if IDS.contains(&&**name))
+        matches!(at, Some(Address::Field(name)) if &**name == field)
     })
 }

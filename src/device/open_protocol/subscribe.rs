@@ -39,6 +39,11 @@ impl Ladder {
         self.at < self.steps.len()
     }
 
+    /// How many were refused.
+    pub(super) const fn steps(&self) -> usize {
+        self.at
+    }
+
     /// From the beginning again.
     pub(super) fn again(&mut self) {
         self.at = 0;
