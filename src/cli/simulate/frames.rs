@@ -243,7 +243,12 @@ impl Frames {
             for (point, text) in self.profile.clock(event, wall) {
                 self.edit(&mut content, point, |old| fit(old, &text));
             }
-            if let Some((point, first, last)) = of.counter {
+            // What is counted without being a counter of the profile: a number in the id that is no time.
+            let ids = self.plan.events.get(event).map(|event| event.id.clone());
+            let ids = ids.unwrap_or_default().into_iter().rev();
+            let mut ids = ids.filter(|point| !of.stamps.contains(point));
+            let number = ids.next().map(|point| (point, 1, None));
+            if let Some((point, first, last)) = of.counter.or(number) {
                 let count = self.counts.get(&point).map_or(first, |count| count + 1);
                 let count = if last.is_some_and(|last| count > last) {
                     first
@@ -251,7 +256,7 @@ impl Frames {
                     count
                 };
                 self.counts.insert(point, count);
-                self.edit(&mut content, point, |old| fit(old, &count.to_string()));
+                self.edit(&mut content, point, |old| counted(old, count));
             }
         }
         for (point, text) in &self.pinned {
@@ -351,6 +356,16 @@ fn counted(old: &str, count: i64) -> String {
     fit(old, &format!("{:0width$}", count.rem_euclid(all)))
 }
 
+/// The number `count` where a number stood; it begins again where it does not fit.
+fn counted(old: &str, count: i64) -> String {
+    let width = old.trim().len();
+    if width == 0 || !old.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+        return old.to_owned();
+    }
+    let all = u32::try_from(width).ok().and_then(|width| 10_i64.checked_pow(width));
+    fit(old, &format!("{:0width$}", count.rem_euclid(all.unwrap_or(i64::MAX))))
+}
+
 /// `new` in the width and with the filling of `old`.
 fn fit(old: &str, new: &str) -> String {
     let (sign, digits) = match new.strip_prefix(['+', '-']) {
@@ -358,7 +373,8 @@ fn fit(old: &str, new: &str) -> String {
         None => ("", new),
     };
     let unsigned = old.trim_start_matches(['+', '-']);
-    let zeros = unsigned.starts_with('0') && unsigned.len() > 1 && !unsigned.starts_with("0.");
+    let signed = unsigned.len() < old.len();
+    let zeros = signed || unsigned.starts_with('0') && unsigned.len() > 1 && !unsigned.starts_with("0.");
     let numeric = digits.starts_with(|c: char| c.is_ascii_digit());
     if zeros && numeric {
         let width = old.len().saturating_sub(sign.len());
@@ -467,6 +483,13 @@ mod tests {
         assert_eq!(fit("WVW  ", "AB"), "AB   ");
         assert_eq!(fit("ABC", "WXYZ"), "WXYZ");
         assert_eq!(fit("0.234", "1.5"), "  1.5");
+    }
+
+    #[test]
+    fn a_count_stays_in_its_place() {
+        assert_eq!(counted("001", 42), "042");
+        assert_eq!(counted("999", 1_001), "001");
+        assert_eq!(counted("AB-1", 7), "AB-1");
     }
 
     #[test]
