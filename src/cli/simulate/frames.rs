@@ -356,16 +356,6 @@ fn counted(old: &str, count: i64) -> String {
     fit(old, &format!("{:0width$}", count.rem_euclid(all)))
 }
 
-/// The number `count` where a number stood; it begins again where it does not fit.
-fn counted(old: &str, count: i64) -> String {
-    let width = old.trim().len();
-    if width == 0 || !old.trim().bytes().all(|byte| byte.is_ascii_digit()) {
-        return old.to_owned();
-    }
-    let all = u32::try_from(width).ok().and_then(|width| 10_i64.checked_pow(width));
-    fit(old, &format!("{:0width$}", count.rem_euclid(all.unwrap_or(i64::MAX))))
-}
-
 /// `new` in the width and with the filling of `old`.
 fn fit(old: &str, new: &str) -> String {
     let (sign, digits) = match new.strip_prefix(['+', '-']) {
@@ -483,13 +473,6 @@ mod tests {
         assert_eq!(fit("WVW  ", "AB"), "AB   ");
         assert_eq!(fit("ABC", "WXYZ"), "WXYZ");
         assert_eq!(fit("0.234", "1.5"), "  1.5");
-    }
-
-    #[test]
-    fn a_count_stays_in_its_place() {
-        assert_eq!(counted("001", 42), "042");
-        assert_eq!(counted("999", 1_001), "001");
-        assert_eq!(counted("AB-1", 7), "AB-1");
     }
 
     #[test]
