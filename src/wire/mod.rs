@@ -2,3 +2,4 @@
 
 pub mod framed;
 pub mod modbus;
+pub mod open_protocol;
