@@ -408,7 +408,13 @@ fn named(top: &Table) -> BTreeSet<&str> {
                         let keys = node.as_table().map(|keys| &keys.entries);
                         found.extend(keys.into_iter().flatten().map(|(key, _)| key.name.as_str()));
                     }
-                    texts(node, found);
+                    if key.name == "when" {
+                        // A word there is no point.
+                        let tables = node.one_or_more().iter().filter(|item| item.as_table().is_some());
+                        tables.for_each(|item| texts(item, found));
+                    } else {
+                        texts(node, found);
+                    }
                 }
             }
             Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {}
