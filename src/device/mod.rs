@@ -3,7 +3,9 @@
 //! Owns connections, requests and back-off. Does not own when a device has something to say
 //! ([`crate::watch`]), what registers mean ([`crate::wire`]), nor profiles: a plan is all it knows.
 
+pub mod framed;
 pub mod modbus;
+pub mod open_protocol;
 mod port;
 pub mod tap;
 
@@ -58,8 +60,8 @@ pub async fn run_link(
     let run = async {
         match link {
             Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
-            // Profiles of these do not compile yet.
-            Link::OpenProtocol(_) | Link::Framed(_) => {}
+            Link::Framed(link) => framed::run(&link, slots, &reports, &clock, service).await,
+            Link::OpenProtocol(link) => open_protocol::run(&link, slots, &reports, &clock, service).await,
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

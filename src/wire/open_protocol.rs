@@ -6,6 +6,7 @@
 
 pub mod block3964r;
 pub mod decode;
+mod derive;
 pub mod encode;
 pub mod fields;
 pub mod header;
@@ -13,6 +14,7 @@ pub mod joiner;
 pub mod layout;
 pub mod link;
 pub mod reading;
+pub mod said;
 pub mod serial;
 pub mod session;
 pub mod splitter;
