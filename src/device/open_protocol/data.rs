@@ -9,9 +9,9 @@ use super::results::{self, Collected, Incoming};
 use super::session::{Backlog, Out, Session, Stage};
 use super::slot::Made;
 use super::stages::CATCHING;
+use crate::model::Moment;
 use crate::model::plan::{Acknowledge, Recover, ResultSource, Said};
 use crate::model::sample::{Counted, Report};
-use crate::model::Moment;
 use crate::wire::open_protocol::{Telegram, link, session};
 
 /// Telegrams on their way to be durable; what was fetched waits meanwhile.
@@ -82,7 +82,11 @@ impl Session {
                 // The first thing ever said: where the count begins.
                 let group = self.ledger.open(now.tick, Some(owed), Some(incoming.key.clone()));
                 for index in 0..self.slots.len() {
-                    let made = self.slots.get_mut(index).map(|slot| slot.baseline(id)).unwrap_or_default();
+                    let made = self
+                        .slots
+                        .get_mut(index)
+                        .map(|slot| slot.baseline(id))
+                        .unwrap_or_default();
                     self.made(group, index, made);
                 }
                 self.known = Some(id);
@@ -201,7 +205,10 @@ impl Session {
                 // Nothing from before its first start, and nothing that it took already.
                 let known = slot.known();
                 let newest = self.known == incoming.id && slot.takes_first();
-                if !slot.is_numbered() || known.is_none() && !newest || known.is_some_and(|known| incoming.id <= Some(known)) {
+                if !slot.is_numbered()
+                    || known.is_none() && !newest
+                    || known.is_some_and(|known| incoming.id <= Some(known))
+                {
                     continue;
                 }
             }
@@ -268,5 +275,4 @@ impl Session {
                 .into_iter()
                 .any(|owed| owed.connection == self.connection && owed.sequence == Some(sequence))
     }
-
 }

@@ -171,9 +171,10 @@ impl Ledger {
 
     /// Whether a data telegram with this sequence number, of this connection, waits.
     pub(super) fn withholds(&self, connection: u64, sequence: u8) -> bool {
-        self.groups.values().filter_map(|group| group.owed).any(|owed| {
-            owed.connection == connection && owed.sequence == Some(sequence)
-        })
+        self.groups
+            .values()
+            .filter_map(|group| group.owed)
+            .any(|owed| owed.connection == connection && owed.sequence == Some(sequence))
     }
 }
 

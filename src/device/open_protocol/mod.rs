@@ -9,6 +9,7 @@ mod ledger;
 mod recover;
 mod results;
 mod session;
+pub mod simulator;
 mod slot;
 mod stages;
 mod subscribe;
@@ -149,7 +150,9 @@ impl Runner<'_> {
             }
             let wake = self.session.deadline().into_iter().chain(line.deadline()).min();
             let now = self.clock.now().tick;
-            let wait = wake.map_or(Duration::from_secs(1), |wake| Duration::from_millis(wake.saturating_sub(now)));
+            let wait = wake.map_or(Duration::from_secs(1), |wake| {
+                Duration::from_millis(wake.saturating_sub(now))
+            });
             let open = self.queue.len() < REPORTS;
             tokio::select! {
                 beside = self.beside() => self.took(beside)?,

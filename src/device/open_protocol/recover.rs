@@ -290,10 +290,18 @@ mod tests {
         assert_eq!(
             finding.items,
             [
-                Item::Missing { after: Some(1), before: Some(4), count: Some(2) },
+                Item::Missing {
+                    after: Some(1),
+                    before: Some(4),
+                    count: Some(2)
+                },
                 Item::Result(4, 4),
                 Item::Result(5, 5),
-                Item::Missing { after: Some(5), before: Some(8), count: Some(2) },
+                Item::Missing {
+                    after: Some(5),
+                    before: Some(8),
+                    count: Some(2)
+                },
                 Item::Result(8, 8),
             ]
         );

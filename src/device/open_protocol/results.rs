@@ -99,7 +99,8 @@ fn of(telegram: &Telegram, decoded: Decoded, said: Said, link: &OpenProtocolLink
         Said::Result => get(&fields, id_field(link.results)).and_then(number),
         _ => None,
     };
-    incoming.lasting = matches!(said, Said::Alarm | Said::Trace) || incoming.id.is_some() || !decoded.spindles.is_empty();
+    incoming.lasting =
+        matches!(said, Said::Alarm | Said::Trace) || incoming.id.is_some() || !decoded.spindles.is_empty();
     if let (Said::Result, Some(id), true) = (said, incoming.id, decoded.spindles.is_empty()) {
         incoming.key = result_key(id, &fields);
     }
@@ -121,7 +122,12 @@ fn of(telegram: &Telegram, decoded: Decoded, said: Said, link: &OpenProtocolLink
 /// A result is the same whichever MID brings it.
 fn result_key(id: i64, fields: &[Field]) -> String {
     let text = |name| get(fields, name).map(Raw::text).unwrap_or_default();
-    format!("result {id} {} {} {}", text("time_stamp"), text("torque"), text("angle"))
+    format!(
+        "result {id} {} {} {}",
+        text("time_stamp"),
+        text("torque"),
+        text("angle")
+    )
 }
 
 /// Puts `others` before `fields`, which lose what is among them.
@@ -141,14 +147,17 @@ fn trace_fields(found: &trace::Trace) -> Vec<Field> {
     let samples = found.samples.iter().map(|sample| Raw::Dec(*sample)).collect();
     let mut fields = vec![
         field("trace_type", Raw::Text(found.kind.clone()), None),
-        field("trace_samples", Raw::List(samples), found.uom),
+        field("samples", Raw::List(samples), found.uom),
     ];
     if let Some(uom) = found.uom {
         fields.push(field("trace_uom", Raw::Text(uom.to_owned()), None));
     }
     if let Some((what, uom, step)) = found.step {
-        fields.push(field("trace_step", Raw::Dec(step), uom));
-        fields.push(field("trace_step_name", Raw::Text(what.to_owned()), None));
+        fields.push(field("step", Raw::Dec(step), uom));
+        if let Some(uom) = uom {
+            fields.push(field("step_uom", Raw::Text(uom.to_owned()), None));
+        }
+        fields.push(field("step_name", Raw::Text(what.to_owned()), None));
     }
     for known in &found.fields {
         if known.name == "result_id" && get(&found.fields, "tightening_id").is_none() {

@@ -92,13 +92,24 @@ pub(super) struct Request {
 /// What is to be reported in order.
 #[derive(Debug)]
 pub(super) enum Backlog {
-    Result { id: i64, telegram: Telegram, forced: bool },
-    Missing { after: Option<i64>, before: Option<i64>, count: Option<u64> },
+    Result {
+        id: i64,
+        telegram: Telegram,
+        forced: bool,
+    },
+    Missing {
+        after: Option<i64>,
+        before: Option<i64>,
+        count: Option<u64>,
+    },
 }
 
 /// The slots of one connection and all that is known of the controller.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent findings about a controller, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings about a controller, not a state"
+)]
 pub(super) struct Session {
     pub(super) link: OpenProtocolLink,
     pub(super) slots: Vec<Slot>,
@@ -240,7 +251,8 @@ impl Session {
         self.recovery = None;
         self.lost = Some(reason.to_owned());
         for slot in &mut self.slots {
-            self.out.extend(slot.lost(now, reason).map(|report| Out::Report(report, None)));
+            self.out
+                .extend(slot.lost(now, reason).map(|report| Out::Report(report, None)));
         }
     }
 
@@ -335,7 +347,7 @@ impl Session {
 
     fn dispatch(&mut self, now: Moment, telegram: Telegram) {
         match telegram.mid() {
-            2 => self.started(now, &telegram),
+            2 => self.started(&telegram),
             4 => self.refused(now, &telegram),
             5 => self.accepted(now, &telegram),
             65 => self.old_result(now, telegram),
@@ -350,7 +362,7 @@ impl Session {
     }
 
     /// 0002: the session is started.
-    fn started(&mut self, now: Moment, telegram: &Telegram) {
+    fn started(&mut self, telegram: &Telegram) {
         if self.stage != Stage::Starting {
             return;
         }
@@ -392,7 +404,10 @@ impl Session {
         let Some((mid, code)) = session::refusal(telegram) else {
             return;
         };
-        let Some(request) = self.request.take_if(|request| concerns(request, &self.subscriptions, mid)) else {
+        let Some(request) = self
+            .request
+            .take_if(|request| concerns(request, &self.subscriptions, mid))
+        else {
             tracing::debug!(address = %self.link.address, "MID {mid:04} is refused with code {code}, which nobody asked");
             return;
         };
@@ -419,7 +434,9 @@ impl Session {
             self.start.again();
             self.agreed = false;
             return self.close(
-                format!("it takes MID 0001 in none of its revisions (code {code:02}): check `revision` in [connection]"),
+                format!(
+                    "it takes MID 0001 in none of its revisions (code {code:02}): check `revision` in [connection]"
+                ),
                 Again::Later,
             );
         }
@@ -428,7 +445,10 @@ impl Session {
             _ => "",
         };
         let text = session::error_text(code);
-        self.close(format!("it refuses the session: {text} (code {code:02}){help}"), Again::Later);
+        self.close(
+            format!("it refuses the session: {text} (code {code:02}){help}"),
+            Again::Later,
+        );
     }
 
     /// The controller closed the connection, or it broke.
@@ -442,7 +462,10 @@ impl Session {
     /// 0005.
     fn accepted(&mut self, now: Moment, telegram: &Telegram) {
         let Some(mid) = telegram.about() else { return };
-        let Some(request) = self.request.take_if(|request| concerns(request, &self.subscriptions, mid)) else {
+        let Some(request) = self
+            .request
+            .take_if(|request| concerns(request, &self.subscriptions, mid))
+        else {
             return;
         };
         match request.asking {
@@ -533,7 +556,10 @@ impl Session {
         );
         match asking {
             Asking::Old(_) => self.give_up_recovery(text),
-            Asking::Start => self.close(format!("{text}: is this an Open Protocol controller, and its port right?"), Again::BackOff),
+            Asking::Start => self.close(
+                format!("{text}: is this an Open Protocol controller, and its port right?"),
+                Again::BackOff,
+            ),
             Asking::Subscribe(_) | Asking::End(_) => self.close(text, Again::BackOff),
         }
     }
@@ -553,7 +579,8 @@ impl Session {
         }
         let limit = millis(self.link.timeout);
         let request = self.request.as_ref().map(|request| request.sent.saturating_add(limit));
-        let keep_alive = (self.stage != Stage::Starting).then(|| self.last_sent.saturating_add(millis(self.link.keep_alive)));
+        let keep_alive =
+            (self.stage != Stage::Starting).then(|| self.last_sent.saturating_add(millis(self.link.keep_alive)));
         [
             Some(self.last_heard.saturating_add(self.patience())),
             request,

@@ -177,7 +177,10 @@ impl Slot {
                 for (index, event) in self.plan.events.iter().enumerate() {
                     if incoming.said.is_some_and(|said| hears(event, said)) {
                         let before = vec![None; values.len()];
-                        made.push((Report::Sample(Box::new(sample(index, values.clone(), before, None))), None));
+                        made.push((
+                            Report::Sample(Box::new(sample(index, values.clone(), before, None))),
+                            None,
+                        ));
                     }
                 }
                 continue;

@@ -121,7 +121,10 @@ impl Session {
             .enumerate()
             .find(|(_, subscription)| subscription.standing == Standing::Wanted);
         if let Some((index, subscription)) = wanted {
-            let from = self.known.filter(|_| !self.another).map(|known| known.saturating_add(1));
+            let from = self
+                .known
+                .filter(|_| !self.another)
+                .map(|known| known.saturating_add(1));
             let telegram = subscription.ask(&self.link, from);
             return self.ask(now, Asking::Subscribe(index), telegram);
         }
@@ -186,7 +189,9 @@ impl Session {
             code if session::is_revision_refusal(code) && self.recovery_ladder.step() => {}
             code => {
                 let text = session::error_text(code);
-                let text = format!("missed results cannot be fetched: the controller refuses MID 0064: {text} (code {code:02})");
+                let text = format!(
+                    "missed results cannot be fetched: the controller refuses MID 0064: {text} (code {code:02})"
+                );
                 tracing::warn!(address = %self.link.address, "{text}");
                 self.no_recovery = Some(text);
                 self.recovery = None;
@@ -197,7 +202,9 @@ impl Session {
     /// Nothing can be fetched on this connection; on the next one it is tried again.
     pub(super) fn give_up_recovery(&mut self, reason: String) {
         tracing::warn!(address = %self.link.address, "missed results cannot be fetched: {reason}");
-        self.trouble = Some(format!("missed results could not be fetched: {reason}; tried again at the next connection"));
+        self.trouble = Some(format!(
+            "missed results could not be fetched: {reason}; tried again at the next connection"
+        ));
         if self.recovery.take().is_some()
             && let Some(known) = self.known
         {
@@ -221,7 +228,9 @@ impl Session {
         let forced = first && self.debt.take().is_some();
         for item in finding.items {
             match item {
-                Item::Missing { after, before, count } => self.backlog.push_back(Backlog::Missing { after, before, count }),
+                Item::Missing { after, before, count } => {
+                    self.backlog.push_back(Backlog::Missing { after, before, count })
+                }
                 // What came by itself says more than what was fetched.
                 Item::Result(id, _) if self.held.iter().any(|held| held.id == Some(id)) => {}
                 Item::Result(id, telegram) => self.backlog.push_back(Backlog::Result { id, telegram, forced }),
@@ -264,32 +273,46 @@ impl Session {
             return;
         }
         for slot in &mut self.slots {
-            let refused = self.subscriptions.iter().find_map(|subscription| match &subscription.standing {
-                Standing::Refused(text) if slot.wants(subscription.said) => Some(text.clone()),
-                _ => None,
-            });
+            let refused = self
+                .subscriptions
+                .iter()
+                .find_map(|subscription| match &subscription.standing {
+                    Standing::Refused(text) if slot.wants(subscription.said) => Some(text.clone()),
+                    _ => None,
+                });
             let trouble = self.trouble.clone().filter(|_| slot.is_numbered());
             let (state, reason) = match refused.or(trouble) {
                 Some(text) => (LinkState::Degraded, format!("{}: {text}", self.link.address)),
                 None => (
                     LinkState::Online,
-                    self.no_recovery.clone().filter(|_| slot.is_numbered()).unwrap_or_default(),
+                    self.no_recovery
+                        .clone()
+                        .filter(|_| slot.is_numbered())
+                        .unwrap_or_default(),
                 ),
             };
             let report = slot.reached(now, state, reason);
-            self.out.extend(report.map(|report| super::session::Out::Report(report, None)));
+            self.out
+                .extend(report.map(|report| super::session::Out::Report(report, None)));
         }
     }
 
     /// When what waits longest came.
     fn oldest(&self) -> Option<u64> {
-        let held = self.held.iter().filter_map(|held| held.seen).map(|seen| seen.tick).min();
+        let held = self
+            .held
+            .iter()
+            .filter_map(|held| held.seen)
+            .map(|seen| seen.tick)
+            .min();
         self.ledger.oldest().into_iter().chain(held).min()
     }
 
     /// No more is wanted while what came is not durable in time.
     pub(super) fn check_hold(&mut self, now: Moment) {
-        let late = self.oldest().is_some_and(|oldest| now.tick.saturating_sub(oldest) >= HOLD);
+        let late = self
+            .oldest()
+            .is_some_and(|oldest| now.tick.saturating_sub(oldest) >= HOLD);
         if late && self.hold.is_none() {
             tracing::info!(address = %self.link.address, "what came is not durable in time: no more is taken until it is");
             self.pause(now.tick);
@@ -299,7 +322,10 @@ impl Session {
     /// Ends the subscriptions until all is durable, and until this tick.
     pub(super) fn pause(&mut self, until: u64) {
         self.hold = Some(self.hold.map_or(until, |hold| hold.max(until)));
-        if matches!(self.stage, Stage::Recovering | Stage::Subscribing | Stage::Looking | Stage::Up) {
+        if matches!(
+            self.stage,
+            Stage::Recovering | Stage::Subscribing | Stage::Looking | Stage::Up
+        ) {
             self.stage = Stage::Ending;
         }
     }
@@ -313,7 +339,10 @@ impl Session {
     }
 
     fn is_settled(&self, now: Moment) -> bool {
-        let late = self.hold.is_some() || self.oldest().is_some_and(|oldest| now.tick.saturating_sub(oldest) >= HOLD);
+        let late = self.hold.is_some()
+            || self
+                .oldest()
+                .is_some_and(|oldest| now.tick.saturating_sub(oldest) >= HOLD);
         let durable = self.ledger.waiting() == 0 && self.backlog.is_empty() && self.held.is_empty();
         self.hold.is_none_or(|until| now.tick >= until) && (durable || !late)
     }
@@ -351,7 +380,9 @@ impl Session {
         let limit = millis(self.link.timeout);
         self.held.clear();
         self.close(
-            format!("it sends more than it waits for acknowledgements of (time-out {limit} ms): is this the right profile?"),
+            format!(
+                "it sends more than it waits for acknowledgements of (time-out {limit} ms): is this the right profile?"
+            ),
             Again::Later,
         );
     }

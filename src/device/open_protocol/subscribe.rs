@@ -142,7 +142,11 @@ impl Subscription {
     pub(super) fn quoted(&self, subscribing: bool) -> [u16; 3] {
         let classic = session::classic(self.data);
         let verb = classic.map_or(0, |row| if subscribing { row.subscribe } else { row.unsubscribe });
-        [if self.generic { self.data } else { verb }, self.data, if subscribing { 8 } else { 9 }]
+        [
+            if self.generic { self.data } else { verb },
+            self.data,
+            if subscribing { 8 } else { 9 },
+        ]
     }
 
     /// It was refused with this code. `true`: it is to be asked for again, in another way.
@@ -170,7 +174,11 @@ impl Subscription {
             Some(row) if !self.generic => {
                 format!("its subscription to {} (MID {:04})", self.said.word(), row.subscribe)
             }
-            _ => format!("its subscription to {} (MID 0008 of {:04})", self.said.word(), self.data),
+            _ => format!(
+                "its subscription to {} (MID 0008 of {:04})",
+                self.said.word(),
+                self.data
+            ),
         }
     }
 

@@ -140,7 +140,8 @@ impl Line {
                 }),
                 Outcome::Sent => {}
                 Outcome::Failed => {
-                    self.fault = Some("it does not acknowledge a block of 3964R: check the line and its settings".to_owned());
+                    self.fault =
+                        Some("it does not acknowledge a block of 3964R: check the line and its settings".to_owned());
                 }
                 Outcome::Noise(bytes) => self.heard.push_back(Heard::Noise(bytes)),
             }
