@@ -63,12 +63,11 @@ impl Splitter {
     }
 
     /// For a peer that leaves out the closing NUL: gives the telegram that is whole but for it.
-    /// To be asked when nothing came for a while (a driver's read time-out), never in the middle of a burst.
+    /// To be asked (until `None`) when nothing came for a while (a driver's read time-out), never in the middle of a burst.
     pub fn settle(&mut self) -> Option<Split> {
         let (length, _) = Header::parse(&self.buffer).ok()?;
-        (length >= HEADER && self.buffer.len() == length)
-            .then(|| self.take(length, false))
-            .flatten()
+        let rest = self.buffer.get(length..)?;
+        (length >= HEADER && may_begin(rest)).then(|| self.take(length, false))
     }
 
     /// Forgets what waits, after a reconnect.
@@ -77,14 +76,14 @@ impl Splitter {
         self.after_trace = false;
     }
 
-    fn take(&mut self, length: usize, nul: bool) -> Option<Split> {
+    fn take(&mut self, length: usize, nul: bool) -> Split {
         let raw: Vec<u8> = self.buffer.drain(..length + usize::from(nul)).collect();
         match Telegram::parse(&raw) {
             Ok(telegram) => {
                 self.after_trace = telegram.mid() == TRACE;
-                Some(Split::Telegram(telegram, raw))
+                Split::Telegram(telegram, raw)
             }
-            Err(_) => Some(self.dropped(raw.len())),
+            Err(_) => self.dropped(raw.len()),
         }
     }
 
@@ -99,21 +98,22 @@ impl Splitter {
         Split::Noise(count)
     }
 
-    /// How many bytes to drop to stand where a telegram may begin; 0 where more are needed to say.
+    /// How many bytes to drop to stand where a telegram may begin; all where none may.
     fn next_start(&self) -> usize {
         let mut hopeful = None;
         for at in 1..self.buffer.len() {
             let rest = self.buffer.get(at..).unwrap_or_default();
-            let after_nul = self.buffer.get(at - 1) == Some(&0);
             if !may_begin(rest) {
                 continue;
             }
             // Digits in the data look like headers: only a header behind a NUL, or one whose length leads to
             // its own end, is believed at once.
-            if after_nul || matches!(front(rest), Front::Whole(..)) {
-                return at;
+            match front(rest) {
+                Front::Whole(..) => return at,
+                Front::Wait if self.buffer.get(at - 1) == Some(&0) => return at,
+                Front::Wait => hopeful = hopeful.or(Some(at)),
+                Front::Bad => {}
             }
-            hopeful = hopeful.or(Some(at));
         }
         match hopeful {
             Some(at) if self.buffer.len() <= MOST => at,
@@ -140,7 +140,7 @@ impl Iterator for Splitter {
         }
         match front(&self.buffer) {
             Front::Wait if self.buffer.len() <= MOST => None,
-            Front::Whole(length, nul) => self.take(length, nul),
+            Front::Whole(length, nul) => Some(self.take(length, nul)),
             Front::Wait | Front::Bad => {
                 let count = self.next_start();
                 Some(self.drop_front(count.max(1)))
@@ -187,12 +187,27 @@ fn front(bytes: &[u8]) -> Front {
     match bytes.get(length..) {
         None | Some([]) => Front::Wait,
         Some([0, ..]) => Front::Whole(length, true),
-        // Its NUL is missing or wrong, but what follows is a header.
-        Some(rest) if rest.len() >= HEADER && may_begin(rest) => Front::Whole(length, false),
-        Some([_, rest @ ..]) if rest.len() >= HEADER && may_begin(rest) => Front::Whole(length, false),
-        Some(rest) if rest.len() <= HEADER && (may_begin(rest) || may_begin(rest.get(1..).unwrap_or_default())) => {
-            Front::Wait
-        }
-        Some(_) => Front::Bad,
+        // Its NUL is missing or wrong, but what follows is a telegram.
+        Some(rest) => match (follows(rest), follows(rest.get(1..).unwrap_or_default())) {
+            (Some(true), _) | (_, Some(true)) => Front::Whole(length, false),
+            (None, _) | (_, None) => Front::Wait,
+            _ => Front::Bad,
+        },
     }
+}
+
+/// Whether a telegram with its NUL begins here; `None` where more bytes are needed to say.
+fn follows(bytes: &[u8]) -> Option<bool> {
+    if !may_begin(bytes) {
+        return Some(false);
+    }
+    let (length, header) = Header::parse(bytes).ok()?;
+    let inside = bytes.get(..length);
+    if header.mid == TRACE {
+        return inside.map(|inside| inside.contains(&0));
+    }
+    if inside.unwrap_or(bytes).contains(&0) {
+        return Some(false);
+    }
+    bytes.get(length).map(|end| *end == 0)
 }

@@ -192,21 +192,22 @@ pub fn encode(trace: &Trace, order: TraceOrder) -> Result<Telegram, Fault> {
     let id = trace.result_id.get(..10).unwrap_or(&trace.result_id);
     let time = trace.time.as_deref().unwrap_or_default();
     let divide = scale.to_string();
+    let count = format!("{:05}", trace.samples.len().min(99_999));
     let mut data = format!(
         "{id:0>10}{time:<19.19}000{kind:02}00{:03}001{:05}{:03}030000000{divide}",
         code(trace.uom),
         pids::DIVIDE,
         divide.len(),
     );
-    match trace.step {
-        None => data.push_str("000"),
-        Some((_, uom, value)) => {
+    let step = trace.step.map_or_else(
+        || "000".to_owned(),
+        |(_, uom, value)| {
             let value = value.to_string();
-            let last = trace.samples.len().min(99_999);
-            data.push_str(&format!("00100001{last:05}{:03}03{:03}{value}", value.len(), code(uom)));
-        }
-    }
-    data.push_str(&format!("{:05}", trace.samples.len().min(99_999)));
+            format!("00100001{count}{:03}03{:03}{value}", value.len(), code(uom))
+        },
+    );
+    data.push_str(&step);
+    data.push_str(&count);
     let size = data.len() + 1 + binary.len();
     if size > super::header::LONGEST - super::header::HEADER {
         return Err(Fault::TooLong(size));
