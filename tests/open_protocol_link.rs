@@ -605,10 +605,11 @@ async fn results_of_variable_fields_are_recovered_from_their_index() {
     rig.simulator.tighten([]);
     rig.run_plans(vec![of.clone()]);
     rig.online().await;
-    rig.until("the baseline", |simulator| {
-        simulator.acknowledged().iter().any(|ack| ack.data == 1202)
-    })
-    .await;
+    while !rig.simulator.acknowledged().iter().any(|ack| ack.data == 1202) {
+        if let Ok(Some(report)) = tokio::time::timeout(Duration::from_millis(5), rig.reports.recv()).await {
+            rig.beside(report);
+        }
+    }
     // A controller shows the last one within this time, and the first is where the count begins.
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     rig.simulator.tighten([]);
@@ -716,16 +717,20 @@ async fn a_flood_of_telegrams_is_bounded_and_told() {
         flood.extend_from_slice(format!("00450061001         {number:025}\0").as_bytes());
     }
     rig.simulator.send_raw(&flood);
+    let mut held = Vec::new();
     loop {
         // Nothing becomes durable: it is the flood that is stopped.
-        if let Report::Link {
-            state: LinkState::Offline,
-            reason,
-            ..
-        } = rig.next().await
-        {
-            assert!(reason.contains("more than it waits for"), "{reason}");
-            break;
+        match rig.next().await {
+            Report::Link {
+                state: LinkState::Offline,
+                reason,
+                ..
+            } => {
+                assert!(reason.contains("more than it waits for"), "{reason}");
+                break;
+            }
+            Report::Sample(sample) => held.push(sample),
+            other => rig.beside(other),
         }
     }
 }

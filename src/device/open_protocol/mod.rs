@@ -165,6 +165,9 @@ impl Runner<'_> {
                 },
                 () = tokio::time::sleep(wait) => {
                     let now = self.clock.now();
+                    if !open {
+                        self.session.deaf(now);
+                    }
                     line.tick(now.tick);
                     self.hear(line);
                     self.session.tick(now);

@@ -531,6 +531,15 @@ impl Session {
         self.advance(now);
     }
 
+    /// Nothing is read, since reports wait: the controller's silence means nothing.
+    pub(super) fn deaf(&mut self, now: Moment) {
+        self.last_heard = now.tick;
+        if let Some(request) = &mut self.request {
+            request.sent = now.tick;
+        }
+        self.layer.deaf(now.tick);
+    }
+
     /// Sends a request again, or gives it up.
     fn repeat(&mut self, now: Moment) {
         let limit = millis(self.link.timeout);

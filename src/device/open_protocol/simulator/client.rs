@@ -59,7 +59,7 @@ pub(super) async fn serve(simulator: Simulator, line: Line, number: u64) {
         over: false,
     };
     tracing::debug!("client {number} of the simulated controller is here");
-    while !client.over {
+    loop {
         client.follow();
         if client.line.flush().await.is_err() {
             return;

@@ -131,7 +131,6 @@ struct State {
     acknowledged: Vec<Acknowledged>,
     heard: VecDeque<Telegram>,
     connections: u64,
-    answers: u64,
 }
 
 /// A handle to a simulated controller; clones share it.
