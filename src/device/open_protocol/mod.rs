@@ -35,6 +35,8 @@ use transport::{Heard, Line};
 
 /// Reports that may wait before nothing more is read.
 const REPORTS: usize = 64;
+/// Questions that may wait.
+const LOOKS: usize = 8;
 /// How long a controller is left alone that is busy with another client.
 const LATER: Duration = Duration::from_secs(2);
 /// Milliseconds between two counts of noise.
@@ -62,6 +64,8 @@ struct Runner<'a> {
     queue: VecDeque<Report>,
     unanswered: Vec<(Ticket, oneshot::Receiver<()>)>,
     service: Service,
+    /// Questions that wait until there is something to show.
+    looks: Vec<Look>,
     clock: &'a Clock,
     noise_due: u64,
 }
@@ -80,6 +84,7 @@ pub(super) async fn run(
         queue: VecDeque::new(),
         unanswered: Vec::new(),
         service,
+        looks: Vec::new(),
         clock,
         noise_due: 0,
     };
@@ -194,6 +199,13 @@ impl Runner<'_> {
 
     /// Does what the session wants; `Some`: the connection is given up.
     fn carry_out(&mut self, mut line: Option<&mut Line>) -> Option<(String, Again)> {
+        if self.session.shows() {
+            let now = self.clock.now();
+            for look in self.looks.drain(..) {
+                // Who asked may have gone.
+                drop(look.reply.send(self.session.look(now, &look.slot)));
+            }
+        }
         let mut end = None;
         for out in self.session.take() {
             match out {
@@ -240,8 +252,7 @@ impl Runner<'_> {
         match beside {
             Beside::Passed => {}
             Beside::Answer(ticket, durable) => self.session.answered(now, ticket, durable),
-            // Who asked may have gone.
-            Beside::Look(look) => drop(look.reply.send(self.session.look(now, &look.slot))),
+            Beside::Look(look) => self.looks.push(look),
             Beside::Closed => return Err(Closed),
         }
         Ok(())
@@ -277,10 +288,15 @@ impl Runner<'_> {
                 Poll::Pending => break,
             }
         }
-        match self.service.asks.poll_recv(context) {
-            Poll::Ready(Some(look)) => Poll::Ready(Beside::Look(look)),
-            _ if passed => Poll::Ready(Beside::Passed),
-            _ => Poll::Pending,
+        if self.looks.len() < LOOKS
+            && let Poll::Ready(Some(look)) = self.service.asks.poll_recv(context)
+        {
+            return Poll::Ready(Beside::Look(look));
+        }
+        if passed {
+            Poll::Ready(Beside::Passed)
+        } else {
+            Poll::Pending
         }
     }
 }

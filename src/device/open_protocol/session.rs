@@ -221,6 +221,7 @@ impl Session {
     /// A connection was made.
     pub(super) fn connected(&mut self, now: Moment) {
         self.connection = self.connection.wrapping_add(1);
+        self.ledger.connect(self.connection);
         self.layer = Layer::new();
         self.joiner.clear();
         self.collector.clear();
@@ -247,6 +248,7 @@ impl Session {
     /// The connection was lost, or could not be made.
     pub(super) fn lost(&mut self, now: Moment, reason: &str) {
         self.stage = Stage::Down;
+        self.ledger.connect(0);
         self.request = None;
         self.recovery = None;
         self.lost = Some(reason.to_owned());
@@ -269,6 +271,7 @@ impl Session {
     /// Gives the connection up.
     pub(super) fn close(&mut self, reason: String, again: Again) {
         self.stage = Stage::Down;
+        self.ledger.connect(0);
         self.request = None;
         self.out.push(Out::Close(reason, again));
     }
@@ -347,7 +350,7 @@ impl Session {
 
     fn dispatch(&mut self, now: Moment, telegram: Telegram) {
         match telegram.mid() {
-            2 => self.started(&telegram),
+            2 => self.started(now, &telegram),
             4 => self.refused(now, &telegram),
             5 => self.accepted(now, &telegram),
             65 => self.old_result(now, telegram),
@@ -362,7 +365,7 @@ impl Session {
     }
 
     /// 0002: the session is started.
-    fn started(&mut self, telegram: &Telegram) {
+    fn started(&mut self, now: Moment, telegram: &Telegram) {
         if self.stage != Stage::Starting {
             return;
         }
@@ -396,6 +399,9 @@ impl Session {
             }
         }
         self.serial = serial.or(self.serial.take());
+        for slot in &mut self.slots {
+            slot.learn(now, &self.controller);
+        }
         self.stage = Stage::Waiting;
     }
 
@@ -602,12 +608,18 @@ impl Session {
         .min()
     }
 
+    /// Whether a look shows what there is: all that a controller says at once has been asked for, or it is out of reach.
+    pub(super) fn shows(&self) -> bool {
+        let up = matches!(self.stage, Stage::Up | Stage::Ending) || self.hold.is_some();
+        up || self.stage == Stage::Down && self.lost.is_some()
+    }
+
     /// What a slot's points last said.
     ///
     /// # Errors
     /// A sentence: the controller is not reached.
     pub(super) fn look(&self, now: Moment, slot: &SlotName) -> Result<Reading, String> {
-        if let (Some(reason), Stage::Down) = (&self.lost, self.stage) {
+        if let Some(reason) = &self.lost {
             return Err(format!("{}: {reason}", self.link.address));
         }
         match self.slots.iter().find(|have| have.name() == slot) {
@@ -635,3 +647,6 @@ fn concerns(request: &Request, subscriptions: &[Subscription], mid: u16) -> bool
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests;
