@@ -15,11 +15,14 @@ use lineside::device::{SlotStart, group, run_link};
 use lineside::model::plan::*;
 use lineside::model::sample::{LinkState, Report, TriggerState};
 use lineside::model::{Raw, Sample, SlotName};
+use lineside::record::What;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_serial::{SerialPort, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -733,4 +736,219 @@ async fn a_flood_of_telegrams_is_bounded_and_told() {
             other => rig.beside(other),
         }
     }
+}
+
+#[tokio::test]
+async fn the_newest_is_a_result_at_the_first_start_where_the_profile_says_so() {
+    let mut rig = Rig::new(Config::default()).await;
+    for _ in 0..3 {
+        rig.simulator.tighten([]);
+    }
+    let mut plan = plan("a", link(&rig.address));
+    plan.events[0].on_start = OnStart::Take;
+    rig.run_plans(vec![plan]);
+    assert_eq!(rig.result().await, (3, true));
+    rig.online().await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (4, false));
+}
+
+#[tokio::test]
+async fn a_hold_with_the_link_layer_costs_no_result() {
+    let config = Config {
+        link_layer: true,
+        resend: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |link| link.acknowledge = Acknowledge::Link).await;
+    rig.online().await;
+    rig.simulator.tighten([]);
+    let held = rig.sample().await;
+    rig.simulator.tighten([]);
+    // The controller gives the connection up; it is made again, and nothing is subscribed.
+    rig.link(LinkState::Offline).await;
+    let subscribed = rig.heard(60);
+    let starts = rig.heard(1);
+    rig.until("another session", |_| rig.heard(9999) > 0 && rig.heard(1) > starts)
+        .await;
+    assert_eq!(rig.heard(60), subscribed);
+    durable(held);
+    assert_eq!(rig.result().await, (2, true));
+    rig.online().await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (3, false));
+}
+
+/// Five results a second and more, the link cut and the gateway killed again and again.
+async fn every_result_once(config: Config, change: impl Fn(&mut OpenProtocolLink)) {
+    let mut rig = Rig::new(config).await;
+    rig.run(&change);
+    rig.online().await;
+    let simulator = rig.simulator.clone();
+    let (made, mut ready) = tokio::sync::watch::channel(0);
+    rig.tasks.spawn(async move {
+        for number in 1..=200_i64 {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            if number % 7 == 0 {
+                simulator.tighten_elsewhere(99);
+            }
+            made.send_replace(simulator.tighten([]));
+            if number % 20 == 0 {
+                simulator.cut();
+            }
+        }
+    });
+    let mut found: Vec<i64> = Vec::new();
+    let mut backfilled = 0;
+    let mut killed = 0;
+    loop {
+        let last = *ready.borrow_and_update();
+        if found.last() == Some(&last) && ready.has_changed().is_err() {
+            break;
+        }
+        let sample = rig.sample().await;
+        backfilled += usize::from(sample.backfill);
+        found.push(id(&sample));
+        if found.len() / 40 > killed {
+            // Killed between the commit and the acknowledgement.
+            killed += 1;
+            drop(sample);
+            rig.run(&change);
+        } else {
+            durable(sample);
+        }
+    }
+    let ours = |id: &i64| !rig.simulator.elsewhere().contains(id);
+    let wanted: Vec<i64> = rig.simulator.results().into_iter().filter(ours).collect();
+    let mut once = found.clone();
+    once.dedup();
+    assert_eq!(once, wanted, "in order, none missing");
+    // What was acknowledged by nobody is fetched again, and known by its id (contract).
+    assert!(
+        found.len() <= wanted.len() + killed,
+        "{} of {}",
+        found.len(),
+        wanted.len()
+    );
+    assert!(
+        backfilled > 0 && killed >= 4,
+        "{backfilled} fetched, killed {killed} times"
+    );
+    assert_eq!(rig.gaps, []);
+}
+
+#[tokio::test]
+async fn every_result_comes_once_and_in_order_through_cuts_and_kills() {
+    let config = Config {
+        walk_back: true,
+        ..Config::default()
+    };
+    every_result_once(config, |link| link.recover = Recover::WalkBack).await;
+}
+
+#[tokio::test]
+async fn with_the_link_layer_too() {
+    let config = Config {
+        walk_back: true,
+        link_layer: true,
+        ..Config::default()
+    };
+    every_result_once(config, |link| {
+        link.recover = Recover::WalkBack;
+        link.acknowledge = Acknowledge::Link;
+    })
+    .await;
+}
+
+/// What comes out of one end of a pair of ports goes into the other.
+async fn wire(mut from: tokio::io::ReadHalf<SerialStream>, mut to: tokio::io::WriteHalf<SerialStream>) {
+    let mut bytes = [0; 512];
+    loop {
+        match from.read(&mut bytes).await {
+            Ok(0) | Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(count) => to.write_all(&bytes[..count]).await.unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn results_come_over_serial_lines_too() {
+    let settings = SerialSettings {
+        baud: 115_200,
+        data_bits: 8,
+        parity: Parity::None,
+        stop_bits: 1,
+        rs485: false,
+    };
+    for transport in [
+        TelegramTransport::Ascii(settings.clone()),
+        TelegramTransport::Block3964R(settings.clone()),
+    ] {
+        let mut tasks = JoinSet::new();
+        let mut paths = Vec::new();
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            let (master, slave) = SerialStream::pair().unwrap();
+            paths.push(slave.name().unwrap());
+            ends.push(tokio::io::split(master));
+        }
+        let (read_b, write_b) = ends.pop().unwrap();
+        let (read_a, write_a) = ends.pop().unwrap();
+        tasks.spawn(wire(read_a, write_b));
+        tasks.spawn(wire(read_b, write_a));
+        let mut rig = Rig::new(Config::default()).await;
+        let serve = rig.simulator.serve_port(&paths[0], &transport).await.unwrap();
+        tasks.spawn(serve);
+        let mut link = link(&paths[1]);
+        link.transport = transport.clone();
+        rig.run_plans(vec![plan("a", link)]);
+        rig.online().await;
+        for wanted in 1..=5 {
+            rig.simulator.tighten([]);
+            assert_eq!(rig.result().await, (wanted, false), "{transport:?}");
+        }
+        rig.acknowledged(&[1, 2, 3, 4, 5]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_look_shows_what_was_said_last_and_the_tap_every_telegram() {
+    let mut rig = Rig::new(Config::default()).await;
+    let (probe, of_link) = service();
+    let mut exchanges = probe.exchanges();
+    let (sender, reports) = mpsc::channel(64);
+    rig.reports = reports;
+    let start = SlotStart {
+        plan: Arc::new(plan("a", link(&rig.address))),
+        states: HashMap::new(),
+    };
+    rig.tasks.spawn(run_link(
+        vec![start],
+        sender,
+        Clock::machine(),
+        rig.stop.clone(),
+        of_link,
+    ));
+    rig.online().await;
+    let slot = SlotName::new("st10", "a");
+    let reading = probe.look(&slot, false).await.unwrap();
+    assert_eq!(
+        (reading.values[0].clone(), reading.values[3].clone()),
+        (None, Some(Raw::Text("SIM-0001".into())))
+    );
+    rig.simulator.tighten([]);
+    rig.result().await;
+    let reading = probe.look(&slot, false).await.unwrap();
+    assert_eq!(reading.values[0], Some(Raw::Int(1)));
+    let mut seen = Vec::new();
+    while let Ok(what) = exchanges.try_recv() {
+        seen.push(match what {
+            What::In(bytes) => format!("in {}", String::from_utf8_lossy(&bytes[4..8])),
+            What::Out(bytes) => format!("out {}", String::from_utf8_lossy(&bytes[4..8])),
+            What::Link(text) => text,
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(&seen[..3], ["connected", "out 0001", "in 0002"]);
+    assert!(seen.contains(&"in 0061".to_owned()), "{seen:?}");
 }

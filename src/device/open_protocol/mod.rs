@@ -3,6 +3,7 @@
 //! Owns connections, back-off and the way of reports. Results are acknowledged when they are durable, never before;
 //! what was missed is fetched and comes before what showed that it was missed.
 
+mod answers;
 mod data;
 mod layer;
 mod ledger;

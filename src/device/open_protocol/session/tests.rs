@@ -1,6 +1,7 @@
 //! A session without sockets: telegrams and time in, telegrams and reports out.
 
 use super::*;
+use crate::model::Raw;
 use crate::model::plan::*;
 use crate::model::sample::LinkState;
 use crate::wire::open_protocol::encode_fields;

@@ -3,6 +3,7 @@
 //! Owns what a controller remembers and what is made to go wrong. One connection is in [`client`]. Written on the same
 //! codec as the driver; a second implementation proves that (tests/peers).
 
+mod answers;
 mod client;
 
 use super::transport::Line;
@@ -29,6 +30,7 @@ const WRITE: Duration = Duration::from_secs(5);
 pub type Values = BTreeMap<String, Raw>;
 
 /// What kind of controller it is.
+#[expect(clippy::struct_excessive_bools, reason = "independent habits of a controller, not a state")]
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Revisions of each message that it takes, by the MID that asks (0001, 0060, 0064) or, for 0008, by the data MID.
@@ -224,6 +226,7 @@ impl Simulator {
     }
 
     /// Makes a result with these values; what is not named is an OK tightening. Gives its id.
+    #[expect(clippy::must_use_candidate, reason = "it is called for the result, not for its id")]
     pub fn tighten<'a>(&self, values: impl IntoIterator<Item = (&'a str, Raw)>) -> i64 {
         let station = self.lock().config.station;
         self.result(station, true, values)
@@ -375,6 +378,15 @@ impl Simulator {
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.lock().connections
+    }
+
+    /// Ids of the results of other stations in its memory.
+    #[must_use]
+    pub fn elsewhere(&self) -> BTreeSet<i64> {
+        let state = self.lock();
+        let own = Raw::Int(state.config.station);
+        let other = |(id, values): (&i64, &Arc<Values>)| (values.get("station_id") != Some(&own)).then_some(*id);
+        state.results.iter().filter_map(other).collect()
     }
 
     /// Ids of the results in its memory.
