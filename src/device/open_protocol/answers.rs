@@ -38,7 +38,10 @@ impl Session {
             && was != is
         {
             tracing::warn!(address = %self.link.address, "another controller: {is} where {was} was; nothing is fetched of what it made before");
-            self.another = true;
+            self.another = self.way().is_some();
+            if !self.another {
+                self.known = None;
+            }
             self.no_recovery = None;
             self.recovery_ladder.again();
             for subscription in &mut self.subscriptions {

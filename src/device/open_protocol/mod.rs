@@ -99,15 +99,15 @@ impl Runner<'_> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let open = Line::open(&link.address, &link.transport, link.timeout);
-            let opened = match self.meanwhile(open).await {
-                Ok(opened) => opened,
+            let made = match self.meanwhile(open).await {
+                Ok(made) => made,
                 Err(closed) => return closed,
             };
-            let (reason, again) = match opened {
-                Ok(mut line) => {
+            let (reason, again) = match made {
+                Ok(mut wire) => {
                     self.tap(|| What::Link("connected".to_owned()));
                     self.session.connected(self.clock.now());
-                    match self.serve(&mut line).await {
+                    match self.serve(&mut wire).await {
                         Ok(end) => end,
                         Err(closed) => return closed,
                     }

@@ -19,7 +19,10 @@ pub(super) const fn id_field(results: ResultSource) -> &'static str {
 const PARTS: usize = 64;
 
 /// A data telegram that came (or several that belong together).
-#[expect(clippy::struct_excessive_bools, reason = "independent findings about a telegram, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings about a telegram, not a state"
+)]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Incoming {
     /// What it is; `None` only before it is known.

@@ -353,7 +353,7 @@ impl Session {
             2 => self.started(now, &telegram),
             4 => self.refused(now, &telegram),
             5 => self.accepted(now, &telegram),
-            65 => self.old_result(now, telegram),
+            65 => self.old_result(telegram),
             9999 => {}
             mid => match said(mid) {
                 // Before a session nothing is believed; the controller says it again.
@@ -453,7 +453,7 @@ impl Session {
             self.link.timeout
         );
         match asking {
-            Asking::Old(_) => self.give_up_recovery(text),
+            Asking::Old(_) => self.give_up_recovery(&text),
             Asking::Start => self.close(
                 format!("{text}: is this an Open Protocol controller, and its port right?"),
                 Again::BackOff,

@@ -248,6 +248,11 @@ impl Slot {
         self.tell(LinkState::Offline, text, since)
     }
 
+    /// Whether it was last told to be out of reach.
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self.told, Some((LinkState::Offline, _)))
+    }
+
     /// It is reached, and this is how it is.
     pub(super) fn reached(&mut self, now: Moment, state: LinkState, reason: String) -> Option<Report> {
         self.offline_since = None;

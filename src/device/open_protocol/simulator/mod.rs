@@ -30,7 +30,10 @@ const WRITE: Duration = Duration::from_secs(5);
 pub type Values = BTreeMap<String, Raw>;
 
 /// What kind of controller it is.
-#[expect(clippy::struct_excessive_bools, reason = "independent habits of a controller, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent habits of a controller, not a state"
+)]
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Revisions of each message that it takes, by the MID that asks (0001, 0060, 0064) or, for 0008, by the data MID.
@@ -226,13 +229,13 @@ impl Simulator {
     }
 
     /// Makes a result with these values; what is not named is an OK tightening. Gives its id.
-    #[expect(clippy::must_use_candidate, reason = "it is called for the result, not for its id")]
     pub fn tighten<'a>(&self, values: impl IntoIterator<Item = (&'a str, Raw)>) -> i64 {
         let station = self.lock().config.station;
         self.result(station, true, values)
     }
 
     /// Makes a result of another station: it is in the memory, and nobody is told.
+    #[expect(clippy::must_use_candidate, reason = "it is called for the result, not for its id")]
     pub fn tighten_elsewhere(&self, station: i64) -> i64 {
         self.result(station, false, [])
     }
