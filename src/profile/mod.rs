@@ -17,6 +17,7 @@ mod fields;
 mod format;
 mod frame;
 mod kind;
+mod known;
 mod mapping;
 mod merge;
 mod ownership;
@@ -51,6 +52,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use known::{KnownPoint, known_points};
 pub use settings::Setting;
 pub use skeleton::{SkeletonFault, protocols, skeleton};
 
