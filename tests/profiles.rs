@@ -94,6 +94,8 @@ files! {
     cleco_tme_100: "cleco/tme-100.toml",
     desoutter_cvi3: "desoutter/cvi3.toml",
     example_manual: "example/manual.toml",
+    example_open_protocol: "example/open-protocol.toml",
+    example_serial: "example/serial.toml",
     example_plc_cell: "example/plc-cell.toml",
     example_t_100: "example/t-100.toml",
     example_torque_tool: "example/torque-tool.toml",

@@ -133,17 +133,17 @@ fn the_telegram_s_own_unit_of_measure_counts_unless_the_profile_writes_one() {
     );
     let events = made(EVENT, &telegram(&r3));
     // 5.05 lbf.ft × 1.3558179483314 N.m
-    assert_eq!(events[0]["torque"]["value"], serde_json::json!(6.846881));
-    assert_eq!(events[0]["torque"]["min"], serde_json::json!(46.09781));
+    assert_eq!(events[0]["torque"]["value"], serde_json::json!(6.846_881));
+    assert_eq!(events[0]["torque"]["min"], serde_json::json!(46.097_81));
     assert_eq!(events[0]["program"]["name"], "Test Parameter Set");
     assert_eq!(events[0].get("kind"), None, "a bypass is none");
     let written = format!("[points]\ntorque = {{ uom = \"lbf.in\" }}\n{EVENT}");
     let events = made(&written, &telegram(&r3));
     // 5.05 lbf.in × 0.1129848290276167 N.m
-    assert_eq!(events[0]["torque"]["value"], serde_json::json!(0.5705734));
+    assert_eq!(events[0]["torque"]["value"], serde_json::json!(0.570_573_4));
     assert_eq!(
         events[0]["torque"]["min"],
-        serde_json::json!(46.09781),
+        serde_json::json!(46.097_81),
         "the others go on as they are"
     );
     let filtered = format!("{EVENT}except = {{ result_type = [\"bypass\", \"batch_increment\"] }}\n");
