@@ -482,3 +482,29 @@ fn a_fingerprint_is_of_what_a_frame_is_taken_apart_by() {
         print(&WRENCH.replace("seq = { type = \"u32\" }", "seq = { type = \"u64\" }"))
     );
 }
+
+#[test]
+fn what_cannot_be_read_of_another_kind_of_frame_is_none_of_the_events() {
+    let body = r#"
+[frame]
+end = "\r\n"
+separator = ","
+[points]
+kind = { column = 1 }
+torque = { column = 2, uom = "N.m" }
+judge = { column = 3, map = { OK = "ok", NG = "nok" } }
+[events.tightening]
+when = "frame"
+only = { kind = ["DATA"] }
+result = "judge"
+torque = "torque"
+"#;
+    assert!(made(body, r#"[{ frame = "REQ,abc,OK\r\n" }]"#).is_empty());
+    let put_aside = made(body, r#"[{ frame = "DATA,abc,OK\r\n" }]"#);
+    assert_eq!(put_aside.len(), 1);
+    assert_eq!(put_aside[0]["type"], "quarantine");
+    assert_eq!(
+        put_aside[0]["reasons"],
+        serde_json::json!(["`torque`: `abc` is no decimal"])
+    );
+}
