@@ -440,6 +440,17 @@ fn the_session_is_as_the_profile_says() {
 }
 
 #[test]
+fn the_names_of_fields_are_listed_with_their_uoms_and_words() {
+    let known = known_points("open-protocol");
+    let of = |name: &str| *known.iter().find(|point| point.name == name).unwrap();
+    assert_eq!((of("torque").kind, of("torque").uom), ("number", Some("N.m")));
+    assert_eq!(of("torque_status").words, ["low", "ok", "high"]);
+    assert!(of("tightening_id").from.contains("0061"));
+    assert!(known_points("modbus-tcp").is_empty());
+    assert_eq!(known_points("tcp"), known_points("serial"));
+}
+
+#[test]
 fn only_what_is_used_becomes_a_point() {
     let profile = fine(
         "[events.readings]\nwhen = \"result\"\nid = [\"tightening_id\"]\nvalues = \"*\"\n[points]\ntorque = { plausible = [0, 99] }\n",
