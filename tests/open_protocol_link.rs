@@ -956,7 +956,7 @@ async fn a_look_shows_what_was_said_last_and_the_tap_every_telegram() {
 #[tokio::test]
 async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
     let config = Config {
-        fields: BTreeMap::from([("alarm_code".to_owned(), Raw::Text("E851".into()))]),
+        fields: BTreeMap::from([("error_code".to_owned(), Raw::Text("E851".into()))]),
         ..Config::default()
     };
     let mut rig = Rig::new(config).await;
@@ -972,7 +972,7 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
     ];
     let first = plan.points.len();
     for name in [
-        "alarm_code",
+        "error_code",
         "samples",
         "trace_type",
         "job_id",
@@ -1009,7 +1009,10 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
     }
     assert_eq!(said.keys().collect::<Vec<_>>(), ["alarm", "inputs", "program"]);
     assert_eq!(said["program"][first + 4], Some(Raw::Int(1)));
-    let before = rig.simulator.acknowledged().len();
+    rig.until("the first acknowledgements", |simulator| {
+        simulator.acknowledged().len() == 3
+    })
+    .await;
     rig.simulator.identify("WVWZZZ1JZXW000001");
     rig.simulator
         .alarm([("time_stamp", Raw::Text("2026-11-22:10:00:00".into()))], true);
@@ -1045,7 +1048,10 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
                 sample.values[first + 2].clone()
             }
         };
-        heard.push((name, value.unwrap().text()));
+        heard.push((
+            name.clone(),
+            value.unwrap_or_else(|| panic!("{name} {}", sample.raw)).text(),
+        ));
         durable(sample);
     }
     let wanted = [
@@ -1056,16 +1062,8 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
         ("curve", "torque"),
     ];
     assert_eq!(heard, wanted.map(|(name, text)| (name.to_owned(), text.to_owned())));
-    rig.until("all acknowledgements", |simulator| {
-        simulator.acknowledged().len() == before + 5
-    })
-    .await;
-    let by: Vec<u16> = rig
-        .simulator
-        .acknowledged()
-        .iter()
-        .skip(before)
-        .map(|ack| ack.by)
-        .collect();
+    rig.until("all acknowledgements", |simulator| simulator.acknowledged().len() == 8)
+        .await;
+    let by: Vec<u16> = rig.simulator.acknowledged().iter().skip(3).map(|ack| ack.by).collect();
     assert_eq!(by, [53, 72, 36, 16, 5]);
 }

@@ -26,7 +26,7 @@ fn link() -> OpenProtocolLink {
 }
 
 fn plan(link: OpenProtocolLink, events: &[(&str, Said)]) -> SlotPlan {
-    let points = ["tightening_id", "torque", "vin_number", "alarm_code"].map(|name| PointPlan {
+    let points = ["tightening_id", "torque", "vin_number", "error_code"].map(|name| PointPlan {
         name: name.into(),
         at: Address::Field(name.into()),
         invalid: Vec::new(),
