@@ -67,6 +67,7 @@ struct Desk {
 }
 
 impl Desk {
+    #[expect(clippy::needless_pass_by_value, reason = "a test hands its link over")]
     fn new(link: OpenProtocolLink) -> Self {
         Self::of(&link, &[("tightening", Said::Result)])
     }
