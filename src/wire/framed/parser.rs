@@ -5,8 +5,8 @@
 use super::scan;
 use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointIx, PointPlan, TextKind};
 use crate::model::{Decimal, Raw};
+use crate::wire::escaped;
 use regex::Regex;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -235,21 +235,6 @@ fn text(bytes: &[u8]) -> (String, bool) {
         Ok(text) => (text.to_owned(), false),
         Err(_) => (bytes.iter().copied().map(char::from).collect(), true),
     }
-}
-
-/// Bytes for a person and for `origin.raw`: what is no printable ASCII as `\x02`, a backslash doubled.
-#[must_use]
-pub fn escaped(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b' '..=b'~' => out.push(char::from(*byte)),
-            // Writing to a text does not fail.
-            _ => drop(write!(out, "\\x{byte:02x}")),
-        }
-    }
-    out
 }
 
 fn no_value(point: &PointPlan, text: &str) -> bool {

@@ -4,6 +4,7 @@ use crate::model::plan::{
     TextKind as Kind,
 };
 use crate::model::{Decimal, Raw};
+use crate::wire::escaped;
 use proptest::prelude::*;
 
 fn frame(start: &str, end: &str) -> Frame {
