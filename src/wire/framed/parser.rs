@@ -166,6 +166,13 @@ impl Parser {
             FramePlace::Gs1(ai) => scan::gs1(code, aim)?
                 .and_then(|elements| elements.into_iter().find(|(of, _)| **of == **ai))
                 .map(|(_, value)| value),
+            FramePlace::Vin { check_digit } => {
+                let fields = scan::iso15434(code)?;
+                let within = fields.and_then(|fields| fields.into_iter().find(|(of, _)| of == "I"));
+                let text = within.map_or_else(|| code.to_owned(), |(_, value)| value);
+                let vin = scan::vin(&text).filter(|vin| scan::vin_is_valid(vin, *check_digit));
+                vin.map(str::to_owned)
+            }
             FramePlace::DataIdentifier(di) => scan::iso15434(code)?
                 .and_then(|fields| fields.into_iter().find(|(of, _)| **of == **di))
                 .map(|(_, value)| value),
@@ -210,6 +217,7 @@ impl Parser {
             | FramePlace::Symbology
             | FramePlace::Gs1(_)
             | FramePlace::Gs1All
+            | FramePlace::Vin { .. }
             | FramePlace::DataIdentifier(_) => return None,
         };
         content.get(found.clone()).map(|_| found)
