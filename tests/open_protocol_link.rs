@@ -283,6 +283,27 @@ async fn a_result_is_acknowledged_once_it_is_durable_and_not_before() {
 }
 
 #[tokio::test]
+async fn who_only_looks_is_told_all_and_acknowledges_nothing() {
+    let config = Config {
+        resend: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |link| link.acknowledge = Acknowledge::Nothing).await;
+    rig.online().await;
+    for wanted in 1..=5 {
+        rig.simulator.tighten([]);
+        let sample = rig.sample().await;
+        assert_eq!(id(&sample), wanted, "though nothing was acknowledged");
+        durable(sample);
+    }
+    let heard = rig.simulator.heard();
+    let subscription = heard.iter().find(|telegram| telegram.mid() == 60).unwrap();
+    assert!(subscription.header.no_ack);
+    assert!(heard.iter().all(|telegram| ![62, 5].contains(&telegram.mid())));
+    assert_eq!(rig.simulator.acknowledged(), []);
+}
+
+#[tokio::test]
 async fn a_retransmission_is_acknowledged_and_not_taken_again() {
     let config = Config {
         resend: Duration::from_millis(100),
