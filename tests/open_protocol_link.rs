@@ -78,6 +78,7 @@ fn plan(slot: &str, link: OpenProtocolLink) -> SlotPlan {
             "controller_serial_number",
             "vin_number",
             "result_id",
+            "torque_uom",
         ]
         .map(point)
         .to_vec(),
@@ -282,6 +283,27 @@ async fn a_result_is_acknowledged_once_it_is_durable_and_not_before() {
 }
 
 #[tokio::test]
+async fn who_only_looks_is_told_all_and_acknowledges_nothing() {
+    let config = Config {
+        resend: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |link| link.acknowledge = Acknowledge::Nothing).await;
+    rig.online().await;
+    for wanted in 1..=5 {
+        rig.simulator.tighten([]);
+        let sample = rig.sample().await;
+        assert_eq!(id(&sample), wanted, "though nothing was acknowledged");
+        durable(sample);
+    }
+    let heard = rig.simulator.heard();
+    let subscription = heard.iter().find(|telegram| telegram.mid() == 60).unwrap();
+    assert!(subscription.header.no_ack);
+    assert!(heard.iter().all(|telegram| ![62, 5].contains(&telegram.mid())));
+    assert_eq!(rig.simulator.acknowledged(), []);
+}
+
+#[tokio::test]
 async fn a_retransmission_is_acknowledged_and_not_taken_again() {
     let config = Config {
         resend: Duration::from_millis(100),
@@ -347,6 +369,36 @@ async fn subscriptions_step_down_by_themselves() {
     rig.simulator.tighten([]);
     let sample = rig.sample().await;
     assert!(sample.raw.contains("0061002"), "{}", sample.raw);
+}
+
+#[tokio::test]
+async fn a_torque_comes_with_the_unit_that_its_telegram_names() {
+    let config = Config {
+        revisions: only(60, &[3]),
+        fields: BTreeMap::from([("torque_values_unit".to_owned(), Raw::Text("[lbf_av].[ft_i]".into()))]),
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |_| {}).await;
+    rig.online().await;
+    rig.simulator.tighten([]);
+    let sample = rig.sample().await;
+    assert!(sample.raw.contains("0061003"), "{}", sample.raw);
+    assert_eq!(sample.values[6], Some(Raw::Text("[lbf_av].[ft_i]".into())));
+}
+
+#[tokio::test]
+async fn an_alarm_status_without_an_alarm_is_acknowledged_and_leads_to_nothing() {
+    let mut rig = Rig::new(Config::default()).await;
+    let mut plan = plan("a", link(&rig.address));
+    plan.events.push(event("alarm", Said::Alarm, vec![], vec![]));
+    rig.run_plans(vec![plan]);
+    rig.online().await;
+    rig.until("the acknowledgement of the status", |simulator| {
+        simulator.acknowledged().iter().any(|ack| (ack.data, ack.by) == (76, 77))
+    })
+    .await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (1, false), "nothing before it");
 }
 
 #[tokio::test]
@@ -973,7 +1025,7 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
     let first = plan.points.len();
     for name in [
         "error_code",
-        "samples",
+        "trace_samples",
         "trace_type",
         "job_id",
         "parameter_set_number",

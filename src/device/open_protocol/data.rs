@@ -5,7 +5,7 @@
 
 use super::ledger::{Owed, Ticket};
 use super::recover::Recovery;
-use super::results::{self, Collected, Incoming};
+use super::results::{self, Incoming};
 use super::session::{Backlog, Out, Session, Stage};
 use super::slot::Made;
 use super::stages::CATCHING;
@@ -21,20 +21,16 @@ const HELD: usize = 256;
 
 impl Session {
     /// A data telegram came.
-    pub(super) fn data(&mut self, now: Moment, telegram: &Telegram, said: Said) {
+    pub(super) fn data(&mut self, now: Moment, telegram: Telegram, said: Said) {
         let owed = Owed {
             mid: telegram.mid(),
             sequence: telegram.header.sequence.filter(|_| self.layer.is_on()),
             connection: self.connection,
             no_ack: telegram.header.no_ack,
         };
-        let mut incoming = if matches!(telegram.mid(), 1201 | 1202) {
-            match self.collector.take(telegram, &self.link, now) {
-                Collected::Part => return self.acknowledge(now, owed),
-                Collected::Whole(incoming) => *incoming,
-            }
-        } else {
-            results::read(telegram, said, &self.link, now)
+        let Some(mut incoming) = results::read(&mut self.hearer, telegram, self.link.results, now) else {
+            // No news, or a part: the controller is not to wait.
+            return self.acknowledge(now, owed);
         };
         incoming.owed = Some(owed);
         if self.ledger.again(&incoming.key, incoming.owed) {
@@ -147,7 +143,7 @@ impl Session {
                     return;
                 }
                 match self.backlog.pop_front() {
-                    Some(Backlog::Result { id, telegram, forced }) => self.fetched(now, id, &telegram, forced),
+                    Some(Backlog::Result { id, telegram, forced }) => self.fetched(now, id, telegram, forced),
                     Some(Backlog::Missing { after, before, count }) => {
                         let gaps = self.slots.iter().flat_map(|slot| slot.gap(now, after, before, count));
                         self.out.extend(gaps.map(|gap| Out::Report(gap, None)));
@@ -186,8 +182,10 @@ impl Session {
     }
 
     /// A result that was fetched.
-    fn fetched(&mut self, now: Moment, id: i64, telegram: &Telegram, forced: bool) {
-        let mut incoming = results::read(telegram, Said::Result, &self.link, now);
+    fn fetched(&mut self, now: Moment, id: i64, telegram: Telegram, forced: bool) {
+        let Some(mut incoming) = results::read(&mut self.hearer, telegram, self.link.results, now) else {
+            return;
+        };
         incoming.backfill = true;
         incoming.live = false;
         incoming.id = Some(id);

@@ -7,15 +7,17 @@
 use super::layer::{Came, Layer};
 use super::ledger::{Ledger, Ticket};
 use super::recover::Recovery;
-use super::results::{Collector, Incoming};
+use super::results::{self, Incoming};
 use super::slot::Slot;
-use super::subscribe::{Ladder, Subscription, said};
+use super::subscribe::{Ladder, Subscription};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
 use crate::model::plan::{OpenProtocolLink, Said};
 use crate::model::sample::{Counted, Report};
 use crate::model::{Moment, SlotName};
 use crate::wire::open_protocol::link::Complaint;
+use crate::wire::open_protocol::reading::said;
+use crate::wire::open_protocol::said::Hearer;
 use crate::wire::open_protocol::{Field, Joiner, Telegram, link, session};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -123,7 +125,7 @@ pub(super) struct Session {
     pub(super) out: Vec<Out>,
     pub(super) layer: Layer,
     joiner: Joiner,
-    pub(super) collector: Collector,
+    pub(super) hearer: Hearer,
     pub(super) ledger: Ledger,
     pub(super) stage: Stage,
     pub(super) request: Option<Request>,
@@ -185,7 +187,7 @@ impl Session {
             out: Vec::new(),
             layer: Layer::new(),
             joiner: Joiner::new(),
-            collector: Collector::default(),
+            hearer: results::hearer(link),
             ledger: Ledger::default(),
             stage: Stage::Down,
             request: None,
@@ -224,7 +226,7 @@ impl Session {
         self.ledger.connect(self.connection);
         self.layer = Layer::new();
         self.joiner.clear();
-        self.collector.clear();
+        self.hearer.clear();
         for subscription in &mut self.subscriptions {
             subscription.forget();
         }
@@ -332,7 +334,7 @@ impl Session {
         }
         let part = telegram.header.is_linked() && telegram.header.part < telegram.header.parts;
         if let Some(sequence) = sequence
-            && (said(mid).is_none() || part || self.stage == Stage::Starting)
+            && (mid == 65 || said(mid).is_none() || part || self.stage == Stage::Starting)
         {
             self.put(now, link::ack(mid, sequence));
         }
@@ -357,7 +359,7 @@ impl Session {
             9999 => {}
             mid => match said(mid) {
                 // Before a session nothing is believed; the controller says it again.
-                Some(said) if self.stage != Stage::Starting => self.data(now, &telegram, said),
+                Some(said) if self.stage != Stage::Starting => self.data(now, telegram, said),
                 _ => tracing::debug!(address = %self.link.address, "MID {mid:04} is passed over"),
             },
         }

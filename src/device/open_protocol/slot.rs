@@ -2,14 +2,15 @@
 //!
 //! Owns samples. Does not own the session ([`super::session`]).
 
-use super::results::{Incoming, get, id_field, number};
+use super::results::{Incoming, id_field, number};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
-use crate::model::plan::{Address, EventPlan, OnStart, PointPlan, ResultSource, Said, SlotPlan, Trigger};
+use crate::model::plan::{Address, EventPlan, OnStart, ResultSource, Said, SlotPlan, Trigger};
 use crate::model::sample::{LinkState, Report, TriggerState};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::Watcher;
 use crate::wire::open_protocol::Field;
+use crate::wire::open_protocol::reading::values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -150,7 +151,7 @@ impl Slot {
 
     /// The controller told of itself.
     pub(super) fn learn(&mut self, now: Moment, controller: &[Field]) {
-        let values = self.values(controller, &[]);
+        let values = values(&self.plan.points, controller, &[]);
         self.show(now, &values);
     }
 
@@ -168,7 +169,7 @@ impl Slot {
         let seen = incoming.seen.unwrap_or(now);
         let mut made = Vec::new();
         for fields in &incoming.readings {
-            let values = self.values(fields, controller);
+            let values = values(&self.plan.points, fields, controller);
             self.show(seen, &values);
             let sample = |event, values, before, state| Sample {
                 plan: self.plan.clone(),
@@ -215,14 +216,6 @@ impl Slot {
             }
         }
         made
-    }
-
-    fn values(&self, fields: &[Field], controller: &[Field]) -> Vec<Option<Raw>> {
-        let value = |point: &PointPlan| match &point.at {
-            Address::Field(name) => get(fields, name).or_else(|| get(controller, name)).cloned(),
-            Address::Modbus(_) | Address::Frame(_) => None,
-        };
-        self.plan.points.iter().map(value).collect()
     }
 
     /// Results that are missing for good, of each event that no counter tells of.

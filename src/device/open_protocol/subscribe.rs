@@ -202,20 +202,6 @@ impl Subscription {
     }
 }
 
-/// What a data telegram is; `None`: no data.
-pub(super) const fn said(mid: u16) -> Option<Said> {
-    match mid {
-        61 | 101 | 106 | 107 | 1201 | 1202 => Some(Said::Result),
-        71 | 74 | 76 => Some(Said::Alarm),
-        52 | 152 => Some(Said::Identifier),
-        900 => Some(Said::Trace),
-        35 => Some(Said::Job),
-        15 => Some(Said::Program),
-        211 => Some(Said::Inputs),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ impl Client {
             return self.refuse(mid, code);
         }
         if let Some(data) = SUBSCRIBES.iter().find(|row| row.0 == mid).map(|row| row.1) {
-            return self.subscribe(mid, data, revision, "", mid);
+            return self.subscribe(mid, data, (revision, telegram.header.no_ack), "", mid);
         }
         if let Some(row) = SUBSCRIBES.iter().find(|row| row.2 == mid) {
             self.unsubscribe(row.1);
@@ -46,7 +46,8 @@ impl Client {
                     self.unsubscribe(asked.mid);
                     return self.send(session::accepted(asked.mid));
                 }
-                self.subscribe(asked.mid, asked.mid, asked.revision, &asked.extra, asked.mid);
+                let how = (asked.revision, telegram.header.no_ack);
+                self.subscribe(asked.mid, asked.mid, how, &asked.extra, asked.mid);
             }
             64 => self.old_result(telegram, revision),
             18 => {
@@ -98,7 +99,7 @@ impl Client {
                     self.layer.switch_on();
                 }
                 if let (true, Some((id, values))) = (eager, newest) {
-                    self.subscriptions.insert(61, 1);
+                    self.subscriptions.insert(61, (1, false));
                     self.event(&Event { data: 61, id, values });
                     self.subscriptions.clear();
                 }
@@ -110,9 +111,9 @@ impl Client {
         }
     }
 
-    fn subscribe(&mut self, asked: u16, data: u16, revision: u16, extra: &str, quoted: u16) {
+    fn subscribe(&mut self, asked: u16, data: u16, how: (u16, bool), extra: &str, quoted: u16) {
         let state = self.simulator.lock();
-        let takes = state.takes(asked, revision, data);
+        let takes = state.takes(asked, how.0, data);
         let variable = state.config.variable;
         drop(state);
         let already = self.subscriptions.contains_key(&data);
@@ -125,7 +126,7 @@ impl Client {
             (false, false, false) => return self.refuse(quoted, 97),
             (true, false, _) => {}
         }
-        self.subscriptions.insert(data, revision);
+        self.subscriptions.insert(data, how);
         self.send(session::accepted(quoted));
         let state = self.simulator.lock();
         let mut events = Vec::new();

@@ -32,7 +32,8 @@ pub(super) struct Client {
     /// Revision of the session; `None`: none is started.
     pub(super) started: Option<u16>,
     pub(super) layer: Layer,
-    pub(super) subscriptions: BTreeMap<u16, u16>,
+    /// By data MID: the revision, and whether no acknowledgement is to be waited for.
+    pub(super) subscriptions: BTreeMap<u16, (u16, bool)>,
     pub(super) queue: VecDeque<(Telegram, i64)>,
     pub(super) awaiting: Option<Awaiting>,
     born: Instant,
@@ -161,6 +162,9 @@ impl Client {
                 awaiting.held = None;
                 awaiting.again = now + resend;
                 let telegram = awaiting.telegram.clone();
+                if telegram.header.no_ack && !self.layer.is_on() {
+                    self.awaiting = None;
+                }
                 self.send(telegram);
             }
             return;
@@ -235,7 +239,7 @@ impl Client {
     /// Something happened: a telegram for whoever wants it.
     pub(super) fn event(&mut self, event: &Event) {
         let subscribed = if matches!(event.data, 74 | 76) { 71 } else { event.data };
-        let Some(revision) = self.subscriptions.get(&subscribed).copied() else {
+        let Some((revision, no_ack)) = self.subscriptions.get(&subscribed).copied() else {
             return;
         };
         let state = self.simulator.lock();
@@ -253,7 +257,7 @@ impl Client {
                 .build(mid, revision, &values)
                 .or_else(|_| state.build(mid, 1, &values))
             {
-                Ok(telegram) => built.push((telegram, event.id)),
+                Ok(telegram) => built.push((telegram.with_no_ack(no_ack), event.id)),
                 Err(fault) => tracing::warn!("the simulated controller cannot say MID {mid:04}: {fault}"),
             }
         }
@@ -261,14 +265,17 @@ impl Client {
         self.queue.extend(built);
     }
 
-    /// The next data telegram, where none awaits its acknowledgement.
+    /// The next data telegrams, where none awaits its acknowledgement.
     fn follow(&mut self) {
-        if self.awaiting.is_some() {
-            return;
+        while self.awaiting.is_none() {
+            let Some((telegram, id)) = self.queue.pop_front() else {
+                return;
+            };
+            self.say(telegram, id);
         }
-        let Some((telegram, id)) = self.queue.pop_front() else {
-            return;
-        };
+    }
+
+    fn say(&mut self, telegram: Telegram, id: i64) {
         let mut state = self.simulator.lock();
         let fault = state.faults.pop_front();
         let resend = state.config.resend;
@@ -300,6 +307,10 @@ impl Client {
                 self.line.queue_raw(&bytes);
                 self.send(telegram.clone());
             }
+        }
+        // The link layer acknowledges whatever the subscription says.
+        if telegram.header.no_ack && !self.layer.is_on() && held.is_none() {
+            return;
         }
         self.awaiting = Some(Awaiting {
             telegram,
