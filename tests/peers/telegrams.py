@@ -214,7 +214,7 @@ def vin(number: int) -> str:
     return f"WVWZZZ1JZXW{number:06}"
 
 
-def expected(number: int, fetched: bool) -> dict[str, Any]:
+def expected(number: int, fetched: bool, revision: int = 7) -> dict[str, Any]:
     """What the MES has to receive of it, numbers as exact text; None: absent. MID 0065 has no limits and no targets."""
     raw = derive(number)
     words = ("low", "ok", "high")
@@ -233,6 +233,8 @@ def expected(number: int, fetched: bool) -> dict[str, Any]:
     for name in ("min", "max", "target"):
         want[f"torque.{name}"] = None if fetched else hundredths(raw[f"torque_{name}"])
         want[f"angle.{name}"] = None if fetched else str(raw[f"angle_{name}"])
+    if fetched and revision == 1:
+        want["batch.size"] = None
     if raw["torque_max"] == NO_TORQUE_LIMIT:
         want["torque.max"] = None
     if raw["angle_max"] == NO_ANGLE_LIMIT:

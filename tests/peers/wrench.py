@@ -22,18 +22,18 @@ ACK = 0x06
 AGAIN = 1.0
 
 
-def derive(number: int) -> dict[str, Any]:
-    """Raw values of result `number`. Of torque, tenths of a N.m."""
+def derive(number: int, judged: bool = True) -> dict[str, Any]:
+    """Raw values of result `number`. Of torque, tenths of a N.m. Of a CEM3 only one judgement is documented."""
     return {
         "torque": (number * 2_654_435_761 >> 7) % 4000 - 500,
         "angle": number * 17 % 360,
-        "good": number % 6 != 0,
+        "good": number % 6 != 0 or not judged,
     }
 
 
-def expected(number: int) -> dict[str, str]:
+def expected(number: int, judged: bool = True) -> dict[str, str]:
     """What the MES has to receive of it, numbers as exact text."""
-    raw = derive(number)
+    raw = derive(number, judged)
     sign, torque = ("-" if raw["torque"] < 0 else ""), abs(raw["torque"])
     return {
         "result": "ok" if raw["good"] else "nok",
@@ -45,7 +45,7 @@ def expected(number: int) -> dict[str, str]:
 
 def tohnichi(number: int, at: float) -> bytes:
     """The line of a CEM3, format M-3 with ID: the manual's 59 bytes, so fields carry blanks."""
-    raw = derive(number)
+    raw = derive(number, judged=False)
     when = datetime.fromtimestamp(at, UTC)
     parts = [
         "RE",
@@ -54,7 +54,7 @@ def tohnichi(number: int, at: float) -> bytes:
         "nm  ",
         f"{raw['angle']:+04}",
         "deg ",
-        "OO" if raw["good"] else "XO",
+        "OO",
         f"{number:07}",
         when.strftime("%y/%m/%d"),
         when.strftime("%H:%M:%S"),
@@ -140,6 +140,8 @@ class Wrench(Wire):
         self.ledger.write(e="sent", n=self.number, attempt=self.attempts, m=time.monotonic())
         if self.say(whole):
             self.owed += 1
+        else:
+            self.ledger.write(e="unsaid", n=self.number)
 
     def disturbance(self, what: str, whole: bytes) -> bytes:
         """Noise has nothing of a frame; half a frame has no end; a spoilt one breaks its checksum; a strange one is whole and says nothing."""
