@@ -39,14 +39,15 @@ def start(args: list[str], log: Path, **more: Any) -> subprocess.Popen[str]:
 
 def lines(rig: Rig, process: subprocess.Popen[str], limit: float = 40) -> list[dict[str, Any]]:
     """What it says until it ends by itself."""
-    try:
-        said, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        said, _ = process.communicate()
-        raise Failure(f"{Path(process.args[0]).name} was not done after {limit:.0f} s; it said: {said[-500:]}") from None
+    # Its stdin stays open: it ends with it.
+    timer = threading.Timer(limit, process.kill)
+    timer.start()
+    said = process.stdout.read()
+    process.wait()
+    timer.cancel()
+    process.stdin.close()
     if process.returncode:
-        raise Failure(f"{Path(process.args[0]).name} ended with {process.returncode}; it said: {said[-500:]}; see the logs in {rig.folder.name}")
+        raise Failure(f"{Path(process.args[0]).name} ended with {process.returncode} within {limit:.0f} s; it said: {said[-500:]}; see the logs in {rig.folder.name}")
     return [json.loads(line) for line in said.splitlines()]
 
 
