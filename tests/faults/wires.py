@@ -23,7 +23,7 @@ from broker import free_port
 from handshakes import Made
 from processes import Peer, die_with_parent
 from rig import ROOT, Failure, Rig, Tool
-from torque import PROFILE, Kind, Seen, TorqueVerifier
+from torque import BEFORE, PROFILE, Kind, Seen, TorqueVerifier
 from verify import Rules, look_up
 
 CATALOG = ROOT / "device-profiles"
@@ -166,14 +166,17 @@ class WiresVerifier(TorqueVerifier):
     def check_station_unit(self, station: str, slot: str, event: dict[str, Any]) -> None:
         """A result is of the unit that was scanned last when it came."""
         unit = event["data"]["unit"]
-        seen = datetime.fromisoformat(event["data"]["times"]["observed"]).timestamp()
+        # Of what was fetched the time is as sure as a clock of seconds; while the gateway was away nobody scanned.
+        fetched = event["data"].get("backfill") is True
+        seen = datetime.fromisoformat(event["time"]).timestamp()
+        margin = 2.0 if fetched else MARGIN
         self.report.counts[f"unit {unit['state']}"] += 1
-        there = {self.run.unit_at(station, seen - MARGIN), self.run.unit_at(station, seen + MARGIN)}
+        there = self.run.units_near(station, seen, margin)
         if unit.get("id") is not None and not unit["id"].startswith("WVWZZZ3HZPE"):
             self.report.fault(f"{station}.{slot}: {unit['id']} became a unit")
         elif unit.get("id") not in there:
             self.report.fault(f"{station}.{slot}: a result of {seen:.2f} is of {unit.get('id')} ({unit['state']}), and {there} was scanned")
-        if self.run.calm_at(station, seen) and None not in there:
+        if self.run.calm_at(station, seen) and None not in there and not fetched:
             if unit["state"] != "bound" or unit.get("from") != "slot:scanner":
                 self.report.fault(f"{station}.{slot}: a result of {seen:.2f} is {unit['state']} from {unit.get('from')}, though the scanner was there")
 
@@ -199,7 +202,7 @@ class WiresVerifier(TorqueVerifier):
         wanted: Counter[tuple[str, str]] = Counter()
         for station, scans in self.run.scans.items():
             for scan in scans:
-                if scan["what"] != "noread" and scan["heard"]:
+                if scan["what"] != "noread":
                     text = scan["code"]
                     text = text[3:] if text.startswith("]") else text
                     wanted[station, text.removeprefix("I") if scan["what"] == "vin" else text] += 1
@@ -286,24 +289,29 @@ class Run:
 
     # -- units
 
-    def scan(self, station: str, what: str, twice: bool = False, heard: bool = True) -> None:
+    def scan(self, station: str, what: str, twice: bool = False) -> None:
         """One code at the station's scanner; a VIN is a new unit from now on."""
         if what in ("vin", "plain", "gs1"):
             self.number += 1
         peer = self.scanner if station == "st10" else self.gs1
         at = time.time()
         peer.ask("scan", what=what, number=self.number, twice=twice)
-        entry = {"t": at, "what": what, "code": scanner.code(what, self.number), "heard": heard}
+        entry = {"t": at, "what": what, "code": scanner.code(what, self.number)}
         if what in ("vin", "plain", "gs1"):
             entry["unit"] = scanner.vin(self.number)
-            if self.unsure[station] and self.unsure[station][-1][1] == 0 and heard:
+            if self.unsure[station] and self.unsure[station][-1][1] == 0:
                 self.unsure[station][-1][1] = at + MARGIN
         self.scans[station].append(entry)
 
     def unit_at(self, station: str, when: float) -> str | None:
         """Which unit was scanned last."""
-        units = [scan["unit"] for scan in self.scans[station] if "unit" in scan and scan["t"] <= when and scan["heard"]]
+        units = [scan["unit"] for scan in self.scans[station] if "unit" in scan and scan["t"] <= when]
         return units[-1] if units else None
+
+    def units_near(self, station: str, when: float, margin: float) -> set[str | None]:
+        """Every unit that was there around a time."""
+        near = {scan["unit"] for scan in self.scans[station] if "unit" in scan and when - margin <= scan["t"] <= when + margin}
+        return {self.unit_at(station, when - margin), *near}
 
     def calm_at(self, station: str, when: float) -> bool:
         """Whether the unit had to be known for sure."""
@@ -412,6 +420,7 @@ class Run:
 def wires(rig: Rig, chance: random.Random, options: Any) -> int:
     """Work, ports that vanish, kills."""
     run = Run(rig, chance)
+    run.controller.peer.ask("make", count=BEFORE)
     rig.gateway.start()
     rig.wait("all are online", run.online, 40)
     run.scan("st10", "vin")
