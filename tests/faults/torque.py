@@ -18,6 +18,7 @@ from typing import Any
 
 import ledger
 from follow import Follower
+from ports import SerialLink
 from processes import Peer
 from proxy import Proxy
 from rig import Failure, Rig, Tool
@@ -34,7 +35,7 @@ model = "{kind}"
 maturity = "document"
 [connection]
 protocol = "open-protocol"
-address = "127.0.0.1:{port}"
+address = "{address}"
 results = "0061"
 revision = {{ start = 6, results = 7, recovery = 7 }}
 recover = "{recover}"
@@ -66,6 +67,7 @@ class Kind:
     revision: int = 7
     link: bool = False
     echoes: bool = True
+    serial: bool = False
 
 
 KINDS = {
@@ -84,6 +86,8 @@ KINDS = {
     "rough": Kind(("--ack-timeout", "0.5"), faults=(("rough", 0.02),)),
     "small": Kind(("--memory", "8"), forgets=True),
     "smallwalk": Kind(("--memory", "16"), walk=True, forgets=True),
+    # On a serial line, with noise between its frames.
+    "serial": Kind(("--ack-timeout", "1"), more="baud = 115200", serial=True),
     "reset": Kind(resets=True),
     "resetwalk": Kind(walk=True, resets=True),
 }
@@ -336,13 +340,23 @@ class Run:
         path = rig.folder / f"controller-{name}.jsonl"
         args = ["--ledger", str(path), "--paused", "--seed", f"{rig.seed}/{name}", "--ids", "walk" if kind.walk else "exact", *kind.args]
         peer = Peer("controller.py", args, rig.folder / f"controller-{name}.log")
-        link = Proxy(peer.hello["port"])
-        rig.links.append(link)
+        link: Proxy | SerialLink
+        if kind.serial:
+            args = ["--ledger", str(rig.folder / f"line-{name}.jsonl"), "--controller", str(peer.hello["port"]), "--seed", f"{rig.seed}/line"]
+            line = Peer("ascii_line.py", args, rig.folder / f"line-{name}.log")
+            rig.undo.append(line.end)
+            line.ask("noise", chance=0.05)
+            link = SerialLink(rig, name, line)
+            address = str(link.near)
+        else:
+            link = Proxy(peer.hello["port"])
+            rig.links.append(link)
+            address = f"127.0.0.1:{link.port}"
         # The name says that results name their unit: the station then listens to devices.
-        tool = Tool(peer, link.port, link, path, [slot], "open-protocol-echo")
+        tool = Tool(peer, peer.hello["port"], link, path, [slot], "open-protocol-echo")
         rig.tools.append(tool)
         recover = "walk-back" if kind.walk else "by-id"
-        (rig.devices / f"{slot}.toml").write_text(PROFILE.format(kind=name, port=link.port, recover=recover, more=kind.more) + ECHO)
+        (rig.devices / f"{slot}.toml").write_text(PROFILE.format(kind=name, address=address, recover=recover, more=kind.more) + ECHO)
         return tool
 
     def stats(self, name: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import time
 from collections import Counter
 from datetime import datetime
@@ -21,8 +20,9 @@ import scanner
 import wrench
 from broker import free_port
 from handshakes import Made
-from processes import Peer, die_with_parent
-from rig import ROOT, Failure, Rig, Tool
+from ports import Port
+from processes import Peer
+from rig import ROOT, Rig, Tool
 from torque import BEFORE, PROFILE, Kind, Seen, TorqueVerifier
 from verify import Rules, look_up
 
@@ -81,39 +81,6 @@ address = "127.0.0.1:{port}"
 listen = true
 """
 REMOVED = 'remove = ["connection.baud", "connection.framing"]\n'
-
-
-class Port:
-    """A pty pair by socat under stable names; one end is the gateway's, the other the device's."""
-
-    def __init__(self, rig: Rig, name: str, peer: Peer) -> None:
-        self.rig = rig
-        self.peer = peer
-        self.near = rig.folder / f"tty-{name}"
-        self.far = rig.folder / f"tty-{name}-device"
-        self.socat: subprocess.Popen[bytes] | None = None
-        rig.undo.append(self.unplug)
-        self.plug()
-
-    def plug(self) -> None:
-        """Made, or made again; the device takes up its end."""
-        pair = [f"pty,raw,echo=0,link={self.near}", f"pty,raw,echo=0,link={self.far}"]
-        self.socat = subprocess.Popen(["socat", *pair], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
-        deadline = time.monotonic() + 10
-        while not (self.near.exists() and self.far.exists()):
-            if time.monotonic() > deadline:
-                raise Failure("socat made no pty pair within 10 s")
-            time.sleep(0.02)
-        self.peer.ask("open", port=str(self.far))
-
-    def unplug(self) -> None:
-        """The adapter is pulled: the port is gone, and its name."""
-        if self.socat is not None:
-            self.socat.kill()
-            self.socat.wait(10)
-            self.socat = None
-        for path in (self.near, self.far):
-            path.unlink(missing_ok=True)
 
 
 class WiresVerifier(TorqueVerifier):
@@ -267,7 +234,7 @@ class Run:
         files = {
             "st10.wrench": WRENCH.format(address=self.ports["wrench"].near),
             "st10.scanner": SCANNER.format(address=self.ports["scanner"].near),
-            "st10.spindle-1": PROFILE.format(kind="walk", port=self.controller.port, recover="walk-back", more=""),
+            "st10.spindle-1": PROFILE.format(kind="walk", address=f"127.0.0.1:{self.controller.port}", recover="walk-back", more=""),
             "st20.scanner": GS1.format(port=self.gs1_port).replace("profile = 1\n", "profile = 1\n" + REMOVED),
             "st20.cem3": TOHNICHI.format(port=self.cem3.hello["port"]).replace('unit"]', 'unit", "connection.baud", "connection.framing"]'),
         }

@@ -134,7 +134,7 @@ def with_results(peer: Peer, run: Any) -> Any:
 def against_simulator(rig: Rig) -> int:
     """The clients against `lineside simulate`."""
     profile = rig.folder / "simulated.toml"
-    profile.write_text(PROFILE.format(kind="simulated", port=4545, recover="by-id", more="") + ECHO)
+    profile.write_text(PROFILE.format(kind="simulated", address="127.0.0.1:4545", recover="by-id", more="") + ECHO)
     wrong = 0
     for name, run in CLIENTS.items():
         args = [str(rig.binary), "simulate", str(profile), "--listen", "127.0.0.1:0", "--every", "200ms"]
@@ -170,7 +170,7 @@ def against_gateway(rig: Rig) -> int:
     server = Peer("values.py", [], rig.folder / "values.log")
     rig.undo.append(server.end)
     rig.tools.append(Tool(server, port, None, rig.folder / "none", ["st10.crate"], "open-protocol-echo", dict(HEADER)))
-    (rig.devices / "st10.crate.toml").write_text(PROFILE.format(kind="crate", port=port, recover="none", more="") + ECHO)
+    (rig.devices / "st10.crate.toml").write_text(PROFILE.format(kind="crate", address=f"127.0.0.1:{port}", recover="none", more="") + ECHO)
     rig.configure(asks=ASKS)
     rig.tools.clear()
     rig.gateway.start()
