@@ -11,7 +11,7 @@ from typing import Any
 import ledger
 from processes import Peer
 from rig import Rig, Tool
-from torque import ECHO, PROFILE, Seen
+from torque import ECHO, Seen, profile
 from verify import Rules, Verifier
 
 BAD = ("flood", "silent", "closes")
@@ -55,7 +55,7 @@ def flood(rig: Rig, _chance: random.Random, options: Any) -> int:
         bad[name] = Peer("controller.py", args, rig.folder / f"{name}.log")
         rig.undo.append(bad[name].end)
         port = bad[name].hello["port"]
-        (rig.devices / f"st10.{name}.toml").write_text(PROFILE.format(kind=name, address=f"127.0.0.1:{port}", recover="by-id", more="") + ECHO)
+        (rig.devices / f"st10.{name}.toml").write_text(profile(name, f"127.0.0.1:{port}", "by-id") + ECHO)
         rig.tools.append(Tool(bad[name], port, None, rig.folder / "none", [f"st10.{name}"], "open-protocol"))
     rig.configure(asks='delivers = "tightening"')
     del rig.tools[1:]

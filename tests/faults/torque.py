@@ -36,8 +36,8 @@ maturity = "document"
 [connection]
 protocol = "open-protocol"
 address = "{address}"
-results = "0061"
-revision = {{ start = 6, results = 7, recovery = 7 }}
+results = "{results}"
+revision = {{ start = 6, results = {revision}, recovery = 7 }}
 recover = "{recover}"
 {more}
 [events.tightening]
@@ -54,6 +54,12 @@ time = {{ point = "time_stamp", format = "%Y-%m-%d:%H:%M:%S", zone = "utc" }}
 ECHO = 'unit = "vin_number"\n'
 
 
+def profile(kind: str, address: str, recover: str = "by-id", more: str = "", variable: bool = False) -> str:
+    """A device file."""
+    results, revision = ("1201", 1) if variable else ("0061", 7)
+    return PROFILE.format(kind=kind, address=address, recover=recover, more=more, results=results, revision=revision)
+
+
 @dataclass(frozen=True)
 class Kind:
     """One controller: how it behaves, and what its device file says more."""
@@ -68,6 +74,7 @@ class Kind:
     link: bool = False
     echoes: bool = True
     serial: bool = False
+    variable: bool = False
 
 
 KINDS = {
@@ -88,6 +95,8 @@ KINDS = {
     "smallwalk": Kind(("--memory", "16"), walk=True, forgets=True),
     # On a serial line, with noise between its frames.
     "serial": Kind(("--ack-timeout", "1"), more="baud = 115200", serial=True),
+    # Results by MID 1201, from an index on.
+    "variable": Kind(("--variable",), variable=True),
     "reset": Kind(resets=True),
     "resetwalk": Kind(walk=True, resets=True),
 }
@@ -161,9 +170,10 @@ class TorqueVerifier(Verifier):
     def check_values(self, name: str, number: int, result: Made, event: dict[str, Any]) -> None:
         """Every value follows from the number; limits are only in what was seen live."""
         data = event["data"]
-        wanted = expected(number, result.backfill, self.slots[name].kind.revision)
+        kind = self.slots[name].kind
+        wanted = expected(number, result.backfill and not kind.variable, kind.revision)
         wanted["result_id"] = str(result.ident)
-        if self.slots[name].kind.echoes:
+        if kind.echoes:
             wanted |= {"unit.id": vin(number), "unit.state": "bound"}
         for path, want in wanted.items():
             got = look_up(data, path)
@@ -355,8 +365,8 @@ class Run:
         # The name says that results name their unit: the station then listens to devices.
         tool = Tool(peer, peer.hello["port"], link, path, [slot], "open-protocol-echo")
         rig.tools.append(tool)
-        recover = "walk-back" if kind.walk else "by-id"
-        (rig.devices / f"{slot}.toml").write_text(PROFILE.format(kind=name, address=address, recover=recover, more=kind.more) + ECHO)
+        recover = "walk-back" if kind.walk else "from-index" if kind.variable else "by-id"
+        (rig.devices / f"{slot}.toml").write_text(profile(name, address, recover, kind.more, kind.variable) + ECHO)
         return tool
 
     def stats(self, name: str) -> dict[str, Any]:

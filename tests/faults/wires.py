@@ -23,7 +23,7 @@ from handshakes import Made
 from ports import Port
 from processes import Peer
 from rig import ROOT, Rig, Tool
-from torque import BEFORE, PROFILE, Kind, Seen, TorqueVerifier
+from torque import BEFORE, Kind, Seen, TorqueVerifier, profile
 from verify import Rules, look_up
 
 CATALOG = ROOT / "device-profiles"
@@ -234,7 +234,7 @@ class Run:
         files = {
             "st10.wrench": WRENCH.format(address=self.ports["wrench"].near),
             "st10.scanner": SCANNER.format(address=self.ports["scanner"].near),
-            "st10.spindle-1": PROFILE.format(kind="walk", address=f"127.0.0.1:{self.controller.port}", recover="walk-back", more=""),
+            "st10.spindle-1": profile("walk", f"127.0.0.1:{self.controller.port}", "walk-back"),
             "st20.scanner": GS1.format(port=self.gs1_port).replace("profile = 1\n", "profile = 1\n" + REMOVED),
             "st20.cem3": TOHNICHI.format(port=self.cem3.hello["port"]).replace('unit"]', 'unit", "connection.baud", "connection.framing"]'),
         }

@@ -19,7 +19,7 @@ from typing import Any
 from processes import Peer, die_with_parent
 from rig import TARGET, Failure, Rig, Tool
 from telegrams import derive
-from torque import ASKS, ECHO, PROFILE
+from torque import ASKS, ECHO, profile
 from verify import look_up
 
 HERE = Path(__file__).resolve().parent
@@ -133,11 +133,11 @@ def with_results(peer: Peer, run: Any) -> Any:
 
 def against_simulator(rig: Rig) -> int:
     """The clients against `lineside simulate`."""
-    profile = rig.folder / "simulated.toml"
-    profile.write_text(PROFILE.format(kind="simulated", address="127.0.0.1:4545", recover="by-id", more="") + ECHO)
+    device_file = rig.folder / "simulated.toml"
+    device_file.write_text(profile("simulated", "127.0.0.1:4545", "by-id") + ECHO)
     wrong = 0
     for name, run in CLIENTS.items():
-        args = [str(rig.binary), "simulate", str(profile), "--listen", "127.0.0.1:0", "--every", "200ms"]
+        args = [str(rig.binary), "simulate", str(device_file), "--listen", "127.0.0.1:0", "--every", "200ms"]
         device = start(args, rig.folder / "simulate.log")
         rig.undo.append(device.kill)
         first = device.stdout.readline()
@@ -170,7 +170,7 @@ def against_gateway(rig: Rig) -> int:
     server = Peer("values.py", [], rig.folder / "values.log")
     rig.undo.append(server.end)
     rig.tools.append(Tool(server, port, None, rig.folder / "none", ["st10.crate"], "open-protocol-echo", dict(HEADER)))
-    (rig.devices / "st10.crate.toml").write_text(PROFILE.format(kind="crate", address=f"127.0.0.1:{port}", recover="none", more="") + ECHO)
+    (rig.devices / "st10.crate.toml").write_text(profile("crate", f"127.0.0.1:{port}", "none") + ECHO)
     rig.configure(asks=ASKS)
     rig.tools.clear()
     rig.gateway.start()

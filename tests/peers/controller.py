@@ -42,9 +42,9 @@ TRIES = 4
 ENDS = {17: 14, 54: 51, 63: 60, 73: 70}
 ACKS = {16: 15, 53: 52, 62: 61, 72: 71, 75: 74, 77: 76}
 # The subscription that a data message belongs to.
-PARENT = {15: 14, 52: 51, 61: 60, 71: 70, 74: 70, 76: 70}
+PARENT = {15: 14, 52: 51, 61: 60, 71: 70, 74: 70, 76: 70, 1201: 1201, 1202: 1201}
 SUBSCRIBED = {14: 13, 51: 6, 60: 9, 70: 11}
-NOT_SUBSCRIBED = {14: 14, 51: 7, 60: 10, 70: 12}
+NOT_SUBSCRIBED = {14: 14, 51: 7, 60: 10, 70: 12, 1201: 72}
 
 
 @dataclass(slots=True)
@@ -66,6 +66,7 @@ class Client:
         self.writer = writer
         self.started = 0
         self.subscriptions: dict[int, tuple[int, bool]] = {}
+        self.objects = False
         self.queue: deque[tuple[Telegram, int]] = deque()
         self.outstanding: tuple[Telegram, int] | None = None
         self.tries = 0
@@ -312,12 +313,14 @@ class Client:
     def request(self, telegram: Telegram) -> None:
         """Anything else."""
         mid, controller = telegram.mid, self.controller
-        if mid in SUBSCRIBED:
+        if mid in SUBSCRIBED and not (mid == 60 and controller.variable):
             self.subscribe(mid, mid, telegram.revision, telegram.no_ack)
         elif mid == 8 and telegram.text[:4].isdigit():
             data = int(telegram.text[:4])
             revision = int(telegram.text[4:7]) if telegram.text[4:7].strip() else 1
-            if data in (61, 52, 15):
+            if data == 1201 and controller.variable:
+                self.subscribe_variable(telegram, revision)
+            elif data in (61, 52, 15):
                 self.subscribe(PARENT[data], data, revision, telegram.no_ack, generic=True)
             else:
                 self.refuse(data, 73)
@@ -332,13 +335,13 @@ class Client:
                 if self.outstanding and PARENT[self.outstanding[0].mid] == parent:
                     self.outstanding = None
                 self.accept(quoted)
-        elif mid in ACKS or mid == 5:
-            data = ACKS.get(mid) or int(telegram.text[:4])
+        elif mid in ACKS or mid in (5, 1203):
+            data = ACKS.get(mid) or (int(telegram.text[:4]) if mid == 5 else self.outstanding[0].mid if self.outstanding else 1201)
             if self.link:
                 controller.violation(f"MID {mid:04} acknowledges at application level, though the link level does")
             else:
                 self.acknowledged(data)
-        elif mid == 64:
+        elif mid == 64 and not controller.variable:
             self.recover(telegram)
         elif mid == 3:
             self.accept(3)
@@ -373,6 +376,35 @@ class Client:
             elif parent == 70:
                 self.push(76, 0, controller.alarm_status())
 
+    def subscribe_variable(self, telegram: Telegram, revision: int) -> None:
+        """MID 0008 of 1201: from now on, from an index, or from a time; the newest is pushed in any case."""
+        controller = self.controller
+        extra = telegram.text[9 : 9 + int(telegram.text[7:9] or 0)]
+        if revision > 1:
+            self.refuse(1201, 74)
+        elif 1201 in self.subscriptions:
+            self.refuse(1201, 71)
+        elif len(extra) < 31:
+            self.refuse(1201, 1)
+        else:
+            self.subscriptions[1201] = (1, telegram.no_ack)
+            self.objects = extra[30] == "1"
+            self.accept(1201)
+            controller.ledger.write(e="subscribed", extra=extra, objects=self.objects, m=time.monotonic())
+            stored = [result for result in controller.memory if result.number]
+            wanted = stored[-1:]
+            if extra[0] == "1":
+                wanted = [result for result in stored if result.ident >= int(extra[20:30])] or wanted
+            for result in wanted:
+                controller.ledger.write(e="fetched", n=result.number, asked=int(extra[20:30] or 0), id=result.ident, m=time.monotonic())
+                self.push_variable(result)
+
+    def push_variable(self, result: Result) -> None:
+        """A result of variable fields: in two messages, where objects are asked for."""
+        messages = telegrams.variable(self.controller.values(result), self.objects)
+        for place, (mid, data) in enumerate(messages, 1):
+            self.push(mid, result.number if place == len(messages) else 0, data)
+
     def recover(self, telegram: Telegram) -> None:
         """MID 0064: an old result."""
         controller = self.controller
@@ -396,6 +428,7 @@ class Controller:
     def __init__(self, args: argparse.Namespace) -> None:
         self.random = random.Random(args.seed)
         self.walk = args.ids == "walk"
+        self.variable = args.variable
         self.timeout = args.ack_timeout
         self.rate = args.rate
         self.limit = args.limit
@@ -502,6 +535,8 @@ class Controller:
         result = Result(self.count, self.ident, 1, now)
         self.keep(result)
         for client in list(self.clients):
+            if 1201 in client.subscriptions:
+                client.push_variable(result)
             if 60 in client.subscriptions:
                 client.push(61, result.number, self.values(result))
 
@@ -615,7 +650,7 @@ class Controller:
             "made": self.count,
             "acked": len(self.acked),
             "showing": waiting,
-            "subscribed": sum(60 in client.subscriptions for client in self.clients),
+            "subscribed": sum(60 in client.subscriptions or 1201 in client.subscriptions for client in self.clients),
             "clients": len(self.clients),
             "connections": self.connections,
             "link": sum(client.link for client in self.clients),
@@ -740,6 +775,7 @@ def main() -> None:
     parser.add_argument("--results", type=int, default=7, help="highest revision of 0060")
     parser.add_argument("--recovery", type=int, default=7, help="highest revision of 0064")
     parser.add_argument("--light", action="store_true", help="knows revision 999 of 0061")
+    parser.add_argument("--variable", action="store_true", help="results by MID 1201 alone, which can be subscribed from an index")
     parser.add_argument("--refuse", default="", help="revisions of 0001 that are refused beside those above --start, with commas")
     parser.add_argument("--hang-up", action="store_true", help="ends the connection with each refusal of a revision")
     parser.add_argument("--sequences", action="store_true", help="supports acknowledgement at link level")

@@ -157,6 +157,33 @@ def old(revision: int, values: dict[str, Any]) -> bytes:
     return fields(OLD_1 if revision == 1 else OLD, revision, values)
 
 
+def pid(number: int, kind: int, unit: int, value: str) -> str:
+    """A variable data field: kind 1 is unsigned, 3 a number with a point, 4 text; unit 1 is N.m, 50 degrees."""
+    return f"{number:05}{len(value):03}{kind:02}{unit:03}0000{value}"
+
+
+def variable(values: dict[str, Any], objects: bool) -> list[tuple[int, bytes]]:
+    """MID 1201, and 1202 behind it where objects are asked for: torque and angle are the object's then."""
+    whole = [
+        pid(10, 4, 0, values["vin"]),
+        pid(100, 1, 0, f"{values['batch_size']:04}"),
+        pid(101, 1, 0, f"{values['batch_counter']:04}"),
+        pid(1000, 1, 0, f"{values['pset']:03}"),
+    ]
+    of_object = [pid(1402, 1, 0, str(values["torque_status"])), pid(1403, 1, 0, str(values["angle_status"]))]
+    for number, key in ((2000, "torque_target"), (2001, "torque"), (2002, "torque_max"), (2003, "torque_min")):
+        of_object.append(pid(number, 3, 1, f"{values[key] // 100:05}.{values[key] % 100:02}"))
+    for number, key in ((2010, "angle_target"), (2011, "angle"), (2012, "angle_max"), (2013, "angle_min")):
+        of_object.append(pid(number, 3, 50, f"{values[key]:05}.0"))
+    fields = whole if objects else whole + of_object
+    total = 2 if objects else 1
+    head = f"{total:03}001{values['id']:010}{values['time']}{values['status']}00001" + f"0001{values['status']}"
+    messages = [(1201, f"{head}{len(fields):03}{''.join(fields)}".encode())]
+    if objects:
+        messages.append((1202, f"{total:03}002{values['id']:010}0001{len(of_object):03}{''.join(of_object)}".encode()))
+    return messages
+
+
 def stamp(at: float) -> str:
     """A time as controllers write it, here in UTC."""
     return time.strftime("%Y-%m-%d:%H:%M:%S", time.gmtime(at))
