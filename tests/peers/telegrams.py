@@ -172,9 +172,11 @@ def variable(values: dict[str, Any], objects: bool) -> list[tuple[int, bytes]]:
     ]
     of_object = [pid(1402, 1, 0, str(values["torque_status"])), pid(1403, 1, 0, str(values["angle_status"]))]
     for number, key in ((2000, "torque_target"), (2001, "torque"), (2002, "torque_max"), (2003, "torque_min")):
-        of_object.append(pid(number, 3, 1, f"{values[key] // 100:05}.{values[key] % 100:02}"))
+        if values[key] != NO_TORQUE_LIMIT:
+            of_object.append(pid(number, 3, 1, f"{values[key] // 100:05}.{values[key] % 100:02}"))
     for number, key in ((2010, "angle_target"), (2011, "angle"), (2012, "angle_max"), (2013, "angle_min")):
-        of_object.append(pid(number, 3, 50, f"{values[key]:05}.0"))
+        if (key, values[key]) != ("angle_max", NO_ANGLE_LIMIT):
+            of_object.append(pid(number, 3, 50, f"{values[key]:05}.0"))
     fields = whole if objects else whole + of_object
     total = 2 if objects else 1
     head = f"{total:03}001{values['id']:010}{values['time']}{values['status']}00001" + f"0001{values['status']}"
