@@ -3,6 +3,7 @@
 //! Owns connections, requests and back-off. Does not own when a device has something to say
 //! ([`crate::watch`]), what registers mean ([`crate::wire`]), nor profiles: a plan is all it knows.
 
+pub mod framed;
 pub mod modbus;
 mod port;
 pub mod tap;
@@ -58,8 +59,9 @@ pub async fn run_link(
     let run = async {
         match link {
             Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
+            Link::Framed(link) => framed::run(&link, slots, &reports, &clock, service).await,
             // Profiles of these do not compile yet.
-            Link::OpenProtocol(_) | Link::Framed(_) => {}
+            Link::OpenProtocol(_) => {}
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

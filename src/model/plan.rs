@@ -25,6 +25,23 @@ pub struct SlotPlan {
     pub alive: Option<Alive>,
 }
 
+impl SlotPlan {
+    /// Which event something said would have been that cannot be read: the first that is triggered by its kind, else by
+    /// anything said.
+    #[must_use]
+    pub fn takes(&self, said: Option<Said>) -> Option<usize> {
+        let by = |wanted: Option<Said>| {
+            self.events.iter().position(|event| {
+                event.triggers.iter().any(|trigger| match trigger {
+                    Trigger::Said(kind) => wanted.is_none_or(|wanted| wanted == *kind),
+                    _ => false,
+                })
+            })
+        };
+        by(said).or_else(|| by(None)).or((!self.events.is_empty()).then_some(0))
+    }
+}
+
 /// A connection. Slots whose links [`Link::shares`] run on one task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Link {
@@ -68,6 +85,18 @@ impl Link {
             Some(port) if !named => format!("{text}:{port}"),
             _ => text.to_owned(),
         };
+    }
+
+    /// From now on only looks: nothing is acknowledged, replied to, or fetched.
+    pub fn only_look(&mut self) {
+        match self {
+            Self::Modbus(_) => {}
+            Self::OpenProtocol(link) => {
+                link.acknowledge = Acknowledge::Nothing;
+                link.recover = Recover::None;
+            }
+            Self::Framed(link) => link.reply = None,
+        }
     }
 
     /// What an address of this kind looks like, for help.
@@ -199,6 +228,8 @@ pub enum Acknowledge {
     Accepted,
     /// MID 9997 of the link layer, where the controller supports it; else as `Own`.
     Link,
+    /// With nothing, and the controller is told to expect none: for who only looks.
+    Nothing,
 }
 
 /// The highest revisions to ask for; the driver steps down as far as the controller wants.

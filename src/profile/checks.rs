@@ -2,22 +2,27 @@
 //!
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
+use super::connection::Connection;
 use super::curve;
 use super::events::{Event, single, verdict_points};
 use super::fields::{Field, Source};
+use super::kind::Kind;
 use super::ownership;
 use super::plan::one_request;
 use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::EventType;
-use crate::model::plan::{ModbusLink, ModbusType, Trigger};
+use crate::model::plan::{Address, Link, ModbusLink, ModbusType, Recover, Said, Trigger};
 
 /// Checks every event.
-pub(super) fn events(events: &[Event], points: &[Point], link: &ModbusLink, out: &mut Diagnostics) {
+pub(super) fn events(events: &[Event], points: &[Point], connection: &Connection, out: &mut Diagnostics) {
     for event in events {
         id(event, points, out);
-        torn(event, points, link, out);
+        if let Some(link) = connection.link.modbus() {
+            torn(event, points, link, out);
+        }
         clears(event, points, out);
+        results(event, connection, out);
         uom(event, points, out);
         curve::check(event, points, out);
     }
@@ -28,7 +33,11 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
     let Some(place) = &event.id_place else { return };
     let found: Vec<&Point> = event.id.iter().filter_map(|index| points.get(*index)).collect();
     let verdict = verdict_points(event);
-    let flat = |point: &Point| point.is_bool() || point.modbus.bits.is_some_and(|(_, width)| width <= 2);
+    let flat = |point: &Point| match (point.kind, point.at.modbus()) {
+        (Kind::Bool | Kind::Word(_), _) => true,
+        (_, Some(at)) => at.bits.is_some_and(|(_, width)| width <= 2),
+        _ => false,
+    };
     // What is set up, and stays so from one result to the next.
     let mut setting = Vec::new();
     for name in ["program", "tool", "controller", "joint", "kind", "name"] {
@@ -63,16 +72,19 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
             .triggers
             .iter()
             .any(|trigger| matches!(trigger, Trigger::Changes(points) if points[..] == [only]));
-    let narrow = points.get(only).is_some_and(|point| {
-        matches!(
-            point.modbus.kind,
+    let narrow = points.get(only).is_some_and(|point| match &point.at {
+        Address::Modbus(at) => matches!(
+            at.kind,
             ModbusType::U16
                 | ModbusType::I16
                 | ModbusType::U32
                 | ModbusType::I32
                 | ModbusType::Bcd16
                 | ModbusType::Bcd32
-        )
+        ),
+        Address::Frame(_) => true,
+        // Ids of tightenings go on, and another controller makes another device.
+        Address::Field(_) => false,
     });
     if counts && narrow {
         out.push(
@@ -99,7 +111,7 @@ fn torn(event: &Event, points: &[Point], link: &ModbusLink, out: &mut Diagnostic
             .triggers
             .iter()
             .any(|trigger| matches!(trigger, Trigger::Reads(flag, _) if flag == index))
-            && points.get(*index).is_some_and(|point| point.modbus.clears)
+            && points.get(*index).is_some_and(Point::clears)
     };
     let mut reads = event.reads(points);
     reads.retain(|index| !flag(index));
@@ -135,7 +147,7 @@ fn clears(event: &Event, points: &[Point], out: &mut Diagnostics) {
         .flat_map(|trigger| trigger.points().to_vec())
         .collect();
     for index in event.reads(points) {
-        let Some(point) = points.get(index).filter(|point| point.modbus.clears) else {
+        let Some(point) = points.get(index).filter(|point| point.clears()) else {
             continue;
         };
         if triggers.contains(&index)
@@ -167,6 +179,34 @@ fn clears(event: &Event, points: &[Point], out: &mut Diagnostics) {
                 .related(&point.place, "clears"),
             );
         }
+    }
+}
+
+/// A controller sends a result again until it is acknowledged, and fetches are by id: without one nothing is told apart.
+fn results(event: &Event, connection: &Connection, out: &mut Diagnostics) {
+    let Link::OpenProtocol(link) = &connection.link else {
+        return;
+    };
+    let result = event
+        .triggers
+        .iter()
+        .any(|trigger| *trigger == Trigger::Said(Said::Result));
+    if !result || !event.id.is_empty() {
+        return;
+    }
+    let help = "id = [\"tightening_id\"]; of results of variable fields id = [\"result_id\"]";
+    match (&connection.recover, link.recover) {
+        (Some(place), recover) if recover != Recover::None => out.push(
+            Diagnostic::error(&event.place, format!("[events.{}] needs `id`", event.name))
+                .label("what is fetched later is told from what came already by it")
+                .related(place, "what was missed is fetched")
+                .help(help),
+        ),
+        _ => out.push(
+            Diagnostic::warning(&event.place, format!("[events.{}] has no `id`", event.name))
+                .label("a result that the controller sends again is another event")
+                .help(help),
+        ),
     }
 }
 

@@ -5,14 +5,14 @@
 use super::decode::Value;
 use super::events::{AlarmBit, AlarmWord, Counter, Event, Filter, Filtered};
 use super::fields::Scope;
+use super::kind::Kind;
 use super::ownership;
 use super::points::{self, Point};
 use crate::diagnostic::tree::{Node, Table, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::{ModbusType, PointIx};
-use crate::model::plan::{Ring, Trigger};
+use crate::model::plan::{ModbusPoint, PointIx, Ring, Trigger};
 
 /// Most bits of a row of coils that is one alarm word.
 const WIDEST: u16 = 120;
@@ -43,7 +43,7 @@ pub(super) fn counter(keys: &Table, points: &[Point], out: &mut Diagnostics) -> 
         if last.as_integer()? <= first {
             out.push(Diagnostic::error(&last.place, "`last` must be above `first`"));
         } else if found.raw(last).is_none() {
-            out.push(points::never(&found.name, &found.modbus, last));
+            out.push(found.never(last));
         }
     }
     Some(Counter {
@@ -168,7 +168,7 @@ pub(super) fn ring(keys: &Table, points: &[Point], out: &mut Diagnostics) -> Opt
     };
     let index = points::find(points, name.as_text()?, &name.place, out)?;
     let point = points.get(index)?;
-    if point.is_text() || point.is_list() || point.is_bool() || point.modbus.clears {
+    if point.is_text() || point.is_list() || point.is_bool() || point.clears() {
         out.push(
             Diagnostic::error(&name.place, format!("`{}` is no index of a ring", point.name))
                 .help("an index is a plain number: u16, u32")
@@ -213,22 +213,25 @@ pub(super) fn record(event: &Event, keys: &Table, points: &[Point], out: &mut Di
                 .help("leave `when` out"),
         );
     }
-    let of = |index: &PointIx| points.get(*index).filter(|_| *index != ring.index);
-    let record: Vec<&Point> = event.reads(points).iter().filter_map(of).collect();
-    let within = |first: &Point, point: &Point| {
-        let (from, at) = (u32::from(first.modbus.address), u32::from(point.modbus.address));
-        let end = at + u32::from(crate::wire::modbus::span(&point.modbus));
-        first.modbus.table == point.modbus.table && at >= from && end <= from + u32::from(ring.stride)
+    let of = |index: &PointIx| {
+        let point = points.get(*index).filter(|_| *index != ring.index)?;
+        Some((point, point.at.modbus()?))
+    };
+    let record: Vec<(&Point, &ModbusPoint)> = event.reads(points).iter().filter_map(of).collect();
+    let within = |first: &ModbusPoint, point: &ModbusPoint| {
+        let (from, at) = (u32::from(first.address), u32::from(point.address));
+        let end = at + u32::from(crate::wire::modbus::span(point));
+        first.table == point.table && at >= from && end <= from + u32::from(ring.stride)
     };
     // Where most of them are, there the record is meant to be.
-    let Some(first) = record
+    let Some((named, first)) = record
         .iter()
-        .max_by_key(|first| record.iter().filter(|point| within(first, point)).count())
+        .max_by_key(|(_, first)| record.iter().filter(|(_, point)| within(first, point)).count())
     else {
         return;
     };
-    for point in &record {
-        if !within(first, point) {
+    for (point, at) in &record {
+        if !within(first, at) {
             out.push(
                 Diagnostic::error(
                     &point.place,
@@ -236,7 +239,7 @@ pub(super) fn record(event: &Event, keys: &Table, points: &[Point], out: &mut Di
                 )
                 .label(format!(
                     "a record is {} registers from `{}` on",
-                    ring.stride, first.name
+                    ring.stride, named.name
                 ))
                 .related(&node.place, "the ring")
                 .help(
@@ -245,7 +248,7 @@ pub(super) fn record(event: &Event, keys: &Table, points: &[Point], out: &mut Di
             );
         }
     }
-    let whole = u32::from(first.modbus.address) + u32::from(ring.slots) * u32::from(ring.stride);
+    let whole = u32::from(first.address) + u32::from(ring.slots) * u32::from(ring.stride);
     if whole > 65_536 {
         out.push(Diagnostic::error(
             &node.place,
@@ -279,7 +282,7 @@ pub(super) fn values(
             let all = points
                 .iter()
                 .enumerate()
-                .filter(|(_, point)| !point.modbus.clears && !point.is_list());
+                .filter(|(_, point)| !point.clears() && !point.is_list() && !point.hidden);
             let all = all.map(|(index, point)| (point.name.to_string(), index, node.place.clone()));
             let all: Vec<_> = all.collect();
             for (name, _, _) in &all {
@@ -346,11 +349,14 @@ pub(super) fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> V
         };
         let Some(point) = scope.points.get(index) else { continue };
         // A row of coils or discrete inputs is a word as well.
-        let row = point.modbus.count.filter(|count| point.is_bool() && *count <= WIDEST);
-        let width = row.map_or(i64::from(point.modbus.kind.width()) * 16, i64::from);
+        let at = point.at.modbus();
+        let row = at
+            .and_then(|at| at.count)
+            .filter(|count| point.is_bool() && *count <= WIDEST);
+        let width = row.map_or(at.map_or(64, |at| i64::from(at.kind.width()) * 16), i64::from);
         let odd = row.is_none() && (point.is_list() || point.is_bool());
-        let real = matches!(point.modbus.kind, ModbusType::F32 | ModbusType::F64);
-        if odd || real || point.is_text() || point.map.is_some() || point.modbus.bits.is_some() {
+        let whole = row.is_some() || matches!(point.kind, Kind::Whole(..));
+        if odd || !whole || point.map.is_some() || at.is_some_and(|at| at.bits.is_some()) {
             out.push(
                 Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))
                     .help("an alarm word is a plain number, u16, u32, u64, or up to 120 coils or discrete inputs: count = 32")

@@ -146,6 +146,11 @@ fn array(points: &[Point], key: &str, node: &Node, out: &mut Diagnostics) -> Opt
     Some(index)
 }
 
+/// Elements of an array of registers; of others that is known when they come.
+fn count(point: &Point) -> Option<u16> {
+    point.at.modbus().and_then(|at| at.count)
+}
+
 /// Both axes of an event: together they must say how long the curve is.
 pub(super) fn check(event: &Event, points: &[Point], out: &mut Diagnostics) {
     if event.kind != EventType::Curve {
@@ -163,7 +168,7 @@ pub(super) fn check(event: &Event, points: &[Point], out: &mut Diagnostics) {
             let (Some(x), Some(y)) = (points.get(*x), points.get(*y)) else {
                 return;
             };
-            if x.modbus.count != y.modbus.count && x.cut.is_none() && y.cut.is_none() && !x.faulty && !y.faulty {
+            if count(x) != count(y) && x.cut.is_none() && y.cut.is_none() && !x.faulty && !y.faulty {
                 out.push(
                     Diagnostic::error(&at.place, "`x` and `y` are not of one length")
                         .related(&x.place, "the one")

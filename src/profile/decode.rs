@@ -2,6 +2,7 @@
 //!
 //! Owns the order of the rules of one point. Does not own uom conversion to the contract nor fields ([`super::mapping`]).
 
+use super::kind::Kind;
 use super::points::{Code, Point, Trim};
 use crate::diagnostic::tree::{Node, Value as Toml};
 use crate::model::plan::PointIx;
@@ -189,12 +190,17 @@ fn text_of(point: &Point, text: &str) -> Said {
         return Said::Invalid;
     }
     if let Some(map) = &point.map {
-        let known = map
-            .codes
-            .iter()
-            .find(|(code, _, _)| matches!(code, Code::Text(known) if cut(&point.trim, known) == text));
+        let known = map.codes.iter().find(|(code, _, _)| match code {
+            Code::Text(known) => cut(&point.trim, known) == text,
+            // A parameter of a telegram may be a number as text.
+            Code::Number(known) => super::points::number(text) == Some(*known),
+        });
         return match (known, &map.other) {
             (None, _) if text.is_empty() => Said::Absent,
+            // Words of the contract stay what they are, unless the map says otherwise.
+            (None, None) if matches!(point.kind, Kind::Word(words) if words.contains(&text)) => {
+                Said::Good(Value::Text(text.to_owned()))
+            }
             (Some((_, value, _)), _) | (None, Some((value, _))) => Said::Good(value.clone()),
             (None, None) => Said::Bad(format!("unknown code {text} of `{}`", point.name)),
         };

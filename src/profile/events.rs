@@ -9,14 +9,16 @@ use super::fields::{Field, Member, Scope};
 use super::format::{EVENT, ON_START};
 use super::ownership;
 use super::points::{self, Point};
+use super::protocol::Protocol;
 use super::stamp::{self, Stamp};
 use super::triggers;
-use crate::diagnostic::tree::{Key, Node, Table};
+use crate::diagnostic::tree::{Key, Node, Table, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::{Ack, Keep, OnStart, PointIx, Ring, Trigger};
+use crate::model::plan::{Ack, Keep, OnStart, PointIx, Ring, Said, Trigger};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One event of the profile.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub(super) struct Event {
     pub(super) stable: Option<u8>,
     pub(super) on_start: OnStart,
     pub(super) keep: Keep,
+    /// The same values again within this time are one event.
+    pub(super) repeat: Option<Duration>,
     /// Fields that tell its events from others with the same id: another event of its type, another part.
     pub(super) apart: &'static [&'static str],
 }
@@ -149,11 +153,11 @@ impl Event {
 }
 
 /// Compiles all events.
-pub(super) fn compile(table: &Table, points: &[Point], out: &mut Diagnostics) -> Vec<Event> {
+pub(super) fn compile(table: &Table, points: &[Point], protocol: &Protocol, out: &mut Diagnostics) -> Vec<Event> {
     let mut found: Vec<Event> = table
         .entries
         .iter()
-        .filter_map(|(key, node)| one(key, node, points, out))
+        .filter_map(|(key, node)| one(key, node, points, protocol, out))
         .collect();
     apart(&mut found, out);
     found
@@ -202,7 +206,7 @@ fn apart(events: &mut [Event], out: &mut Diagnostics) {
     }
 }
 
-fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Event> {
+fn one(key: &Key, node: &Node, points: &[Point], protocol: &Protocol, out: &mut Diagnostics) -> Option<Event> {
     let keys = node.as_table()?;
     let name = key.name.as_str();
     if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
@@ -242,7 +246,7 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     };
     let ring = controls::ring(keys, points, out);
     let triggers = match keys.get("when") {
-        Some(when) => triggers::compile(when, points, &looked, out),
+        Some(when) => triggers::compile(when, points, &looked, protocol, out),
         None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
         // What is wrong with the ring has been said.
         None if keys.get("ring").is_some() => Vec::new(),
@@ -250,7 +254,7 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         None => {
             out.push(
                 Diagnostic::error(&key.place, format!("[events.{name}] needs `when`"))
-                    .help("say what makes it happen: when = { changes = \"result_count\" }"),
+                    .help(format!("say what makes it happen: {}", triggers::usual(protocol))),
             );
             Vec::new()
         }
@@ -283,6 +287,7 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         } else {
             Keep::Stored
         },
+        repeat: word("repeat").and_then(parse_duration),
         fields,
         values,
         alarms,
@@ -290,8 +295,22 @@ fn one(key: &Key, node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         ring,
     };
     controls::record(&event, keys, points, out);
+    repeat(&event, keys, out);
     required(&event, keys, out);
     Some(event)
+}
+
+/// Only what is said by itself, and may be said twice, can be repeated.
+fn repeat(event: &Event, keys: &Table, out: &mut Diagnostics) {
+    let Some((key, _)) = keys.entry("repeat") else { return };
+    let fine = |trigger: &Trigger| matches!(trigger, Trigger::Said(Said::Frame | Said::Identifier));
+    if !event.triggers.is_empty() && !event.triggers.iter().all(fine) {
+        out.push(
+            Diagnostic::error(&key.place, "`repeat` goes with when = \"frame\" or \"identifier\"")
+                .label("two reads of one code are one")
+                .help("results are told apart by their `id`"),
+        );
+    }
 }
 
 fn kind(key: &Key, keys: &Table, out: &mut Diagnostics) -> Option<EventType> {
@@ -375,7 +394,7 @@ fn unknown(key: &Key, kind: EventType, out: &mut Diagnostics) {
             .iter()
             .map(|spec| spec.name)
             .filter(|name| *name != "result_id")
-            .chain(EVENT.iter().map(|key| key.name).filter(|name| *name != "repeat"))
+            .chain(EVENT.iter().map(|key| key.name))
             .collect();
         Diagnostic::error(&key.place, format!("unknown field `{name}`"))
             .label(format!("not of a {kind} event"))

@@ -5,6 +5,7 @@
 
 use super::curve::{self, Axis};
 use super::decode::Value;
+use super::kind::Kind;
 use super::ownership;
 use super::points::{self, Point, number};
 use crate::diagnostic::tree::{Node, Table, Value as Toml, wrong};
@@ -380,7 +381,8 @@ impl Scope<'_> {
                 let point = self.points.get(*index)?;
                 match &point.map {
                     Some(map) => map.meanings().for_each(|(value, place)| check(value, place, out)),
-                    None if point.is_text() || point.faulty => {}
+                    None if point.faulty => {}
+                    None if point.is_text() => said(point, words, key, node, out),
                     None => out.push(
                         Diagnostic::error(
                             &node.place,
@@ -459,6 +461,22 @@ impl Scope<'_> {
             .iter()
             .filter_map(|(at, node)| Some((at.name.clone(), self.source(&at.name, node, out)?)));
         Some(Field::Named(named.collect()))
+    }
+}
+
+/// Whether the words that a telegram's field says are those of the contract.
+fn said(point: &Point, words: &[&str], key: &str, node: &Node, out: &mut Diagnostics) {
+    let Kind::Word(says) = point.kind else { return };
+    let odd: Vec<&str> = says.iter().copied().filter(|word| !words.contains(word)).collect();
+    if odd.len() == says.len() {
+        out.push(
+            Diagnostic::error(&node.place, format!("`{}` says {}", point.name, says.join(", ")))
+                .label(format!("none of them is a `{key}`: {}", words.join(", ")))
+                .help(format!(
+                    "name another point, or give it a map in [points]: {} = {{ map = {{ … }} }}",
+                    point.name
+                )),
+        );
     }
 }
 

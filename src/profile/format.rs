@@ -1,10 +1,13 @@
 //! The keys of a profile, declared once. The reader ([`super::read`]) holds files against this table and the
 //! editors' schema ([`super::schema`]) is written from it, so the two cannot drift.
 //!
-//! Owns names, kinds and words of keys. Does not own what they mean together ([`super::points`], [`super::events`]);
-//! the fields of events are the contract's ([`crate::model::event`]).
+//! Owns names, kinds and words of keys, and which protocols have them. Does not own what they mean together
+//! ([`super::points`], [`super::events`]); the fields of events are the contract's ([`crate::model::event`]).
+
+mod reach;
 
 use crate::model::plan::{OnStart, WordOrder};
+pub(super) use reach::{CONNECTION, FRAME, FRAMINGS, REVISION};
 
 /// What may stand under a key.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +53,62 @@ pub(super) struct Key {
     pub(super) kind: Kind,
     /// For editors.
     pub(super) doc: &'static str,
+    /// Which protocols have it; `None`: all.
+    pub(super) of: Option<&'static Owner>,
 }
 
+/// What a key belongs to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    /// In words, for messages.
+    pub(super) what: &'static str,
+    /// Protocols that have it.
+    pub(super) protocols: &'static [&'static str],
+}
+
+/// Registers and coils.
+const MODBUS: Owner = Owner {
+    what: "Modbus",
+    protocols: &["modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp"],
+};
+/// A serial port.
+const PORT: Owner = Owner {
+    what: "a serial port",
+    protocols: &["modbus-rtu", "serial", "open-protocol"],
+};
+/// Lines and frames.
+const FRAMES: Owner = Owner {
+    what: "frames (protocol serial or tcp)",
+    protocols: &["serial", "tcp"],
+};
+/// Open Protocol.
+const TELEGRAMS: Owner = Owner {
+    what: "Open Protocol",
+    protocols: &["open-protocol"],
+};
+/// Frames by TCP.
+const TCP: Owner = Owner {
+    what: "frames by TCP",
+    protocols: &["tcp"],
+};
+/// What is read of a device, or sent by it without being told whose code it is.
+const FRAMES_AND_TELEGRAMS: Owner = Owner {
+    what: "what devices say by themselves",
+    protocols: &["serial", "tcp", "open-protocol"],
+};
+
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, doc }
+    Key {
+        name,
+        kind,
+        doc,
+        of: None,
+    }
+}
+
+/// A key that only some protocols have.
+const fn of(owner: &'static Owner, key: Key) -> Key {
+    Key { of: Some(owner), ..key }
 }
 
 const fn later(name: &'static str) -> Key {
@@ -71,11 +126,13 @@ pub(super) const PROTOCOLS: &[&str] = &[
     "open-protocol",
 ];
 /// Protocols that this build has a driver for.
-pub(super) const PROTOCOLS_BUILT: &[&str] = &["modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp"];
-
-/// What a character looks like on a serial line.
-pub(super) const FRAMINGS: &[&str] = &[
-    "8N1", "8N2", "8E1", "8O1", "7E1", "7O1", "7N2", "8E2", "8O2", "7E2", "7O2",
+pub(super) const PROTOCOLS_BUILT: &[&str] = &[
+    "modbus-tcp",
+    "modbus-rtu",
+    "modbus-rtu-over-tcp",
+    "serial",
+    "tcp",
+    "open-protocol",
 ];
 
 /// Byte orders.
@@ -90,9 +147,9 @@ const ORDER_WORDS: &[&str] = &["abcd", "cdab", "badc", "dcba"];
 /// What the first value is.
 pub(super) const ON_START: &[(&str, OnStart)] = &[("baseline", OnStart::Baseline), ("take", OnStart::Take)];
 
-/// Types of Modbus points.
+/// Types of points.
 pub(super) const TYPES: &[&str] = &[
-    "bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "string",
+    "bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "string", "text", "decimal",
 ];
 
 /// The file.
@@ -133,7 +190,10 @@ pub(super) const TOP: &[Key] = &[
         "added to the addresses of all inherited points: the same map once more, further on. Points of this file stand as they are written",
     ),
     key("connection", Kind::Table(CONNECTION), "how the device is reached"),
-    later("frame"),
+    of(
+        &FRAMES,
+        key("frame", Kind::Table(FRAME), "what a frame is, and what it is made of"),
+    ),
     key("points", Kind::Map(&Kind::Table(POINT)), "what the device says"),
     key("events", Kind::Map(&Kind::Event), "what it means"),
     key("example", Kind::List(&Kind::Table(EXAMPLE)), "how we know"),
@@ -148,97 +208,48 @@ const SHIFT: &[Key] = &[
 ];
 const OFFSET: Kind = Kind::Integer(-65_535, 65_535);
 
-/// `[connection]`.
-pub(super) const CONNECTION: &[Key] = &[
-    key("protocol", Kind::Words(PROTOCOLS), "how the device speaks"),
-    key(
-        "address",
-        Kind::Text,
-        "host[:port], the port of Modbus is 502; of a serial line its port: /dev/serial/by-id/…",
-    ),
-    key("server_id", Kind::Integer(0, 255), "Modbus server (unit identifier)"),
-    key("poll", Kind::Duration, "how often triggers are looked at"),
-    key("timeout", Kind::Duration, "how long an answer may take"),
-    key(
-        "word_order",
-        Kind::Words(ORDER_WORDS),
-        "byte order of values of more than one register; A is the most significant byte",
-    ),
-    key(
-        "alive",
-        Kind::Table(ALIVE),
-        "a life sign: answering is not enough to be online",
-    ),
-    key(
-        "max_registers",
-        Kind::Integer(1, 125),
-        "largest read of registers in one request",
-    ),
-    key(
-        "max_bits",
-        Kind::Integer(1, 2000),
-        "largest read of coils or discrete inputs in one request",
-    ),
-    key(
-        "max_gap",
-        Kind::Integer(0, 124),
-        "unwanted registers that a read may span to save a request",
-    ),
-    key("baud", Kind::Integer(50, 4_000_000), "bits a second on the serial line"),
-    key(
-        "framing",
-        Kind::Words(FRAMINGS),
-        "data bits, parity and stop bits of the serial line: 8E1 unless said",
-    ),
-    key(
-        "rs485",
-        Kind::Bool,
-        "the port's driver switches the RS-485 transceiver; most adapters do it by themselves",
-    ),
-    later("results"),
-    later("revision"),
-    later("recover"),
-    later("security"),
-    later("trust"),
-    later("trust_file"),
-    later("username"),
-    later("password_file"),
-    later("cert_file"),
-    later("key_file"),
-    later("publishing"),
-];
-
-const ALIVE: &[Key] = &[
-    key("changes", Kind::Text, "the point that must change"),
-    key("within", Kind::Duration, "in which time"),
-];
-
 /// A point.
 pub(super) const POINT: &[Key] = &[
-    key(
-        "at",
-        Kind::Text,
-        "holding:N, input:N, coil:N, discrete:N, zero-based; or a one-based reference, 40001",
-    ),
-    key("type", Kind::Words(TYPES), "how the registers are read"),
-    key(
-        "word_order",
-        Kind::Words(ORDER_WORDS),
-        "as in [connection], for this point",
+    of(
+        &MODBUS,
+        key(
+            "at",
+            Kind::Text,
+            "holding:N, input:N, coil:N, discrete:N, zero-based; or a one-based reference, 40001",
+        ),
     ),
     key(
-        "bit",
-        Kind::Integer(0, 63),
-        "one bit of a word, 0 the least significant",
+        "type",
+        Kind::Words(TYPES),
+        "how it is read; in a frame: text, decimal, bool, u16 to i64",
     ),
-    key(
-        "bits",
-        Kind::List(&Kind::Integer(0, 63)),
-        "[lowest, highest] bit of a small number inside a word",
+    of(
+        &MODBUS,
+        key(
+            "word_order",
+            Kind::Words(ORDER_WORDS),
+            "as in [connection], for this point",
+        ),
     ),
-    key("count", Kind::Integer(1, 2000), "elements of an array"),
-    key("length", Kind::Integer(1, 250), "bytes of a string"),
-    key("clears", Kind::Bool, "reading it clears it"),
+    of(
+        &MODBUS,
+        key(
+            "bit",
+            Kind::Integer(0, 63),
+            "one bit of a word, 0 the least significant",
+        ),
+    ),
+    of(
+        &MODBUS,
+        key(
+            "bits",
+            Kind::List(&Kind::Integer(0, 63)),
+            "[lowest, highest] bit of a small number inside a word",
+        ),
+    ),
+    of(&MODBUS, key("count", Kind::Integer(1, 2000), "elements of an array")),
+    of(&MODBUS, key("length", Kind::Integer(1, 250), "bytes of a string")),
+    of(&MODBUS, key("clears", Kind::Bool, "reading it clears it")),
     key("uom", Kind::Text, "unit of measure: N.m, deg, Cel, lbf.in"),
     key("uom_from", Kind::Text, "point that names the unit of measure"),
     key("scale", Kind::Number, "the raw number is multiplied by it"),
@@ -270,12 +281,48 @@ pub(super) const POINT: &[Key] = &[
         "a smaller change, in the point's uom, is none",
     ),
     key("about", Kind::Text, "what it is, in the document's words"),
-    later("gs1"),
+    of(
+        &FRAMES,
+        key(
+            "columns",
+            Kind::List(&Kind::Integer(1, 65_536)),
+            "first and last byte of the whole frame, from 1, start included: [18, 24]",
+        ),
+    ),
+    of(
+        &FRAMES,
+        key(
+            "column",
+            Kind::Integer(1, 10_000),
+            "which part of a line that `separator` cuts, from 1",
+        ),
+    ),
+    of(
+        &FRAMES,
+        key(
+            "group",
+            Kind::Text,
+            "named group of `pattern`, where the point is called otherwise",
+        ),
+    ),
+    of(
+        &FRAMES,
+        key("gs1", Kind::Text, "application identifier of a scanned GS1 code: 21"),
+    ),
+    of(
+        &FRAMES,
+        key(
+            "di",
+            Kind::Text,
+            "data identifier of a scanned code after ISO 15434, format 06: S",
+        ),
+    ),
+    of(
+        &TELEGRAMS,
+        key("pid", Kind::Integer(1, 99_999), "parameter of variable results: 2001"),
+    ),
     later("node"),
     later("field"),
-    later("columns"),
-    later("column"),
-    later("pid"),
 ];
 
 /// Keys of an event that are no fields.
@@ -297,10 +344,13 @@ pub(super) const EVENT: &[Key] = &[
         "a device's counter: a jump is a gap, lower is a restart",
     ),
     key("time", Kind::Table(TIME), "the device's own time"),
-    key(
-        "ack",
-        Kind::Table(ACK),
-        "what the device is told once the event is durable",
+    of(
+        &MODBUS,
+        key(
+            "ack",
+            Kind::Table(ACK),
+            "what the device is told once the event is durable",
+        ),
     ),
     key(
         "unit",
@@ -322,15 +372,21 @@ pub(super) const EVENT: &[Key] = &[
         Kind::Either(&[Kind::OneOrMore(&Kind::Text), Kind::Map(&Kind::Text)]),
         "points carried beside the contract",
     ),
-    key(
-        "ring",
-        Kind::Table(RING),
-        "the points are the first record of a ring buffer: { index = \"write_index\", slots = 16, stride = 20 }",
+    of(
+        &MODBUS,
+        key(
+            "ring",
+            Kind::Table(RING),
+            "the points are the first record of a ring buffer: { index = \"write_index\", slots = 16, stride = 20 }",
+        ),
     ),
-    key(
-        "stable",
-        Kind::Integer(1, 10),
-        "readings that must agree before it counts",
+    of(
+        &MODBUS,
+        key(
+            "stable",
+            Kind::Integer(1, 10),
+            "readings that must agree before it counts",
+        ),
     ),
     key(
         "on_start",
@@ -348,7 +404,14 @@ pub(super) const EVENT: &[Key] = &[
         "an alarm word: one event a changed bit",
     ),
     key("about", Kind::Text, "for whoever reads the file"),
-    later("repeat"),
+    of(
+        &FRAMES_AND_TELEGRAMS,
+        key(
+            "repeat",
+            Kind::Duration,
+            "the same values again within this time are one event: double reads of a scanner",
+        ),
+    ),
 ];
 
 /// `when`.
@@ -386,9 +449,6 @@ const TRIGGER: &[Key] = &[
     key("every", Kind::Duration, "time passed"),
     later("event"),
 ];
-
-/// Triggers that are words, of later protocols.
-pub(super) const WORD_TRIGGERS: &[&str] = &["frame", "result", "alarm", "identifier"];
 
 const COUNTER: &[Key] = &[
     key("point", Kind::Text, "where it is"),
@@ -495,7 +555,7 @@ pub(super) const EXAMPLE: &[Key] = &[
     key(
         "given",
         Kind::OneOrMore(&Kind::Map(&Kind::Any)),
-        "what stands in the registers: { \"input:100\" = [7] }, or values = { point = 7 }; a list is a sequence in time",
+        "what stands in the registers: { \"input:100\" = [7] }, or frame = \"…\", telegram = \"…\", values = { point = 7 }; a list is a sequence in time",
     ),
     key(
         "expect",

@@ -496,7 +496,7 @@ impl Moment<'_> {
         let value = index(self.values)?;
         let before = index(before);
         let point = self.points.get(ring.index)?;
-        let modulus = ring.modulus(&point.modbus, before.unwrap_or(value), value);
+        let modulus = ring.modulus(point.at.registers(), before.unwrap_or(value), value);
         Some(CounterReading {
             value: i64::try_from(value).ok()?,
             first: 0,

@@ -15,23 +15,30 @@ mod events;
 mod examples;
 mod fields;
 mod format;
+mod frame;
+mod kind;
 mod mapping;
 mod merge;
 mod ownership;
+mod places;
 mod plan;
 mod points;
+mod protocol;
 mod read;
 mod rehearse;
 mod schema;
+mod session;
 mod settings;
 mod shift;
 mod skeleton;
 mod slot;
 mod stamp;
+mod telegrams;
 #[cfg(test)]
 mod tests;
 mod triggers;
 
+use protocol::Family;
 pub use rehearse::{Judged, Measured, Rehearsal};
 
 use crate::diagnostic::tree::{Node, Table, Value};
@@ -40,6 +47,7 @@ use crate::model::event::EventType;
 use crate::model::plan::{Alive, SlotPlan};
 use crate::model::{DeviceIdentity, Draft, Sample, SlotName, Uom};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -288,8 +296,22 @@ impl Profile {
     #[must_use]
     pub fn drafts(&self, contract: &SlotContract, sample: &Sample) -> Vec<Meaning> {
         match self.events.get(sample.event) {
-            Some(event) => mapping::drafts(event, &self.points, &self.identity, contract, sample),
+            Some(event) => mapping::drafts(event, &self.points, &self.device(sample), contract, sample),
             None => Vec::new(),
+        }
+    }
+
+    /// Whose sample it is: where the profile names no individual, the serial number that a controller says.
+    fn device(&self, sample: &Sample) -> Arc<DeviceIdentity> {
+        let said = self.points.iter().position(|point| *point.name == *telegrams::SERIAL);
+        let said =
+            said.filter(|_| self.identity.serial.is_none() && self.connection.protocol.family == Family::Telegrams);
+        match said.map(|point| decode::say(&self.points, point, &sample.values)) {
+            Some(decode::Said::Good(serial)) => Arc::new(DeviceIdentity {
+                serial: Some(serial.text()),
+                ..(*self.identity).clone()
+            }),
+            _ => self.identity.clone(),
         }
     }
 
@@ -337,11 +359,12 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
         serial: text("serial"),
         digest: digest(top),
     });
-    let connection = connection::compile(top.get("connection"), &start, out)?;
+    let connection = connection::compile(top, &start, out)?;
     let empty = Table::default();
     let table = |key: &str| top.get(key).and_then(Node::as_table).unwrap_or(&empty);
-    let points = points::compile(table("points"), connection.order, out);
-    let events = events::compile(table("events"), &points, out);
+    let used = named(top);
+    let points = points::compile(table("points"), &connection, &used, out);
+    let events = events::compile(table("events"), &points, &connection.protocol, out);
     if table("events").entries.is_empty() {
         out.push(
             Diagnostic::warning(&start, "this profile maps no events").help("say what it means: [events.tightening]"),
@@ -349,7 +372,7 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
     }
     let alive = connection::alive(top.get("connection"), &points, out);
     if !out.iter().any(|fault| fault.severity == Severity::Error) {
-        checks::events(&events, &points, &connection.link, out);
+        checks::events(&events, &points, &connection, out);
     }
     Some(Profile {
         identity,
@@ -371,6 +394,33 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
         inherited: Vec::new(),
         place: start,
     })
+}
+
+/// Every text in events, points and `alive` that may name a point.
+fn named(top: &Table) -> BTreeSet<&str> {
+    fn texts<'a>(node: &'a Node, found: &mut BTreeSet<&'a str>) {
+        match &node.value {
+            Value::Text(text) => drop(found.insert(text)),
+            Value::List(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Table(table) => {
+                for (key, node) in &table.entries {
+                    if key.name == "only" || key.name == "except" {
+                        let keys = node.as_table().map(|keys| &keys.entries);
+                        found.extend(keys.into_iter().flatten().map(|(key, _)| key.name.as_str()));
+                    }
+                    texts(node, found);
+                }
+            }
+            Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    for section in ["connection", "points", "events"] {
+        if let Some(node) = top.get(section) {
+            texts(node, &mut found);
+        }
+    }
+    found
 }
 
 /// `sha256:…` over the resolved content: keys sorted, numbers by value, comments and layout left out.

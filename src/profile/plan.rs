@@ -4,7 +4,7 @@ use super::Profile;
 use super::events::Event;
 use super::points::Point;
 use crate::model::event::EventType;
-use crate::model::plan::{EventPlan, Link, ModbusLink, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{Address, EventPlan, Link, ModbusLink, PointIx, SlotPlan, Trigger};
 use crate::model::{DeviceIdentity, SlotName};
 use crate::wire::modbus;
 use sha2::{Digest, Sha256};
@@ -13,9 +13,17 @@ use std::fmt::Write as _;
 /// The plan for one slot.
 pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
     let points = &profile.points;
+    let link = &profile.connection.link;
+    let serial = super::telegrams::SERIAL;
     let events = profile.events.iter().map(|event| {
-        let reads = event.reads(points);
-        let whole = one_request(points, &reads, &profile.connection.link);
+        let mut reads = event.reads(points);
+        if matches!(link, Link::OpenProtocol(_)) {
+            // Which controller it is belongs to every event.
+            reads.extend(points.iter().position(|point| *point.name == *serial));
+            reads.sort_unstable();
+            reads.dedup();
+        }
+        let whole = link.modbus().is_none_or(|link| one_request(points, &reads, link));
         // A verdict and its value from two requests are read until they agree (interface 3).
         let unsure = event.kind == EventType::Measurement && !whole;
         // Each reading stands for itself: a live table over several requests need never agree.
@@ -34,14 +42,14 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
             on_start: event.on_start,
             keep: event.keep,
             ring: event.ring.clone(),
-            repeat: None,
+            repeat: event.repeat,
             counted: event.counter.is_some(),
-            fingerprint: fingerprint(&profile.identity, event, points),
+            fingerprint: fingerprint(&profile.identity, event, points, link),
         }
     });
     SlotPlan {
         slot: slot.clone(),
-        link: Link::Modbus(profile.connection.link.clone()),
+        link: link.clone(),
         points: points.iter().map(Point::plan).collect(),
         events: events.collect(),
         alive: profile.alive.clone(),
@@ -53,7 +61,7 @@ pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusLink
     let mut found = reads
         .iter()
         .filter_map(|index| points.get(*index))
-        .map(|point| &point.modbus);
+        .filter_map(|point| point.at.modbus());
     let Some(first) = found.next() else { return true };
     if first.clears && reads.len() > 1 {
         return false;
@@ -84,23 +92,31 @@ pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusLink
 }
 
 /// Of device, triggers and id: a trigger state stored under another is not carried over.
-/// Addresses of the trigger's and the id's points belong to it; connection, poll and mapping do not.
-fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point]) -> String {
+/// Addresses of the trigger's and the id's points belong to it, and what a frame is taken apart by; connection, poll and
+/// mapping do not.
+fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point], link: &Link) -> String {
     let mut text = format!("{:?}\n{:?}\n{:?}\n", device.vendor, device.model, device.serial);
+    if let Link::Framed(link) = link {
+        let wrote = writeln!(text, "{:?} {:?}", link.parse.pattern, link.parse.separator);
+        debug_assert!(wrote.is_ok());
+    }
     let mut name = |label: &str, found: &[PointIx], more: &str| {
         text.push_str(label);
         for point in found.iter().filter_map(|index| points.get(*index)) {
-            let at = &point.modbus;
-            let wrote = write!(
-                text,
-                " {}:{}:{}:{:?}:{:?}:{:?}",
-                at.table.word(),
-                at.address,
-                at.kind.width(),
-                at.kind,
-                at.order,
-                at.bits
-            );
+            let wrote = match &point.at {
+                Address::Modbus(at) => write!(
+                    text,
+                    " {}:{}:{}:{:?}:{:?}:{:?}",
+                    at.table.word(),
+                    at.address,
+                    at.kind.width(),
+                    at.kind,
+                    at.order,
+                    at.bits
+                ),
+                Address::Field(field) => write!(text, " {field}"),
+                Address::Frame(at) => write!(text, " {:?}:{:?}", at.place, at.kind),
+            };
             debug_assert!(wrote.is_ok());
         }
         text.push_str(more);

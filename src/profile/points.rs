@@ -1,13 +1,18 @@
 //! `[points]`: from keys to addresses and the rules by which a raw value gets its meaning.
 //!
-//! Owns which combinations of type, width, bits and rules are possible. Does not own the reading of registers
-//! ([`crate::wire::modbus`]) nor the rules' arithmetic ([`super::decode`]).
+//! Owns which rules can go together, and which points are there by themselves. Does not own where a point is
+//! ([`super::address`], [`super::places`], [`super::telegrams`]) nor the rules' arithmetic ([`super::decode`]).
 
+use super::connection::Connection;
 use super::decode::Value;
+use super::kind::Kind;
+use super::protocol::Family;
+use super::{address, places, telegrams};
 use crate::diagnostic::tree::{Node, Table, Value as Toml};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
-use crate::model::plan::{Address, ModbusPoint, ModbusType, PointIx, PointPlan, WordOrder};
+use crate::model::plan::{Address, FramePlace, FramePoint, PointIx, PointPlan, TextKind};
 use crate::model::{Decimal, Raw, Uom};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One point with its rules. Indices point into the same list.
@@ -17,7 +22,13 @@ pub(super) struct Point {
     pub(super) place: Place,
     /// It has a fault that was told: nothing more is said of it.
     pub(super) faulty: bool,
-    pub(super) modbus: ModbusPoint,
+    /// Nobody wrote or named it: not one of `values = "*"`.
+    pub(super) hidden: bool,
+    pub(super) at: Address,
+    /// Of an array: of its elements.
+    pub(super) kind: Kind,
+    /// It is an array.
+    pub(super) list: bool,
     /// Raw values that are no value.
     pub(super) invalid: Vec<Raw>,
     pub(super) map: Option<CodeMap>,
@@ -76,22 +87,27 @@ impl CodeMap {
 impl Point {
     /// Whether it is a text.
     pub(super) fn is_text(&self) -> bool {
-        matches!(self.modbus.kind, ModbusType::Text(_))
+        matches!(self.kind, Kind::Text | Kind::Word(_))
     }
 
     /// Whether it is one bit.
     pub(super) fn is_bool(&self) -> bool {
-        self.modbus.kind == ModbusType::Bool
+        self.kind == Kind::Bool
     }
 
     /// Whether it is an array.
     pub(super) fn is_list(&self) -> bool {
-        self.modbus.count.is_some()
+        self.list
+    }
+
+    /// Whether reading it clears it.
+    pub(super) fn clears(&self) -> bool {
+        self.at.modbus().is_some_and(|at| at.clears)
     }
 
     /// Significant digits that a converted value keeps (interface 3).
     pub(super) fn digits(&self) -> u32 {
-        if self.modbus.kind == ModbusType::F64 { 15 } else { 7 }
+        if self.kind == Kind::Double { 15 } else { 7 }
     }
 
     /// What a driver knows of it.
@@ -99,7 +115,7 @@ impl Point {
         let step = self.scale.map_or(Decimal::ONE, Decimal::abs);
         PointPlan {
             name: self.name.clone(),
-            at: Address::Modbus(self.modbus.clone()),
+            at: self.at.clone(),
             invalid: self.invalid.clone(),
             deadband: self.deadband.and_then(|deadband| deadband.over(step)),
         }
@@ -107,7 +123,12 @@ impl Point {
 
     /// The raw value that a constant in the file stands for; `None` where the type cannot hold it.
     pub(super) fn raw(&self, node: &Node) -> Option<Raw> {
-        raw_of(&self.modbus, node)
+        self.kind.raw(node)
+    }
+
+    /// What is said of a constant that it can never be.
+    pub(super) fn never(&self, node: &Node) -> Diagnostic {
+        self.kind.never(&self.name, node)
     }
 }
 
@@ -117,7 +138,10 @@ const NO_POINTS: &str = "this profile has no points at all: they stand in [point
 pub(super) fn find(points: &[Point], name: &str, place: &Place, out: &mut Diagnostics) -> Option<PointIx> {
     let found = points.iter().position(|point| &*point.name == name);
     if found.is_none() {
-        let known: Vec<&str> = points.iter().map(|point| &*point.name).collect();
+        let fields = points.iter().any(|point| matches!(point.at, Address::Field(_)));
+        let by_themselves = telegrams::names().filter(|_| fields);
+        let written = points.iter().filter(|point| !point.hidden).map(|point| &*point.name);
+        let known: Vec<&str> = written.chain(by_themselves).collect();
         let fault = Diagnostic::error(place, format!("there is no point `{name}`"));
         if !known.is_empty() {
             out.push(fault.maybe_help(meant(name, &known)));
@@ -129,8 +153,13 @@ pub(super) fn find(points: &[Point], name: &str, place: &Place, out: &mut Diagno
     found
 }
 
-/// Compiles all points. `order` is that of `[connection]`.
-pub(super) fn compile(table: &Table, order: WordOrder, out: &mut Diagnostics) -> Vec<Point> {
+/// Compiles all points; those that are there by themselves only where one of `used` names them.
+pub(super) fn compile(
+    table: &Table,
+    connection: &Connection,
+    used: &BTreeSet<&str>,
+    out: &mut Diagnostics,
+) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     let mut links = Vec::new();
     for (key, node) in &table.entries {
@@ -144,13 +173,18 @@ pub(super) fn compile(table: &Table, order: WordOrder, out: &mut Diagnostics) ->
                     .help("letters, digits, _ and -, at most 64, and a letter or _ first: torque_min"),
             );
         }
-        let Some(point) = one(&key.name, &key.place, keys, order, out) else {
+        let Some(point) = one(&key.name, &key.place, keys, connection, out) else {
             // Named all the same, so that what refers to it is not told again.
             points.push(placeholder(&key.name, &key.place));
             continue;
         };
         links.push((points.len(), keys));
         points.push(point);
+    }
+    match connection.protocol.family {
+        Family::Modbus => {}
+        Family::Frames => places::implicit(&mut points, connection, used),
+        Family::Telegrams => telegrams::implicit(&mut points, table, &connection.place, used),
     }
     for (index, keys) in links {
         let scale_from = refer(&points, keys, "scale_from", out);
@@ -177,7 +211,7 @@ pub(super) fn compile(table: &Table, order: WordOrder, out: &mut Diagnostics) ->
         }
         if let Some(point) = points.get_mut(index) {
             point.scale_from = scale_from;
-            point.uom_from = uom_from;
+            point.uom_from = uom_from.or(point.uom_from);
         }
     }
     points
@@ -188,26 +222,23 @@ fn refer(points: &[Point], keys: &Table, key: &str, out: &mut Diagnostics) -> Op
     find(points, node.as_text()?, &node.place, out)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a point can be called so.
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-fn placeholder(name: &str, place: &Place) -> Point {
+/// A point without rules.
+pub(super) fn plain(name: &str, place: &Place, at: Address, kind: Kind) -> Point {
     Point {
         name: name.into(),
         place: place.clone(),
-        faulty: true,
-        modbus: ModbusPoint {
-            table: crate::model::plan::Table::Holding,
-            address: 0,
-            kind: ModbusType::U16,
-            order: WordOrder::Abcd,
-            bits: None,
-            count: None,
-            clears: false,
-        },
+        faulty: false,
+        hidden: false,
+        at,
+        kind,
+        list: false,
         invalid: Vec::new(),
         map: None,
         scale: None,
@@ -223,8 +254,29 @@ fn placeholder(name: &str, place: &Place) -> Point {
     }
 }
 
-fn one(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut Diagnostics) -> Option<Point> {
-    let modbus = super::address::compile(name, place, keys, order, out);
+fn placeholder(name: &str, place: &Place) -> Point {
+    let nowhere = Address::Frame(FramePoint {
+        place: FramePlace::Whole,
+        kind: TextKind::Text,
+    });
+    Point {
+        faulty: true,
+        ..plain(name, place, nowhere, Kind::Whole(0, u16::MAX.into()))
+    }
+}
+
+fn one(name: &str, place: &Place, keys: &Table, connection: &Connection, out: &mut Diagnostics) -> Option<Point> {
+    let base = match connection.protocol.family {
+        Family::Modbus => address::compile(name, place, keys, connection.order, out).map(|at| {
+            let (kind, list) = (Kind::registers(&at), at.count.is_some());
+            Point {
+                list,
+                ..plain(name, place, Address::Modbus(at), kind)
+            }
+        }),
+        Family::Frames => places::compile(name, place, keys, connection, out),
+        Family::Telegrams => telegrams::compile(name, place, keys, out),
+    };
     let number = |key: &str| keys.get(key).and_then(Node::as_number);
     let uom = keys.get("uom").and_then(|node| {
         let text = node.as_text()?;
@@ -239,16 +291,14 @@ fn one(name: &str, place: &Place, keys: &Table, order: WordOrder, out: &mut Diag
             }
         }
     });
-    let modbus = modbus?;
-    let mut point = Point {
-        modbus,
-        faulty: keys.get("uom").is_some() && uom.is_none(),
-        scale: number("scale"),
-        offset: number("offset"),
-        uom: uom.as_ref().map(|(uom, _)| uom.clone()),
-        uom_place: uom.map(|(_, place)| place),
-        ..placeholder(name, place)
-    };
+    let mut point = base?;
+    point.faulty = keys.get("uom").is_some() && uom.is_none();
+    point.scale = number("scale");
+    point.offset = number("offset");
+    if let Some((uom, place)) = uom {
+        point.uom = Some(uom);
+        point.uom_place = Some(place);
+    }
     point.trim = match keys.get("trim").map(|node| &node.value) {
         Some(Toml::Bool(false)) => Trim::Nothing,
         Some(Toml::Text(these)) => Trim::These(these.clone()),
@@ -317,75 +367,6 @@ fn rules(point: &Point, keys: &Table, out: &mut Diagnostics) {
     }
 }
 
-/// Smallest and largest whole number of a type; `None` for floats and text.
-fn range(modbus: &ModbusPoint) -> Option<(i128, i128)> {
-    if let Some((_, width)) = modbus.bits {
-        return Some((0, (1_i128 << width) - 1));
-    }
-    Some(match modbus.kind {
-        ModbusType::Bool => (0, 1),
-        ModbusType::U16 => (0, u16::MAX.into()),
-        ModbusType::I16 => (i16::MIN.into(), i16::MAX.into()),
-        ModbusType::U32 => (0, u32::MAX.into()),
-        ModbusType::I32 => (i32::MIN.into(), i32::MAX.into()),
-        ModbusType::U64 => (0, u64::MAX.into()),
-        ModbusType::I64 => (i64::MIN.into(), i64::MAX.into()),
-        ModbusType::Bcd16 => (0, 9_999),
-        ModbusType::Bcd32 => (0, 99_999_999),
-        ModbusType::F32 | ModbusType::F64 | ModbusType::Text(_) => return None,
-    })
-}
-
-/// Whether a raw value of this type can ever be `number`.
-fn holds(modbus: &ModbusPoint, number: Decimal) -> bool {
-    range(modbus).is_none_or(|(low, high)| number.to_i128().is_some_and(|whole| (low..=high).contains(&whole)))
-}
-
-fn raw_of(modbus: &ModbusPoint, node: &Node) -> Option<Raw> {
-    match (&node.value, modbus.kind) {
-        (Toml::Text(text), ModbusType::Text(_)) => Some(Raw::Text(text.clone())),
-        (Toml::Bool(value), ModbusType::Bool) => Some(Raw::Bool(*value)),
-        (Toml::Bool(value), _) => raw_number(modbus, i64::from(*value).into()),
-        _ => raw_number(modbus, node.as_number()?),
-    }
-}
-
-fn raw_number(modbus: &ModbusPoint, number: Decimal) -> Option<Raw> {
-    match modbus.kind {
-        ModbusType::Text(_) => None,
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the nearest single is what the device holds"
-        )]
-        ModbusType::F32 => Some(Raw::F32((number.to_f64() as f32).to_bits())),
-        ModbusType::F64 => Some(Raw::F64(number.to_f64().to_bits())),
-        _ if !holds(modbus, number) => None,
-        ModbusType::Bool => Some(Raw::Bool(number != Decimal::ZERO)),
-        _ => {
-            let whole = number.to_i128()?;
-            match i64::try_from(whole) {
-                Ok(value) => Some(Raw::Int(value)),
-                Err(_) => u64::try_from(whole).ok().map(Raw::Big),
-            }
-        }
-    }
-}
-
-/// What is said of a constant that the type cannot hold.
-pub(super) fn never(point: &str, modbus: &ModbusPoint, node: &Node) -> Diagnostic {
-    let fault = Diagnostic::error(&node.place, format!("`{point}` can never be this"));
-    match (range(modbus), node.as_integer()) {
-        (Some((low, high)), Some(value)) if modbus.kind == ModbusType::I16 && (32_768..=65_535).contains(&value) => {
-            fault
-                .label(format!("raw values here are {low} to {high}"))
-                .help(format!("as i16 that is {}", value - 65_536))
-        }
-        (Some((low, high)), _) => fault.label(format!("raw values here are {low} to {high}")),
-        (None, _) if matches!(modbus.kind, ModbusType::Text(_)) => fault.help("a string is compared with text"),
-        (None, _) => fault.help("a number is compared with a number"),
-    }
-}
-
 fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
     let mut map = CodeMap {
         codes: Vec::new(),
@@ -397,7 +378,16 @@ fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
             map.other = Some((value, node.place.clone()));
             continue;
         }
-        let code = if point.is_text() {
+        let code = if let Kind::Word(words) = point.kind {
+            if !words.contains(&key.name.as_str()) {
+                out.push(
+                    Diagnostic::error(&key.place, format!("`{}` is never `{}`", point.name, key.name))
+                        .maybe_help(meant(&key.name, words)),
+                );
+                continue;
+            }
+            Code::Text(key.name.clone())
+        } else if point.is_text() || (point.kind == Kind::Open && number(&key.name).is_none()) {
             Code::Text(key.name.clone())
         } else {
             let number = match key.name.as_str() {
@@ -415,7 +405,7 @@ fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
                 );
                 continue;
             };
-            if !holds(&point.modbus, number) {
+            if !point.kind.holds(number) {
                 out.push(Diagnostic::error(
                     &key.place,
                     format!("`{}` can never be {}", point.name, key.name),
@@ -448,7 +438,11 @@ fn invalid(keys: &Table, point: &Point, out: &mut Diagnostics) -> Vec<Raw> {
     for item in keys.get("invalid").map(Node::one_or_more).unwrap_or_default() {
         match point.raw(item) {
             Some(raw) => found.push(raw),
-            None => out.push(never(&point.name, &point.modbus, item)),
+            // In a text a word may stand where a number should.
+            None if matches!(point.at, Address::Frame(_)) && item.as_text().is_some() => {
+                found.extend(item.as_text().map(|word| Raw::Text(word.trim().to_owned())));
+            }
+            None => out.push(point.never(item)),
         }
     }
     found
@@ -467,7 +461,7 @@ fn cut(keys: &Table, point: &Point, out: &mut Diagnostics) -> Option<Raw> {
     }
     let raw = point.raw(node);
     if raw.is_none() {
-        out.push(never(&point.name, &point.modbus, node));
+        out.push(point.never(node));
     }
     raw
 }

@@ -3,11 +3,12 @@
 
 use super::decode::{self, Said, Value};
 use super::fields::{Field, Source};
+use super::kind::Kind;
 use super::points::{Code, Point};
 use super::{Profile, examples};
 use crate::diagnostic::Diagnostics;
 use crate::diagnostic::tree::Node;
-use crate::model::plan::{ModbusType, PointIx};
+use crate::model::plan::PointIx;
 use crate::model::{Decimal, Raw, SlotName};
 use crate::wire::modbus::Image;
 
@@ -267,7 +268,7 @@ fn unscaled(points: &[Point], of: &Point, number: Decimal, values: &[Option<Raw>
     for factor in [of.scale, decimals].into_iter().flatten() {
         raw = raw.over(factor)?;
     }
-    if !matches!(of.modbus.kind, ModbusType::F32 | ModbusType::F64) && !raw.is_integer() {
+    if !matches!(of.kind, Kind::Single | Kind::Double | Kind::Number | Kind::Open) && !raw.is_integer() {
         raw = Decimal::from_f64(raw.to_f64().round())?;
     }
     Some(Raw::Dec(raw))

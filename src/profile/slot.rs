@@ -15,7 +15,10 @@ pub(super) fn check(profile: &Profile, contract: &SlotContract, out: &mut Diagno
     if !profile.connection.has_address {
         out.push(
             Diagnostic::error(&profile.connection.place, format!("{} has no address", contract.slot))
-                .help("say where the device is: [connection] address = \"192.0.2.17\"")
+                .help(format!(
+                    "say where the device is: [connection] address = \"{}\"",
+                    profile.connection.link.example_address().trim_end_matches(":502")
+                ))
                 .related(&contract.place, "the slot that it fills"),
         );
     }

@@ -585,7 +585,7 @@ fn the_order_of_the_connection_is_for_values_of_several_registers() {
         a = { at = \"input:3\", type = \"u16\", count = 2 }\no = { at = \"input:5\", type = \"u16\", word_order = \"badc\" }\n\
         [events.readings]\nwhen = { every = \"1s\" }\nvalues = [\"n\", \"w\", \"o\"]\n";
     let profile = good(body);
-    let orders: Vec<WordOrder> = profile.points.iter().map(|point| point.modbus.order).collect();
+    let orders: Vec<WordOrder> = profile.points.iter().map(|point| point.at.registers().order).collect();
     assert_eq!(
         orders,
         [WordOrder::Abcd, WordOrder::Dcba, WordOrder::Abcd, WordOrder::Badc]

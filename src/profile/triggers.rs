@@ -2,42 +2,101 @@
 //!
 //! Owns their keys and which points can serve. Does not own the state machines ([`crate::watch`]).
 
-use super::format::WORD_TRIGGERS;
 use super::points::{self, Point};
-use super::read::not_yet;
+use super::protocol::{Family, Protocol};
 use crate::diagnostic::tree::{Node, Table, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, meant};
 use crate::model::Raw;
-use crate::model::plan::{self, Ack, AckValue, PointIx, Trigger};
+use crate::model::plan::{self, Ack, AckValue, PointIx, Said, Trigger};
 use std::time::Duration;
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const KINDS: &[&str] = &["changes", "rises", "falls", "equals", "reads", "every"];
 
 /// One trigger or several. `looked` are the event's points, for `changes = "*"`.
-pub(super) fn compile(when: &Node, points: &[Point], looked: &[PointIx], out: &mut Diagnostics) -> Vec<Trigger> {
+pub(super) fn compile(
+    when: &Node,
+    points: &[Point],
+    looked: &[PointIx],
+    protocol: &Protocol,
+    out: &mut Diagnostics,
+) -> Vec<Trigger> {
     if when.one_or_more().is_empty() {
-        out.push(
-            Diagnostic::error(&when.place, "`when` needs a trigger").help("when = { changes = \"result_count\" }"),
-        );
+        out.push(Diagnostic::error(&when.place, "`when` needs a trigger").help(usual(protocol)));
     }
     when.one_or_more()
         .iter()
-        .filter_map(|node| one(node, points, looked, out))
+        .filter_map(|node| one(node, points, looked, protocol, out))
         .collect()
 }
 
-fn one(node: &Node, points: &[Point], looked: &[PointIx], out: &mut Diagnostics) -> Option<Trigger> {
-    if let Some(word) = node.as_text() {
-        if WORD_TRIGGERS.contains(&word) {
-            not_yet(&node.place, word, out);
-        } else {
-            out.push(
-                Diagnostic::error(&node.place, format!("`{word}` is no trigger"))
-                    .help("a trigger is a table: when = { changes = \"result_count\" }"),
-            );
-        }
+/// What usually stands in `when`.
+pub(super) fn usual(protocol: &Protocol) -> &'static str {
+    match protocol.family {
+        Family::Modbus => "when = { changes = \"result_count\" }",
+        Family::Frames => "when = \"frame\": each frame is one",
+        Family::Telegrams => "when = \"result\"; also alarm, identifier, trace, job, program, inputs",
+    }
+}
+
+/// Which family says this by itself.
+fn says(said: Said) -> Family {
+    match said {
+        Said::Frame => Family::Frames,
+        _ => Family::Telegrams,
+    }
+}
+
+/// A word: what the device says by itself.
+fn word(word: &str, node: &Node, protocol: &Protocol, out: &mut Diagnostics) -> Option<Trigger> {
+    let Some(said) = Said::ALL.into_iter().find(|said| said.word() == word) else {
+        let known: Vec<&str> = Said::ALL
+            .into_iter()
+            .filter(|said| says(*said) == protocol.family)
+            .map(Said::word)
+            .collect();
+        let near = meant(word, &known).filter(|help| help.starts_with("did you mean"));
+        out.push(
+            Diagnostic::error(&node.place, format!("`{word}` is no trigger")).help(near.unwrap_or_else(|| {
+                if protocol.family == Family::Modbus {
+                    format!("a trigger is a table: {}", usual(protocol))
+                } else {
+                    usual(protocol).to_owned()
+                }
+            })),
+        );
         return None;
+    };
+    if says(said) == protocol.family {
+        return Some(Trigger::Said(said));
+    }
+    let of = match says(said) {
+        Family::Frames => "frames (protocol serial or tcp)",
+        _ => "Open Protocol",
+    };
+    out.push(
+        Diagnostic::error(
+            &node.place,
+            format!(
+                "`{word}` is said by devices of {of}; `{}` has no such trigger",
+                protocol.word
+            ),
+        )
+        .related(&protocol.place, "the protocol")
+        .help(usual(protocol)),
+    );
+    None
+}
+
+fn one(
+    node: &Node,
+    points: &[Point],
+    looked: &[PointIx],
+    protocol: &Protocol,
+    out: &mut Diagnostics,
+) -> Option<Trigger> {
+    if let Some(text) = node.as_text() {
+        return word(text, node, protocol, out);
     }
     let keys = node.as_table()?;
     let mut kinds = keys
@@ -152,7 +211,7 @@ fn pair(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx
                     points::Code::Text(text) => text.clone(),
                 })
         });
-        let fault = points::never(text, &point.modbus, wanted);
+        let fault = point.never(wanted);
         out.push(match meaning {
             Some(code) => fault.help(format!("triggers look at raw values: {code}")),
             None => fault,
@@ -173,14 +232,16 @@ pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     };
     let index = points::find(points, write.as_text()?, &write.place, out)?;
     let point = points.get(index)?;
-    if matches!(point.modbus.table, plan::Table::Input | plan::Table::Discrete) {
+    // Of other protocols the key itself is a fault.
+    let table = point.at.modbus()?.table;
+    if matches!(table, plan::Table::Input | plan::Table::Discrete) {
         out.push(
             Diagnostic::error(
                 &write.place,
                 format!(
                     "`{}` stands in the {} table, which cannot be written",
                     point.name,
-                    point.modbus.table.word()
+                    table.word()
                 ),
             )
             .related(&point.place, "the point")
@@ -198,7 +259,7 @@ pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
         let node = keys.get(key)?;
         let raw = point.raw(node);
         if raw.is_none() {
-            out.push(points::never(&point.name, &point.modbus, node));
+            out.push(point.never(node));
         }
         raw
     };

@@ -13,10 +13,12 @@
 pub mod differ;
 mod picture;
 mod reads;
+mod said;
 #[cfg(test)]
 mod tests;
 
-use crate::model::{Moment, SlotName};
+use crate::model::plan::ModbusLink;
+use crate::model::{Moment, Sample, SlotName};
 use crate::profile::{Meaning, Profile, SlotContract, show};
 use crate::record::{Record, What};
 use picture::Picture;
@@ -52,10 +54,11 @@ pub struct Replayed {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayFault {
     /// Of another family of protocols.
-    #[error(
-        "the record is of {0}, which this build does not replay: it replays modbus-tcp, modbus-rtu and modbus-rtu-over-tcp"
-    )]
-    Protocol(String),
+    #[error("the record is of {0}, the profile of {1}: what one says the other does not read")]
+    Protocol(String, String),
+    /// The profile cannot be used.
+    #[error("{0}")]
+    Profile(String),
     /// The record holds several servers, and not the profile's.
     #[error(
         "the record holds the servers {held}, but the profile asks server {asked}: set `server_id` in its [connection]"
@@ -82,15 +85,27 @@ pub fn nobody(profile: &Profile) -> SlotContract {
 /// # Errors
 /// The record is of another protocol, or holds only other servers.
 pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Result<Replayed, ReplayFault> {
-    if !record.header.protocol.starts_with("modbus-") {
-        return Err(ReplayFault::Protocol(record.header.protocol.clone()));
+    if family(&record.header.protocol) != family(profile.protocol()) {
+        return Err(ReplayFault::Protocol(
+            record.header.protocol.clone(),
+            profile.protocol().to_owned(),
+        ));
     }
     let plan = Arc::new(profile.plan(&contract.slot));
     let mut made = Replayed {
         notes: record.notes.clone(),
         ..Replayed::default()
     };
-    let server = server(record, &plan, &mut made)?;
+    let Some(link) = plan.link.modbus() else {
+        let listened = said::listen(record, &plan)?;
+        made.notes.extend(listened.notes());
+        made.ignored = listened.ignored;
+        for sample in &listened.samples {
+            take(&mut made, profile, contract, sample);
+        }
+        return Ok(made);
+    };
+    let server = server(record, link, &mut made)?;
     let mut reader = Reader::new(&plan);
     let scanned = reader.scan(record, server);
     let used: BTreeSet<usize> = plan.events.iter().flat_map(picture::points).collect();
@@ -141,17 +156,7 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
         for picture in &mut pictures {
             picture.take(now, &seen);
             for sample in picture.drain() {
-                let (ms, wall) = (sample.seen.tick.saturating_sub(1), sample.seen.wall);
-                for meaning in profile.drafts(contract, &sample) {
-                    match meaning {
-                        Meaning::Draft(draft) => made.events.push(Made {
-                            ms,
-                            wall,
-                            json: show(&draft),
-                        }),
-                        Meaning::Ignored => made.ignored += 1,
-                    }
-                }
+                take(&mut made, profile, contract, &sample);
             }
         }
     }
@@ -168,11 +173,32 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
     Ok(made)
 }
 
+/// What `profile` makes of one sample.
+fn take(made: &mut Replayed, profile: &Profile, contract: &SlotContract, sample: &Sample) {
+    let (ms, wall) = (sample.seen.tick.saturating_sub(1), sample.seen.wall);
+    for meaning in profile.drafts(contract, sample) {
+        match meaning {
+            Meaning::Draft(draft) => made.events.push(Made {
+                ms,
+                wall,
+                json: show(&draft),
+            }),
+            Meaning::Ignored => made.ignored += 1,
+        }
+    }
+}
+
+/// Protocols whose records are read alike.
+fn family(protocol: &str) -> &str {
+    match protocol {
+        "serial" | "tcp" => "frames",
+        other if other.starts_with("modbus-") => "modbus",
+        other => other,
+    }
+}
+
 /// Whose exchanges are looked at: the profile's server, or the only one that the record holds.
-fn server(record: &Record, plan: &crate::model::plan::SlotPlan, made: &mut Replayed) -> Result<u8, ReplayFault> {
-    let Some(link) = plan.link.modbus() else {
-        return Err(ReplayFault::Protocol(record.header.protocol.clone()));
-    };
+fn server(record: &Record, link: &ModbusLink, made: &mut Replayed) -> Result<u8, ReplayFault> {
     let held: BTreeSet<u8> = record
         .lines
         .iter()

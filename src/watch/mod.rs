@@ -5,6 +5,7 @@
 //! execute. [`Watcher`] looks at whole images at once (examples, replay). [`Poller`] runs a device
 //! that is asked, step by step.
 
+pub mod frames;
 mod poller;
 mod ring;
 mod track;

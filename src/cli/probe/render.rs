@@ -1,7 +1,7 @@
 //! How points and events look on a terminal and as JSON; shared by probe, replay and simulate.
 
 use super::target::{Look, Target};
-use crate::model::plan::{ModbusType, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{Address, FramePlace, FramePoint, ModbusType, PointIx, SlotPlan, TextKind, Trigger};
 use crate::model::value::json_number;
 use crate::model::{Raw, Sample};
 use crate::profile::{Meaning, Profile, SlotContract, show};
@@ -142,13 +142,37 @@ fn at(plan: &SlotPlan, point: PointIx) -> (String, bool) {
     let Some(point) = plan.points.get(point) else {
         return (String::new(), false);
     };
-    let at = point.at.registers();
+    let at = match &point.at {
+        Address::Modbus(at) => at,
+        Address::Field(name) => return (name.to_string(), false),
+        Address::Frame(at) => return (part(at), false),
+    };
     let kind = match at.kind {
         ModbusType::Text(bytes) => format!("string {bytes}"),
         kind => format!("{kind:?}").to_lowercase(),
     };
     let count = at.count.map(|count| format!("[{count}]")).unwrap_or_default();
     (format!("{}:{} {kind}{count}", at.table.word(), at.address), at.clears)
+}
+
+/// Which part of a frame: `columns 18-24 decimal`.
+fn part(at: &FramePoint) -> String {
+    let place = match &at.place {
+        FramePlace::Whole => "frame".to_owned(),
+        FramePlace::Columns(from, to) => format!("columns {from}-{to}"),
+        FramePlace::Column(number) => format!("column {number}"),
+        FramePlace::Group(name) => format!("group {name}"),
+        FramePlace::Code => "code".to_owned(),
+        FramePlace::Aim => "aim".to_owned(),
+        FramePlace::Symbology => "symbology".to_owned(),
+        FramePlace::Gs1(ai) => format!("gs1 {ai}"),
+        FramePlace::Gs1All => "gs1".to_owned(),
+        FramePlace::DataIdentifier(di) => format!("di {di}"),
+    };
+    match at.kind {
+        TextKind::Text => place,
+        kind => format!("{place} {}", format!("{kind:?}").to_lowercase()),
+    }
 }
 
 /// What a point means, or why it means nothing.

@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostics;
 use crate::gateway::control::{self, LinkQuestion, Linked, LookedPoint};
 use crate::gateway::setup;
 use crate::model::plan::{Link, SlotPlan};
+use crate::model::sample::Report;
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
 use crate::replay::nobody;
@@ -281,9 +282,12 @@ impl Target {
                 slot: linked.slot.clone(),
             };
         }
-        // Without events nothing is read by itself, and nothing acknowledged.
         let mut plan = (*self.plan).clone();
-        plan.events.clear();
+        if plan.link.modbus().is_some() {
+            // Without events nothing is read by itself, and nothing acknowledged.
+            plan.events.clear();
+        }
+        plan.link.only_look();
         plan.alive = None;
         let (probe, service) = service();
         let (reports, mut said) = mpsc::channel(16);
@@ -300,7 +304,16 @@ impl Target {
             service,
         );
         tasks.spawn(run);
-        tasks.spawn(async move { while said.recv().await.is_some() {} });
+        tasks.spawn(async move {
+            // What a device says by itself is looked at, and is nobody's: it is as good as kept.
+            while let Some(report) = said.recv().await {
+                if let Report::Sample(mut sample) = report
+                    && let Some(durable) = sample.durable.take()
+                {
+                    let _gone = durable.send(());
+                }
+            }
+        });
         Way::Own { probe, _tasks: tasks }
     }
 
