@@ -5,6 +5,7 @@
 
 pub mod framed;
 pub mod modbus;
+pub mod open_protocol;
 mod port;
 pub mod tap;
 
@@ -60,8 +61,7 @@ pub async fn run_link(
         match link {
             Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
             Link::Framed(link) => framed::run(&link, slots, &reports, &clock, service).await,
-            // Profiles of these do not compile yet.
-            Link::OpenProtocol(_) => {}
+            Link::OpenProtocol(link) => open_protocol::run(&link, slots, &reports, &clock, service).await,
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

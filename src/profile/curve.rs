@@ -21,6 +21,8 @@ use serde_json::Value as Json;
 pub(super) struct Axis {
     /// What is plotted.
     pub(super) name: String,
+    /// The point that says so, where it says something.
+    name_from: Option<PointIx>,
     pub(super) along: Along,
     /// In which it is published; none: as the device says it.
     uom: Option<Uom>,
@@ -41,7 +43,13 @@ impl Axis {
         if let Along::Values(point) | Along::Step(Source::Point(point)) = self.along {
             found.push(point);
         }
+        found.extend(self.name_from);
     }
+}
+
+/// Whether a point says what is plotted: then one event is several curves.
+pub(super) fn is_named_by_point(event: &Event) -> bool {
+    axes(event).any(|(axis, _)| axis.name_from.is_some())
 }
 
 /// An axis: a bare array point, or a table of `name`, `values` or `step`, and `uom`.
@@ -49,7 +57,7 @@ pub(super) fn compile(scope: Scope<'_>, key: &str, node: &Node, out: &mut Diagno
     let empty = Table::default();
     let (keys, bare) = match node.as_table() {
         Some(keys) => {
-            only(keys, &["name", "values", "step", "uom"], key, out);
+            only(keys, &["name", "name_from", "values", "step", "uom"], key, out);
             (keys, None)
         }
         None => (&empty, Some(node)),
@@ -101,6 +109,9 @@ pub(super) fn compile(scope: Scope<'_>, key: &str, node: &Node, out: &mut Diagno
             .related(point.uom_place.as_ref().unwrap_or(&point.place), "the point's"),
         );
     }
+    let name_from = keys
+        .get("name_from")
+        .and_then(|node| points::find(scope.points, node.as_text()?, &node.place, out));
     // The name is text: a point that happens to be called so is not meant.
     let name = match (keys.get("name"), own) {
         (Some(node), _) => match node.as_table() {
@@ -121,6 +132,7 @@ pub(super) fn compile(scope: Scope<'_>, key: &str, node: &Node, out: &mut Diagno
     };
     Some(Axis {
         name,
+        name_from,
         along,
         uom: wanted.map(|(uom, _)| uom),
     })
@@ -230,7 +242,12 @@ pub(super) fn data(
         match values {
             Ok(Some((values, uom))) => {
                 let mut object = Fields::new();
-                object.insert("name".into(), axis.name.clone().into());
+                let said = axis.name_from.map(|point| say(now.points, point, now.values));
+                let name = match said {
+                    Some(Said::Good(name)) => name.text(),
+                    _ => axis.name.clone(),
+                };
+                object.insert("name".into(), name.into());
                 if let Some(uom) = uom {
                     object.insert("uom".into(), uom.code().into());
                 }

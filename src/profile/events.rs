@@ -4,12 +4,13 @@
 //! is doubtful about an event as a whole ([`super::checks`]).
 
 use super::controls;
+use super::curve;
 use super::decode::Value;
 use super::fields::{Field, Member, Scope};
 use super::format::{EVENT, ON_START};
 use super::ownership;
 use super::points::{self, Point};
-use super::protocol::Protocol;
+use super::protocol::{Family, Protocol};
 use super::stamp::{self, Stamp};
 use super::triggers;
 use crate::diagnostic::tree::{Key, Node, Table, parse_duration};
@@ -179,8 +180,8 @@ fn apart(events: &mut [Event], out: &mut Diagnostics) {
         .collect();
     for (at, (event, twin)) in events.iter_mut().zip(twins).enumerate() {
         event.apart = match (event.kind, twin) {
-            (EventType::Curve, Some(_)) => &["y.name", "part"],
-            (EventType::Curve, None) => &["part"],
+            (EventType::Curve, twin) if twin.is_some() || curve::is_named_by_point(event) => &["y.name", "part"],
+            (EventType::Curve, _) => &["part"],
             (EventType::Measurement, Some(_)) => &["name"],
             (EventType::Alarm, Some(_)) => &["code"],
             _ => &[],
@@ -234,7 +235,10 @@ fn one(key: &Key, node: &Node, points: &[Point], protocol: &Protocol, out: &mut 
                 .help("leave `id` out where the device has none: every trigger is its own then"),
         );
     }
-    let fields = fields(keys, scope, out);
+    let mut fields = fields(keys, scope, out);
+    if kind == EventType::Identification && protocol.family == Family::Frames && keys.get("code").is_none() {
+        fields.extend(scanned(scope, &key.place));
+    }
     let alarms = controls::alarms(keys, scope, out);
     let values = controls::values(keys, points, kind, out);
     let looked: Vec<PointIx> = {
@@ -354,6 +358,19 @@ fn kind(key: &Key, keys: &Table, out: &mut Diagnostics) -> Option<EventType> {
     }
 }
 
+/// What a scanner reads, where the profile does not say which point the code is.
+fn scanned(scope: Scope<'_>, place: &Place) -> Option<Member> {
+    let code = scope
+        .points
+        .iter()
+        .position(|point| &*point.name == super::places::CODE)?;
+    Some(Member {
+        spec: scope.kind.field("code")?,
+        place: place.clone(),
+        field: Field::One(super::fields::Source::Point(code)),
+    })
+}
+
 /// Every key that is no control key.
 fn fields(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> Vec<Member> {
     let kind = scope.kind;
@@ -411,7 +428,7 @@ fn required(event: &Event, keys: &Table, out: &mut Diagnostics) {
             EventType::Alarm if keys.get("alarms").is_some() => matches!(spec.name, "code" | "active"),
             _ => false,
         };
-        if automatic || keys.get(spec.name).is_some() {
+        if automatic || keys.get(spec.name).is_some() || event.field(spec.name).is_some() {
             continue;
         }
         out.push(

@@ -1,21 +1,18 @@
-//! `[[example]]`: how a profile proves itself. Owns how registers are given and events are compared.
+//! `[[example]]`: how a profile proves itself. Owns how events are compared with what is expected.
 //!
-//! The triggers are run by the same watcher as in the gateway, the fields by the same mapping.
+//! What is given is [`given`]'s, what it leads to [`play`]'s: the triggers are run by the same watcher as in the gateway,
+//! the fields by the same mapping.
 
-use super::events::Event;
-use super::{ExampleReport, Meaning, Profile, SlotContract};
+mod given;
+mod play;
+
+use super::{ExampleReport, Profile, SlotContract};
 use crate::diagnostic::tree::{Node, Table, Value as Toml};
-use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
-use crate::model::plan::SlotPlan;
-use crate::model::{Draft, Moment, Raw, Sample, SlotName};
-use crate::watch::{Happening, Watcher};
-use crate::wire::modbus::{self, Image};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::model::{Draft, SlotName};
+pub(super) use given::{Given, image, step as given, zeros};
 use serde_json::Value as Json;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Between two steps of a sequence: longer than any `at_most`.
-const STEP: u64 = 3_600_000;
 
 /// Runs the examples of `profile`, and those of what it extends against that.
 pub(super) fn run(profile: &Profile, contract: Option<&SlotContract>, out: &mut Diagnostics) -> ExampleReport {
@@ -59,198 +56,28 @@ fn one(profile: &Profile, contract: Option<&SlotContract>, example: &Node) -> Di
         return out;
     };
     let plan = Arc::new(profile.plan(&contract.slot));
-    let steps: Vec<Option<Image>> = given
+    let sequence = given.as_list().is_some();
+    let steps: Vec<Option<Given>> = given
         .one_or_more()
         .iter()
-        .map(|step| image(&plan, step.as_table()?, &mut out))
+        .map(|step| self::given::step(profile, &plan, step, &mut out))
         .collect();
-    let Some(mut steps) = steps.into_iter().collect::<Option<Vec<_>>>() else {
+    let Some(steps) = steps.into_iter().collect::<Option<Vec<_>>>() else {
         return out;
     };
     if out.has_errors() {
         return out;
     }
-    if given.as_list().is_none() {
-        steps.insert(0, zeros(&plan));
-    }
-    let drafts = play(profile, contract, &plan, &steps, given.as_list().is_some());
+    let drafts = match play::drafts(profile, contract, &plan, steps, sequence) {
+        Ok(drafts) => drafts,
+        Err(fault) => {
+            out.push(Diagnostic::error(&given.place, fault));
+            return out;
+        }
+    };
     let name = keys.get("name").and_then(Node::as_text).unwrap_or("without a name");
     compare(profile, name, expect, &drafts, &mut out);
     out
-}
-
-/// All registers of all points, 0.
-pub(super) fn zeros(plan: &SlotPlan) -> Image {
-    let mut image = Image::default();
-    for point in &plan.points {
-        let at = point.at.registers();
-        image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
-    }
-    for event in &plan.events {
-        let Some(ring) = &event.ring else { continue };
-        for at in event.points.iter().filter(|point| **point != ring.index) {
-            let Some(at) = plan.points.get(*at).and_then(|point| point.at.modbus()) else {
-                continue;
-            };
-            let span = vec![0; usize::from(modbus::span(at))];
-            for slot in 1..ring.slots {
-                if let Some(address) = at.address.checked_add(slot.saturating_mul(ring.stride)) {
-                    image.put(at.table, address, &span);
-                }
-            }
-        }
-    }
-    image
-}
-
-/// What all points say, `shift` registers further on.
-fn decode(plan: &SlotPlan, image: &Image, shift: u16) -> Vec<Option<Raw>> {
-    let decode = |point: &crate::model::plan::PointPlan| {
-        let at = point.at.registers();
-        let mut at = at.clone();
-        at.address = at.address.checked_add(shift)?;
-        modbus::decode(&at, image)
-    };
-    plan.points.iter().map(decode).collect()
-}
-
-/// What one table of `given` says; what it does not give reads 0.
-pub(super) fn image(plan: &SlotPlan, given: &Table, out: &mut Diagnostics) -> Option<Image> {
-    let mut image = zeros(plan);
-    for (key, node) in &given.entries {
-        match key.name.as_str() {
-            "values" => values(plan, node, &mut image, out),
-            "frame" | "telegram" => super::read::not_yet(&key.place, &key.name, out),
-            at => match modbus::parse_at(at) {
-                Ok((table, address)) => image.put(table, address, &words(node, out)?),
-                Err(fault) => {
-                    out.push(
-                        Diagnostic::error(&key.place, fault.to_string())
-                            .help("give registers, \"input:100\" = [7], or values = { point = 7 }"),
-                    );
-                    return None;
-                }
-            },
-        }
-    }
-    Some(image)
-}
-
-/// Registers as numbers, true and false, or text of two characters a register.
-fn words(node: &Node, out: &mut Diagnostics) -> Option<Vec<u16>> {
-    let mut found = Vec::new();
-    for item in node.one_or_more() {
-        match &item.value {
-            Toml::Bool(value) => found.push(u16::from(*value)),
-            Toml::Text(text) => found.extend(text.as_bytes().chunks(2).map(|pair| match pair {
-                [high, low] => u16::from_be_bytes([*high, *low]),
-                [high] => u16::from_be_bytes([*high, 0]),
-                _ => 0,
-            })),
-            Toml::Integer(value) => match (u16::try_from(*value), i16::try_from(*value)) {
-                (Ok(word), _) => found.push(word),
-                (_, Ok(word)) => found.push(word.cast_unsigned()),
-                _ => {
-                    out.push(
-                        Diagnostic::error(&item.place, format!("{value} does not fit a register"))
-                            .help("a register holds 0 to 65535"),
-                    );
-                    return None;
-                }
-            },
-            _ => {
-                out.push(Diagnostic::error(
-                    &item.place,
-                    format!("a register is a whole number, not {}", item.kind()),
-                ));
-                return None;
-            }
-        }
-    }
-    Some(found)
-}
-
-fn values(plan: &SlotPlan, node: &Node, image: &mut Image, out: &mut Diagnostics) {
-    let Some(table) = node.as_table() else {
-        crate::diagnostic::tree::wrong(node, "values", "a table of points", out);
-        return;
-    };
-    for (key, node) in &table.entries {
-        let Some(point) = plan.points.iter().find(|point| *point.name == *key.name) else {
-            let known: Vec<&str> = plan.points.iter().map(|point| &*point.name).collect();
-            out.push(
-                Diagnostic::error(&key.place, format!("there is no point `{}`", key.name))
-                    .maybe_help(meant(&key.name, &known)),
-            );
-            continue;
-        };
-        let raw = match &node.value {
-            Toml::Bool(value) => Some(Raw::Bool(*value)),
-            Toml::Text(text) => Some(Raw::Text(text.clone())),
-            _ => node.as_number().map(Raw::Dec),
-        };
-        let at = point.at.registers();
-        match raw.map(|raw| modbus::encode(at, &raw)) {
-            Some(Ok(words)) if at.bits.is_none() => image.put(at.table, at.address, &words),
-            Some(Ok(_)) => out.push(
-                Diagnostic::error(&key.place, format!("`{}` is a part of a word", key.name))
-                    .help("give the word by its address"),
-            ),
-            Some(Err(fault)) => out.push(Diagnostic::error(&node.place, fault.to_string())),
-            None => out.push(Diagnostic::error(
-                &node.place,
-                format!("`{}` cannot be {}", key.name, node.kind()),
-            )),
-        }
-    }
-}
-
-/// Runs the steps in time. Of a sequence the first is the baseline, and what it shows counts.
-fn play(
-    profile: &Profile,
-    contract: &SlotContract,
-    plan: &Arc<SlotPlan>,
-    steps: &[Image],
-    sequence: bool,
-) -> Vec<Draft> {
-    let mut watcher = Watcher::new(plan.clone(), &HashMap::new());
-    let mut drafts = Vec::new();
-    let mut tick = STEP;
-    for (number, image) in steps.iter().enumerate() {
-        let values = &decode(plan, image, 0);
-        let now = Moment::new(1_795_342_503_171_i64.saturating_add_unsigned(tick), tick);
-        tick += STEP;
-        let mut happened = watcher.observe_rings(now, values, &|shift| decode(plan, image, shift));
-        if number == 0 && !sequence {
-            continue;
-        }
-        // What happens by time happens once a step.
-        happened.retain(|happening| !profile.events.get(happening.event).is_some_and(Event::is_periodic));
-        if number > 0 {
-            for (event, _) in profile
-                .events
-                .iter()
-                .enumerate()
-                .filter(|(_, event)| event.is_periodic())
-            {
-                happened.push(Happening {
-                    event,
-                    values: values.clone(),
-                    before: vec![None; values.len()],
-                    state: None,
-                });
-            }
-        }
-        for happening in happened {
-            let sample = Sample::picture(plan, happening.event, happening.values, happening.before, now);
-            for meaning in profile.drafts(contract, &sample) {
-                if let Meaning::Draft(draft) = meaning {
-                    drafts.push(*draft);
-                }
-            }
-        }
-    }
-    drafts
 }
 
 /// Holds what was made against what was expected, in order.

@@ -12,7 +12,7 @@ use crate::diagnostic::tree::{Node, Table, Value as Toml, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::Uom;
 use crate::model::event::{EventType, FieldSpec, MEASURE, Shape};
-use crate::model::plan::PointIx;
+use crate::model::plan::{Address, FramePlace, PointIx};
 
 /// Where one value comes from.
 #[derive(Debug, Clone)]
@@ -452,6 +452,20 @@ impl Scope<'_> {
     }
 
     fn named(self, key: &str, node: &Node, out: &mut Diagnostics) -> Option<Field> {
+        if node.as_text().is_some() {
+            let source = self.source(key, node, out)?;
+            let Source::Point(index) = source else { return None };
+            let point = self.points.get(index)?;
+            let whole = matches!(&point.at, Address::Frame(at) if at.place == FramePlace::Gs1All);
+            if !whole && !point.faulty {
+                out.push(
+                    Diagnostic::error(&node.place, format!("`{key}` is many values, but `{}` says one", point.name))
+                        .help(format!("write a table of names and points: {key} = {{ 21 = \"serial\" }}; of a scanner the point `gs1` is all of them")),
+                );
+                return None;
+            }
+            return Some(Field::One(source));
+        }
         let Some(keys) = node.as_table() else {
             wrong(node, key, "a table of names and points", out);
             return None;

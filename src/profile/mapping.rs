@@ -242,6 +242,12 @@ impl Moment<'_> {
                 other => Err(format!("unknown code {} of `{}`", other.text(), name())),
             },
             Shape::Text => Ok(Some(value.text().into())),
+            // Element strings of a code, as one text.
+            Shape::Map(_) => match serde_json::from_str(&value.text()) {
+                Ok(Json::Object(members)) if members.is_empty() => Ok(None),
+                Ok(Json::Object(members)) => Ok(Some(Json::Object(members))),
+                _ => Err(format!("`{}` has no names", name())),
+            },
             Shape::Integer => match value.number().filter(|number| number.is_integer()) {
                 Some(number) => Ok(Some(json_number(number))),
                 None => Err(format!("`{}` is {}, which is no whole number", name(), value.text())),
@@ -329,23 +335,38 @@ impl Moment<'_> {
             let Some(code) = self.value(&reason.code)? else {
                 continue;
             };
-            if reason.except.iter().any(|except| code.is(except)) {
-                continue;
-            }
-            let mut object = Fields::new();
-            object.insert("code".into(), code.text().into());
-            let text = match &reason.text {
-                Some(source) => self.value(source)?.map(|text| text.text()),
-                None => reason
-                    .texts
-                    .iter()
-                    .find(|(known, _)| code.is(known))
-                    .map(|(_, text)| text.clone()),
+            let said = reason
+                .text
+                .as_ref()
+                .map(|source| self.value(source))
+                .transpose()?
+                .flatten();
+            // An array is several reasons, and its texts another array.
+            let codes = match code {
+                Value::List(codes) => codes,
+                code => vec![code],
             };
-            if let Some(text) = text {
-                object.insert("text".into(), text.into());
+            for (at, code) in codes.into_iter().enumerate() {
+                if reason.except.iter().any(|except| code.is(except)) {
+                    continue;
+                }
+                let text = match (&said, &reason.text) {
+                    (Some(Value::List(texts)), _) => texts.get(at).map(Value::text),
+                    (Some(text), _) => Some(text.text()),
+                    (None, Some(_)) => None,
+                    (None, None) => reason
+                        .texts
+                        .iter()
+                        .find(|(known, _)| code.is(known))
+                        .map(|(_, text)| text.clone()),
+                };
+                let mut object = Fields::new();
+                object.insert("code".into(), code.text().into());
+                if let Some(text) = text {
+                    object.insert("text".into(), text.into());
+                }
+                list.push(Json::Object(object));
             }
-            list.push(Json::Object(object));
         }
         Ok((!list.is_empty()).then_some(Json::Array(list)))
     }

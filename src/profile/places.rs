@@ -13,11 +13,14 @@ use std::collections::BTreeSet;
 /// Points that every frame has, unless a group or a point is called so.
 const ALWAYS: &[(&str, FramePlace)] = &[
     ("frame", FramePlace::Whole),
-    ("code", FramePlace::Code),
+    (CODE, FramePlace::Code),
     ("aim", FramePlace::Aim),
     ("symbology", FramePlace::Symbology),
     ("gs1", FramePlace::Gs1All),
 ];
+
+/// The scanned code: an identification has it unless it says otherwise.
+pub(super) const CODE: &str = "code";
 
 /// Keys that say where a point is.
 const WHERE: &[&str] = &["columns", "column", "group", "gs1", "di"];
@@ -213,6 +216,8 @@ pub(super) fn implicit(points: &mut Vec<Point>, connection: &Connection, used: &
     let groups = connection.groups.iter().map(|group| &**group);
     let always = ALWAYS.iter().map(|(name, _)| *name).filter(|name| used.contains(name));
     let names: Vec<&str> = groups.chain(always).collect();
+    // What a scanner says by default.
+    let names: Vec<&str> = names.into_iter().chain([CODE]).collect();
     for name in names {
         if points.iter().any(|point| &*point.name == name) {
             continue;
@@ -222,6 +227,9 @@ pub(super) fn implicit(points: &mut Vec<Point>, connection: &Connection, used: &
             place: at,
             kind: TextKind::Text,
         });
-        points.push(plain(name, &connection.pattern_place, at, Kind::Text));
+        points.push(Point {
+            hidden: name == CODE && !used.contains(CODE) && !connection.groups.iter().any(|group| &**group == CODE),
+            ..plain(name, &connection.pattern_place, at, Kind::Text)
+        });
     }
 }

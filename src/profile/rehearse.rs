@@ -10,7 +10,9 @@ use crate::diagnostic::Diagnostics;
 use crate::diagnostic::tree::Node;
 use crate::model::plan::PointIx;
 use crate::model::{Decimal, Raw, SlotName};
+use crate::wire::framed::Framed;
 use crate::wire::modbus::Image;
+use crate::wire::open_protocol::Telegram;
 
 /// What one event of a profile is made of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -71,6 +73,51 @@ impl Profile {
             images.max_by_key(says)
         });
         first.unwrap_or_else(|| examples::zeros(&plan))
+    }
+
+    /// The telegrams of its examples, then of those of what it extends, as they stand on the wire: a virtual controller sends the like.
+    #[must_use]
+    pub fn start_telegrams(&self) -> Vec<Telegram> {
+        let mut found = Vec::new();
+        for given in self.given() {
+            if let examples::Given::Telegrams(telegrams) = given {
+                found.extend(telegrams);
+            }
+        }
+        found
+    }
+
+    /// The whole frames of its examples that are in order, then of those of what it extends.
+    #[must_use]
+    pub fn start_frames(&self) -> Vec<Vec<u8>> {
+        let mut found = Vec::new();
+        for given in self.given() {
+            if let examples::Given::Frames(frames) = given {
+                found.extend(frames.into_iter().filter_map(|framed| match framed {
+                    Framed::Frame { whole, fault: None, .. } => Some(whole),
+                    Framed::Frame { .. } | Framed::Noise(_) => None,
+                }));
+            }
+        }
+        found
+    }
+
+    /// What all examples give, step by step.
+    fn given(&self) -> Vec<examples::Given> {
+        let plan = self.plan(&SlotName::new("a", "a"));
+        let inherited = self.inherited.iter().flat_map(|(_, examples)| examples);
+        let mut aside = Diagnostics::new();
+        let mut found = Vec::new();
+        for example in self.examples.iter().chain(inherited) {
+            let given = example.as_table().and_then(|keys| keys.get("given"));
+            let steps = given.map(Node::one_or_more).unwrap_or_default();
+            found.extend(
+                steps
+                    .iter()
+                    .filter_map(|step| examples::given(self, &plan, step, &mut aside)),
+            );
+        }
+        found
     }
 
     /// What event number `event` is made of.

@@ -6,6 +6,7 @@
 
 pub mod block3964r;
 pub mod decode;
+mod derive;
 pub mod encode;
 pub mod fields;
 pub mod header;

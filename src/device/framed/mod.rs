@@ -147,7 +147,7 @@ impl Hub<'_> {
     /// Connections of one source, one after another, until one cannot be made or is lost: why.
     async fn connected(&mut self, source: &Source, backoff: &mut Backoff) -> Result<String, Closed> {
         let listens = matches!(source, Source::Listens(_));
-        let mut reason = "the device has not connected yet".to_owned();
+        let mut reason = source.waits();
         let mut another = None;
         loop {
             if listens && another.is_none() {

@@ -40,6 +40,7 @@ pub(super) struct Slot {
     watch: FrameWatch,
     told: Option<(LinkState, String)>,
     offline_since: Option<Moment>,
+    connected: bool,
     last: Option<Reading>,
     /// What could not be read last, as it came.
     unread: Option<Vec<u8>>,
@@ -76,6 +77,7 @@ impl Slot {
                 watch,
                 told: None,
                 offline_since: None,
+                connected: false,
                 last: None,
                 unread: None,
                 life: (None, 0),
@@ -179,9 +181,12 @@ impl Slot {
     /// At which tick the life sign is missed, where there is one.
     pub(super) fn due(&self) -> Option<u64> {
         let alive = self.plan.alive.as_ref()?;
-        let online = self.told.as_ref().is_some_and(|(state, _)| *state == LinkState::Online);
+        let told = self
+            .told
+            .as_ref()
+            .is_some_and(|(state, _)| *state == LinkState::Degraded);
         let within = u64::try_from(alive.within.as_millis()).unwrap_or(u64::MAX);
-        online.then(|| self.life.1.saturating_add(within))
+        (self.connected && !told).then(|| self.life.1.saturating_add(within))
     }
 
     /// It is `now`: is the life sign missed?
@@ -234,15 +239,16 @@ impl Slot {
 
     /// Bytes may come.
     pub(super) async fn online(&mut self, now: Moment, reports: &mpsc::Sender<Report>) -> Result<(), Closed> {
-        self.offline_since = None;
-        if self
-            .told
-            .as_ref()
-            .is_some_and(|(state, _)| *state != LinkState::Offline)
-        {
+        let before = std::mem::replace(&mut self.connected, true);
+        if before {
             return Ok(());
         }
+        self.offline_since = None;
         self.life.1 = now.tick;
+        if self.plan.alive.is_some() {
+            // Connected is not enough: its life sign must move.
+            return Ok(());
+        }
         self.tell(LinkState::Online, String::new(), now, reports).await
     }
 
@@ -253,6 +259,7 @@ impl Slot {
         reason: &str,
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
+        self.connected = false;
         let since = *self.offline_since.get_or_insert(now);
         let text = format!("{}: {reason} (since {})", self.plan.link.address(), since.rfc3339());
         self.tell(LinkState::Offline, text, since, reports).await

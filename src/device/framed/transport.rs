@@ -49,6 +49,18 @@ impl Source {
         })
     }
 
+    /// Why nothing comes yet, though nothing is wrong.
+    pub(super) fn waits(&self) -> String {
+        const YET: &str = "the device has not connected yet";
+        match self {
+            Self::Listens(listener) => match listener.local_addr() {
+                Ok(local) => format!("{YET}; the gateway listens at {local}"),
+                Err(_) => YET.to_owned(),
+            },
+            Self::Opens => "not connected yet".to_owned(),
+        }
+    }
+
     /// The next connection; where the device makes it, whenever that is.
     ///
     /// # Errors

@@ -44,11 +44,11 @@ fn cut(frame: &Frame, bytes: &[u8]) -> Vec<String> {
     let once = framer.push(0, bytes);
     let mut framer = Framer::new(frame.clone());
     let each: Vec<Framed> = bytes.iter().flat_map(|byte| framer.push(0, &[*byte])).collect();
-    let frames = |framed: &[Framed]| -> Vec<Framed> {
-        let frames = framed.iter().filter(|framed| matches!(framed, Framed::Frame { .. }));
-        frames.cloned().collect()
+    let whole = |framed: &[Framed]| -> Vec<Framed> {
+        let whole = framed.iter().filter(|framed| matches!(framed, Framed::Frame { .. }));
+        whole.cloned().collect()
     };
-    assert_eq!(frames(&once), frames(&each));
+    assert_eq!(whole(&once), whole(&each));
     short(&once)
 }
 
@@ -225,10 +225,12 @@ fn parser(pattern: Option<&str>, separator: Option<&str>) -> Parser {
     .unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside what is read")]
 fn dec(text: &str) -> Option<Raw> {
     Some(Raw::Dec(text.parse::<Decimal>().unwrap()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands beside what is read")]
 fn words(text: &str) -> Option<Raw> {
     Some(Raw::Text(text.to_owned()))
 }

@@ -294,8 +294,8 @@ mod tests {
 
     /// Carries bytes between two ends until both are silent.
     fn converse(a: &mut Link, b: &mut Link, first: Vec<Outcome>) -> (Vec<Outcome>, Vec<Outcome>) {
-        let (mut of_a, mut of_b) = (first.clone(), Vec::new());
         let mut to_b = writes(&first);
+        let (mut of_a, mut of_b) = (first, Vec::new());
         for _ in 0..50 {
             let mut out = Vec::new();
             b.receive(&to_b, 0, &mut out);

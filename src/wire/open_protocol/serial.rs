@@ -86,7 +86,6 @@ impl Iterator for Unwrapper {
         }
         match self.end() {
             End::Wait if self.buffer.len() <= MOST => None,
-            End::Wait => Some(self.noise()),
             End::At(at) => {
                 let inner = self.buffer.get(1..at).unwrap_or_default().to_vec();
                 let Ok(telegram) = Telegram::parse(&inner) else {
@@ -95,7 +94,7 @@ impl Iterator for Unwrapper {
                 self.buffer.drain(..=at);
                 Some(Unwrapped::Telegram(telegram, inner))
             }
-            End::Bad => Some(self.noise()),
+            End::Wait | End::Bad => Some(self.noise()),
         }
     }
 }

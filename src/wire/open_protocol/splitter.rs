@@ -67,9 +67,7 @@ impl Splitter {
     pub fn settle(&mut self) -> Option<Split> {
         let (length, _) = Header::parse(&self.buffer).ok()?;
         let rest = self.buffer.get(length..)?;
-        (length >= HEADER && may_begin(rest))
-            .then(|| self.take(length, false))
-            .flatten()
+        (length >= HEADER && may_begin(rest)).then(|| self.take(length, false))
     }
 
     /// Forgets what waits, after a reconnect.
@@ -78,14 +76,14 @@ impl Splitter {
         self.after_trace = false;
     }
 
-    fn take(&mut self, length: usize, nul: bool) -> Option<Split> {
+    fn take(&mut self, length: usize, nul: bool) -> Split {
         let raw: Vec<u8> = self.buffer.drain(..length + usize::from(nul)).collect();
         match Telegram::parse(&raw) {
             Ok(telegram) => {
                 self.after_trace = telegram.mid() == TRACE;
-                Some(Split::Telegram(telegram, raw))
+                Split::Telegram(telegram, raw)
             }
-            Err(_) => Some(self.dropped(raw.len())),
+            Err(_) => self.dropped(raw.len()),
         }
     }
 
@@ -142,7 +140,7 @@ impl Iterator for Splitter {
         }
         match front(&self.buffer) {
             Front::Wait if self.buffer.len() <= MOST => None,
-            Front::Whole(length, nul) => self.take(length, nul),
+            Front::Whole(length, nul) => Some(self.take(length, nul)),
             Front::Wait | Front::Bad => {
                 let count = self.next_start();
                 Some(self.drop_front(count.max(1)))

@@ -152,7 +152,7 @@ pub(super) fn fields(values: &[PidValue], named: bool, out: &mut Vec<Field>, unk
                 .filter(|(_, o)| o.number == pid.number && o.value.is_some())
         };
         let whole = others().find(|(_, o)| o.step == 0);
-        let chosen = whole.or_else(|| others().last()).map(|(index, _)| index);
+        let chosen = whole.or_else(|| others().next_back()).map(|(index, _)| index);
         if chosen != Some(index) {
             continue;
         }
@@ -222,7 +222,7 @@ pub fn join(overall: &Decoded, objects: &[Decoded]) -> Decoded {
     } else {
         out.spindles = objects.iter().map(|object| object.fields.clone()).collect();
     }
-    super::decode::result(&mut out);
+    super::derive::result(&mut out);
     out
 }
 

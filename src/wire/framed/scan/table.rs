@@ -92,6 +92,7 @@ fn two(ai: u16) -> Option<Format> {
     })
 }
 
+#[expect(clippy::match_same_arms, reason = "the table has the order of the specification")]
 fn three(ai: u16) -> Option<Format> {
     Some(match ai {
         235 => text(28),
@@ -116,6 +117,7 @@ fn three(ai: u16) -> Option<Format> {
     })
 }
 
+#[expect(clippy::match_same_arms, reason = "the table has the order of the specification")]
 fn four(ai: u16) -> Option<Format> {
     Some(match ai {
         3100..=3699 => fixed(6),

@@ -325,10 +325,8 @@ fn lengths_of_all_revisions_are_those_printed() {
 
 fn place(mid: u16, revision: u16, name: &str) -> (usize, usize) {
     let mut places = layout(mid, revision).unwrap().places(revision);
-    places
-        .find(|(p, ..)| p.name == name)
-        .map(|(_, from, to)| (from, to))
-        .unwrap_or_else(|| panic!("{name}"))
+    let found = places.find(|(p, ..)| p.name == name);
+    found.map_or_else(|| panic!("{name}"), |(_, from, to)| (from, to))
 }
 
 #[test]

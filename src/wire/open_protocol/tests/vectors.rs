@@ -531,7 +531,7 @@ fn two_spindles(revision: u16, tail: &str) -> String {
         "VIN 1",
         "4".to_owned() + time,
         "010111001234100090",
-        "02020000056720-012",
+        "0202000005670-0012",
     );
     format!("{:04}0101{revision:03}         {data}", data.len() + 20)
 }

@@ -1,0 +1,279 @@
+//! What data telegrams become: reports in their order, and their acknowledgements once all is durable.
+//!
+//! Owns that the same result is not taken twice, and that what was missed comes before what showed it. Does not own
+//! samples ([`super::slot`]) nor layouts ([`super::results`]).
+
+use super::ledger::{Owed, Ticket};
+use super::recover::Recovery;
+use super::results::{self, Collected, Incoming};
+use super::session::{Backlog, Out, Session, Stage};
+use super::slot::Made;
+use super::stages::CATCHING;
+use crate::model::Moment;
+use crate::model::plan::{Acknowledge, Recover, ResultSource, Said};
+use crate::model::sample::{Counted, Report};
+use crate::wire::open_protocol::{Telegram, link, session};
+
+/// Telegrams on their way to be durable; what was fetched waits meanwhile.
+const OPEN: usize = 32;
+/// Telegrams that came by themselves and wait.
+const HELD: usize = 256;
+
+impl Session {
+    /// A data telegram came.
+    pub(super) fn data(&mut self, now: Moment, telegram: &Telegram, said: Said) {
+        let owed = Owed {
+            mid: telegram.mid(),
+            sequence: telegram.header.sequence.filter(|_| self.layer.is_on()),
+            connection: self.connection,
+            no_ack: telegram.header.no_ack,
+        };
+        let mut incoming = if matches!(telegram.mid(), 1201 | 1202) {
+            match self.collector.take(telegram, &self.link, now) {
+                Collected::Part => return self.acknowledge(now, owed),
+                Collected::Whole(incoming) => *incoming,
+            }
+        } else {
+            results::read(telegram, said, &self.link, now)
+        };
+        incoming.owed = Some(owed);
+        if self.ledger.again(&incoming.key, incoming.owed) {
+            return;
+        }
+        if let Some(held) = self.held.iter_mut().find(|held| held.key == incoming.key) {
+            held.owed = incoming.owed;
+            return;
+        }
+        if incoming.lasting && self.ledger.knows(&incoming.key) {
+            return self.duplicate(now, said, owed);
+        }
+        if said != Said::Result {
+            if self.ledger.waiting() >= HELD {
+                return self.flooded();
+            }
+            return self.report(now, &incoming, false);
+        }
+        // Just after a subscription a controller may say what it kept.
+        incoming.live = self.catching.is_none_or(|until| now.tick >= until);
+        if self.link.results == ResultSource::Variable && !self.caught_up(now, &mut incoming, owed) {
+            return;
+        }
+        if self.held.len() >= HELD || self.ledger.waiting() >= HELD {
+            return self.flooded();
+        }
+        self.held.push_back(incoming);
+    }
+
+    /// Of results of variable fields: the last stored one is said once at each subscription. `false`: it was dealt with.
+    fn caught_up(&mut self, now: Moment, incoming: &mut Incoming, owed: Owed) -> bool {
+        let (Some(id), true) = (incoming.id, self.slots.iter().any(super::slot::Slot::is_numbered)) else {
+            return true;
+        };
+        let catching = !incoming.live;
+        if catching {
+            self.catching = Some(now.tick.saturating_add(CATCHING));
+        }
+        match self.known {
+            Some(known) if known == id && catching => {
+                self.duplicate(now, Said::Result, owed);
+                return false;
+            }
+            None if catching && !self.slots.iter().any(super::slot::Slot::takes_first) => {
+                // The first thing ever said: where the count begins.
+                let group = self.ledger.open(now.tick, Some(owed), Some(incoming.key.clone()));
+                for index in 0..self.slots.len() {
+                    let made = self
+                        .slots
+                        .get_mut(index)
+                        .map(|slot| slot.baseline(id))
+                        .unwrap_or_default();
+                    self.made(group, index, made);
+                }
+                self.known = Some(id);
+                let owed = self.ledger.complete(group);
+                self.pay(now, owed);
+                return false;
+            }
+            Some(known) if self.link.recover == Recover::FromIndex && id > known.saturating_add(1) => {
+                if self.jumped != Some(known) && self.stage == Stage::Up {
+                    // Subscribed again from the first that is missing, the controller says this one again, too.
+                    self.jumped = Some(known);
+                    self.pause(now.tick);
+                    return false;
+                }
+                self.backlog.push_back(Backlog::Missing {
+                    after: Some(known),
+                    before: Some(id),
+                    count: u64::try_from(id - known - 1).ok(),
+                });
+                self.pump(now);
+            }
+            _ => {}
+        }
+        incoming.backfill = catching && self.known.is_some_and(|known| id > known);
+        true
+    }
+
+    /// The same again: acknowledged again, not taken again.
+    fn duplicate(&mut self, now: Moment, said: Said, owed: Owed) {
+        for slot in self.slots.iter().filter(|slot| slot.wants(said)) {
+            let counted = Report::Counted {
+                slot: slot.name().clone(),
+                what: Counted::Duplicate,
+                number: 1,
+            };
+            self.out.push(Out::Report(counted, None));
+        }
+        self.acknowledge(now, owed);
+    }
+
+    /// Reports what waits, in order of the ids: what was fetched, then what came by itself.
+    pub(super) fn pump(&mut self, now: Moment) {
+        while self.recovery.is_none() {
+            let live = self.held.front().and_then(|held| held.id.filter(|_| held.checked));
+            let fetched = match self.backlog.front() {
+                Some(Backlog::Result { id, .. }) => Some(*id),
+                Some(Backlog::Missing { before, .. }) => Some(before.unwrap_or(i64::MIN)),
+                None => None,
+            };
+            let first = match (fetched, live) {
+                (Some(fetched), Some(live)) => fetched <= live,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if first {
+                if self.ledger.waiting() >= OPEN {
+                    return;
+                }
+                match self.backlog.pop_front() {
+                    Some(Backlog::Result { id, telegram, forced }) => self.fetched(now, id, &telegram, forced),
+                    Some(Backlog::Missing { after, before, count }) => {
+                        let gaps = self.slots.iter().flat_map(|slot| slot.gap(now, after, before, count));
+                        self.out.extend(gaps.map(|gap| Out::Report(gap, None)));
+                    }
+                    None => return,
+                }
+                continue;
+            }
+            let Some(incoming) = self.held.pop_front() else { return };
+            if self.ledger.again(&incoming.key, incoming.owed) {
+                continue;
+            }
+            if self.jumps(&incoming) {
+                let mut incoming = incoming;
+                incoming.checked = true;
+                self.held.push_front(incoming);
+                return;
+            }
+            if let Some(id) = incoming.id {
+                self.known = Some(id);
+            }
+            self.report(now, &incoming, false);
+        }
+    }
+
+    /// Whether something lies between this result and the last one known: it is looked for first.
+    fn jumps(&mut self, incoming: &Incoming) -> bool {
+        let (Some(id), Some(known), Some(way)) = (incoming.id, self.known, self.way()) else {
+            return false;
+        };
+        if incoming.checked || id <= known.saturating_add(1) || self.trouble.is_some() || !incoming.faults.is_empty() {
+            return false;
+        }
+        self.recovery = Some(Recovery::before(way, known, id));
+        true
+    }
+
+    /// A result that was fetched.
+    fn fetched(&mut self, now: Moment, id: i64, telegram: &Telegram, forced: bool) {
+        let mut incoming = results::read(telegram, Said::Result, &self.link, now);
+        incoming.backfill = true;
+        incoming.live = false;
+        incoming.id = Some(id);
+        if self.ledger.again(&incoming.key, None) || self.ledger.knows(&incoming.key) {
+            return;
+        }
+        self.report(now, &incoming, forced);
+    }
+
+    /// Reports what came to all slots that it concerns; acknowledged when all of it is durable.
+    fn report(&mut self, now: Moment, incoming: &Incoming, forced: bool) {
+        let group = self.ledger.open(now.tick, incoming.owed, Some(incoming.key.clone()));
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(index) else { break };
+            if incoming.backfill && incoming.owed.is_none() && !forced {
+                // Nothing from before its first start, and nothing that it took already.
+                let known = slot.known();
+                let newest = self.known == incoming.id && slot.takes_first();
+                if !slot.is_numbered()
+                    || known.is_none() && !newest
+                    || known.is_some_and(|known| incoming.id <= Some(known))
+                {
+                    continue;
+                }
+            }
+            let made = slot.hear(now, incoming, &self.controller);
+            self.made(group, index, made);
+        }
+        let owed = self.ledger.complete(group);
+        self.pay(now, owed);
+    }
+
+    fn made(&mut self, group: u64, index: usize, made: Vec<Made>) {
+        for (report, state) in made {
+            let state = state.map(|(event, state)| (index, event, state));
+            let ticket = self.ledger.ticket(group, state);
+            self.out.push(Out::Report(report, Some(ticket)));
+        }
+    }
+
+    /// What was reported under `ticket` is durable, or could not be made so.
+    pub(super) fn answered(&mut self, now: Moment, ticket: Ticket, durable: bool) {
+        let settled = self.ledger.answered(ticket, durable);
+        self.baselines.remove(&ticket);
+        if let Some((slot, event, state)) = settled.state
+            && let Some(slot) = self.slots.get_mut(slot)
+        {
+            slot.durable(event, state);
+        }
+        if settled.failed && !self.failed {
+            self.not_durable(now);
+        }
+        self.pay(now, settled.owed);
+        self.advance(now);
+    }
+
+    fn pay(&mut self, now: Moment, owed: Option<Owed>) {
+        if let Some(owed) = owed {
+            self.acknowledge(now, owed);
+        }
+    }
+
+    /// Acknowledges a data telegram, where the connection is still the one on which it came.
+    fn acknowledge(&mut self, now: Moment, owed: Owed) {
+        if owed.connection != self.connection || matches!(self.stage, Stage::Down | Stage::Starting) {
+            return;
+        }
+        if let Some(sequence) = owed.sequence {
+            return self.send(now, link::ack(owed.mid, sequence));
+        }
+        if owed.no_ack {
+            return;
+        }
+        let telegram = match self.link.acknowledge {
+            Acknowledge::Accepted => session::accepted(owed.mid),
+            Acknowledge::Own | Acknowledge::Link => session::acknowledge(owed.mid),
+            Acknowledge::Nothing => return,
+        };
+        self.send(now, telegram);
+    }
+
+    /// Whether the telegram with this sequence number still waits to be durable.
+    pub(super) fn withholds(&self, sequence: u8) -> bool {
+        let held = self.held.iter().filter_map(|held| held.owed);
+        self.ledger.withholds(self.connection, sequence)
+            || held
+                .into_iter()
+                .any(|owed| owed.connection == self.connection && owed.sequence == Some(sequence))
+    }
+}

@@ -1,0 +1,286 @@
+//! One slot on an Open Protocol link: its triggers, what they last took, and how it is told of.
+//!
+//! Owns samples. Does not own the session ([`super::session`]).
+
+use super::results::{Incoming, get, id_field, number};
+use crate::device::SlotStart;
+use crate::device::tap::Reading;
+use crate::model::plan::{Address, EventPlan, OnStart, PointPlan, ResultSource, Said, SlotPlan, Trigger};
+use crate::model::sample::{LinkState, Report, TriggerState};
+use crate::model::{Moment, Raw, Sample, SlotName};
+use crate::watch::Watcher;
+use crate::wire::open_protocol::Field;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A report, and the state that is stored with it: index of the event.
+pub(super) type Made = (Report, Option<(usize, TriggerState)>);
+
+/// One slot.
+#[derive(Debug)]
+pub(super) struct Slot {
+    plan: Arc<SlotPlan>,
+    watcher: Watcher,
+    /// States as they are stored for certain.
+    stored: HashMap<String, TriggerState>,
+    /// Result events with a number: event, place in its id.
+    numbered: Vec<(usize, usize)>,
+    told: Option<(LinkState, String)>,
+    offline_since: Option<Moment>,
+    last: Vec<Option<Raw>>,
+    last_at: Option<Moment>,
+}
+
+impl Slot {
+    pub(super) fn new(start: SlotStart, results: ResultSource) -> Self {
+        let plan = start.plan;
+        let field = id_field(results);
+        let numbered = plan
+            .events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| hears(event, Said::Result))
+            .filter_map(|(index, event)| Some((index, place(&plan, event, field)?)))
+            .collect();
+        Self {
+            watcher: Watcher::new(plan.clone(), &start.states),
+            stored: start.states,
+            numbered,
+            told: None,
+            offline_since: None,
+            last: vec![None; plan.points.len()],
+            last_at: None,
+            plan,
+        }
+    }
+
+    pub(super) fn name(&self) -> &SlotName {
+        &self.plan.slot
+    }
+
+    /// Whether one of its events is of this kind.
+    pub(super) fn wants(&self, said: Said) -> bool {
+        self.plan.events.iter().any(|event| hears(event, said))
+    }
+
+    /// Whether its results have numbers.
+    pub(super) fn is_numbered(&self) -> bool {
+        !self.numbered.is_empty()
+    }
+
+    /// The number of the last result that it took; of several events the lowest.
+    pub(super) fn known(&self) -> Option<i64> {
+        let taken = |(event, place): &(usize, usize)| {
+            let taken = self.watcher.state(*event)?.taken?;
+            number(taken.get(*place)?.as_ref()?)
+        };
+        self.numbered.iter().filter_map(taken).min()
+    }
+
+    /// The controller's serial number, where it is among what was taken.
+    pub(super) fn known_serial(&self) -> Option<String> {
+        self.numbered.iter().find_map(|(event, _)| {
+            let of = self.plan.events.get(*event)?;
+            let place = of.id.iter().position(|point| {
+                let at = self.plan.points.get(*point).map(|point| &point.at);
+                matches!(at, Some(Address::Field(name)) if &**name == "controller_serial_number")
+            })?;
+            let taken = self.watcher.state(*event)?.taken?;
+            Some(taken.get(place)?.as_ref()?.text().trim().to_owned())
+        })
+    }
+
+    /// Whether the newest result at the first start is a result.
+    pub(super) fn takes_first(&self) -> bool {
+        let takes = |(event, _): &(usize, usize)| {
+            let event = self.plan.events.get(*event);
+            event.is_some_and(|event| event.on_start == OnStart::Take)
+        };
+        self.numbered.iter().any(takes)
+    }
+
+    /// From now on this number is the last one known; what is to be stored for that.
+    pub(super) fn baseline(&mut self, id: i64) -> Vec<Made> {
+        let mut states = self.states();
+        let mut made = Vec::new();
+        for (index, place) in &self.numbered {
+            let Some(event) = self.plan.events.get(*index) else {
+                continue;
+            };
+            let mut taken = vec![None; event.id.len()];
+            if let Some(taken) = taken.get_mut(*place) {
+                *taken = Some(Raw::Int(id));
+            }
+            let watched = event.triggers.iter().map(|trigger| trigger.points().len()).sum();
+            let state = TriggerState {
+                fingerprint: event.fingerprint.clone(),
+                last: vec![None; watched],
+                taken: Some(taken),
+                owed: None,
+            };
+            states.insert(event.name.to_string(), state.clone());
+            let report = Report::State {
+                slot: self.plan.slot.clone(),
+                event: event.name.clone(),
+                state: state.clone(),
+                durable: None,
+            };
+            made.push((report, Some((*index, state))));
+        }
+        self.watcher = Watcher::new(self.plan.clone(), &states);
+        made
+    }
+
+    fn states(&self) -> HashMap<String, TriggerState> {
+        let state = |(index, event): (usize, &EventPlan)| Some((event.name.to_string(), self.watcher.state(index)?));
+        self.plan.events.iter().enumerate().filter_map(state).collect()
+    }
+
+    /// This state is stored for certain.
+    pub(super) fn durable(&mut self, event: usize, state: TriggerState) {
+        if let Some(event) = self.plan.events.get(event) {
+            self.stored.insert(event.name.to_string(), state);
+        }
+    }
+
+    /// What followed the last stored states could not be stored.
+    pub(super) fn roll_back(&mut self) {
+        self.watcher = Watcher::new(self.plan.clone(), &self.stored);
+    }
+
+    /// Something came: what it is to this slot. `controller`: the fields of 0002, which every sample has.
+    pub(super) fn hear(&mut self, now: Moment, incoming: &Incoming, controller: &[Field]) -> Vec<Made> {
+        let seen = incoming.seen.unwrap_or(now);
+        let mut made = Vec::new();
+        for fields in &incoming.readings {
+            let values = self.values(fields, controller);
+            for (last, value) in self.last.iter_mut().zip(&values) {
+                if value.is_some() {
+                    last.clone_from(value);
+                }
+            }
+            self.last_at = Some(seen);
+            let sample = |event, values, before, state| Sample {
+                plan: self.plan.clone(),
+                event,
+                values,
+                before,
+                seen,
+                since: incoming.live.then_some(seen),
+                raw: incoming.raw.clone(),
+                backfill: incoming.backfill,
+                faults: incoming.faults.clone(),
+                state,
+                durable: None,
+            };
+            if !incoming.faults.is_empty() {
+                for (index, event) in self.plan.events.iter().enumerate() {
+                    if incoming.said.is_some_and(|said| hears(event, said)) {
+                        let before = vec![None; values.len()];
+                        made.push((
+                            Report::Sample(Box::new(sample(index, values.clone(), before, None))),
+                            None,
+                        ));
+                    }
+                }
+                continue;
+            }
+            let heard = self.watcher.hear(now, &values, incoming.said);
+            for happening in heard.happened {
+                let state = happening.state.clone().map(|state| (happening.event, state));
+                let sample = sample(happening.event, happening.values, happening.before, happening.state);
+                made.push((Report::Sample(Box::new(sample)), state));
+            }
+            for (index, state) in heard.moved {
+                let Some(event) = self.plan.events.get(index) else {
+                    continue;
+                };
+                let report = Report::State {
+                    slot: self.plan.slot.clone(),
+                    event: event.name.clone(),
+                    state: state.clone(),
+                    durable: None,
+                };
+                made.push((report, Some((index, state))));
+            }
+        }
+        made
+    }
+
+    fn values(&self, fields: &[Field], controller: &[Field]) -> Vec<Option<Raw>> {
+        let value = |point: &PointPlan| match &point.at {
+            Address::Field(name) => get(fields, name).or_else(|| get(controller, name)).cloned(),
+            Address::Modbus(_) | Address::Frame(_) => None,
+        };
+        self.plan.points.iter().map(value).collect()
+    }
+
+    /// Results that are missing for good, of each event that no counter tells of.
+    pub(super) fn gap(&self, now: Moment, after: Option<i64>, before: Option<i64>, count: Option<u64>) -> Vec<Report> {
+        let event = |(event, _): &(usize, usize)| {
+            let counted = self.plan.events.get(*event).is_some_and(|event| event.counted);
+            (!counted).then(|| Report::Gap {
+                slot: self.plan.slot.clone(),
+                event: *event,
+                after: after.map(|id| id.to_string()),
+                before: before.map(|id| id.to_string()),
+                count,
+                at: now,
+            })
+        };
+        self.numbered.iter().filter_map(event).collect()
+    }
+
+    /// The link was lost or could not be made.
+    pub(super) fn lost(&mut self, now: Moment, reason: &str) -> Option<Report> {
+        let since = *self.offline_since.get_or_insert(now);
+        let text = format!("{}: {reason} (since {})", self.plan.link.address(), since.rfc3339());
+        self.tell(LinkState::Offline, text, since)
+    }
+
+    /// It is reached, and this is how it is.
+    pub(super) fn reached(&mut self, now: Moment, state: LinkState, reason: String) -> Option<Report> {
+        self.offline_since = None;
+        self.tell(state, reason, now)
+    }
+
+    fn tell(&mut self, state: LinkState, reason: String, at: Moment) -> Option<Report> {
+        let told = Some((state, reason.clone()));
+        if self.told == told {
+            return None;
+        }
+        self.told = told;
+        Some(Report::Link {
+            slot: self.plan.slot.clone(),
+            state,
+            reason,
+            at,
+        })
+    }
+
+    /// What its points last said.
+    pub(super) fn reading(&self, now: Moment) -> Reading {
+        Reading {
+            at: self.last_at.unwrap_or(now),
+            values: self.last.clone(),
+            words: vec![String::new(); self.last.len()],
+            faults: Vec::new(),
+        }
+    }
+}
+
+/// Whether the event has a trigger of this kind.
+fn hears(event: &EventPlan, said: Said) -> bool {
+    event
+        .triggers
+        .iter()
+        .any(|trigger| matches!(trigger, Trigger::Said(of) if *of == said))
+}
+
+/// Where in its id the number stands.
+fn place(plan: &SlotPlan, event: &EventPlan, field: &str) -> Option<usize> {
+    event.id.iter().position(|point| {
+        let at = plan.points.get(*point).map(|point| &point.at);
+        matches!(at, Some(Address::Field(name)) if &**name == field)
+    })
+}
