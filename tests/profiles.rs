@@ -82,11 +82,22 @@ macro_rules! files {
 }
 
 files! {
+    aimco_acradyne_gen_iv_csv: "aimco/acradyne-gen-iv-csv.toml",
+    aimco_acradyne_gen_iv_open_protocol: "aimco/acradyne-gen-iv-open-protocol.toml",
+    aimco_acradyne_gen_iv_uec: "aimco/acradyne-gen-iv-uec.toml",
     aimco_acradyne_gen_iv: "aimco/acradyne-gen-iv.toml",
+    atlas_copco_mt_focus_6000: "atlas-copco/mt-focus-6000.toml",
+    atlas_copco_power_focus_4000: "atlas-copco/power-focus-4000.toml",
+    atlas_copco_power_focus_6000: "atlas-copco/power-focus-6000.toml",
+    bosch_rexroth_nexo: "bosch-rexroth/nexo.toml",
+    cleco_tme_100_standard_2: "cleco/tme-100-standard-2.toml",
+    cleco_tme_100: "cleco/tme-100.toml",
+    desoutter_cvi3: "desoutter/cvi3.toml",
     example_manual: "example/manual.toml",
     example_plc_cell: "example/plc-cell.toml",
     example_t_100: "example/t-100.toml",
     example_torque_tool: "example/torque-tool.toml",
+    fec_micro_nutrunner: "fec/micro-nutrunner.toml",
     handshake_clear_by_writing: "handshake/clear-by-writing.toml",
     handshake_clear_on_read: "handshake/clear-on-read.toml",
     handshake_counter_echo: "handshake/counter-echo.toml",
@@ -97,7 +108,18 @@ files! {
     handshake_ring: "handshake/ring.toml",
     handshake_toggle: "handshake/toggle.toml",
     kolver_k_ducer_modbus: "kolver/k-ducer-modbus.toml",
+    kolver_k_ducer_open_protocol: "kolver/k-ducer-open-protocol.toml",
+    mark_10_tt: "mark-10/tt.toml",
+    open_protocol_controller: "open-protocol/controller.toml",
+    scanner_gs1: "scanner/gs1.toml",
+    scanner_iso_15434: "scanner/iso-15434.toml",
+    scanner_text: "scanner/text.toml",
+    scanner_vin: "scanner/vin.toml",
+    sturtevant_richmont_torq_tronics_2: "sturtevant-richmont/torq-tronics-2.toml",
+    tohnichi_cem3_bta_m3: "tohnichi/cem3-bta-m3.toml",
+    tohnichi_cem3_bta: "tohnichi/cem3-bta.toml",
     unipulse_f320: "unipulse/f320.toml",
+    unipulse_tm400: "unipulse/tm400.toml",
 }
 
 #[test]
