@@ -48,7 +48,7 @@ def flood(rig: Rig, _chance: random.Random, options: Any) -> int:
     rig.add_broker(calm=True)
     rig.add_mes()
     tool = rig.add_tool("peer/torque-a", [SLOT], rate=0, first_counter=65_000)
-    rig.install(tool)
+    rig.install(tool, poll="5ms")
     bad = {}
     for name in BAD:
         args = ["--ledger", str(rig.folder / f"{name}.jsonl"), "--paused", "--seed", f"{rig.seed}/{name}"]

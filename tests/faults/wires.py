@@ -134,10 +134,13 @@ class WiresVerifier(TorqueVerifier):
         """A result is of the unit that was scanned last when it came."""
         unit = event["data"]["unit"]
         # Of what was fetched the time is as sure as a clock of seconds; while the gateway was away nobody scanned.
-        fetched = event["data"].get("backfill") is True
+        fetched = event["data"].get("backfill") is True or event["data"]["times"]["basis"] == "device"
         seen = datetime.fromisoformat(event["time"]).timestamp()
         margin = 2.0 if fetched else MARGIN
         self.report.counts[f"unit {unit['state']}"] += 1
+        observed = datetime.fromisoformat(event["data"]["times"]["observed"]).timestamp()
+        if seen > observed + 0.001 and not event["data"].get("backfill"):
+            self.report.fault(f"{station}.{slot}: a live result is said to be of {seen:.2f}, and was observed at {observed:.2f}")
         there = self.run.units_near(station, seen, margin)
         if unit.get("id") is not None and not unit["id"].startswith("WVWZZZ3HZPE"):
             self.report.fault(f"{station}.{slot}: {unit['id']} became a unit")

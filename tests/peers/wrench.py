@@ -85,11 +85,14 @@ class Wrench(Wire):
         self.again = 0.0
         self.due = 0.0
         self.owed = 0
+        # A whole frame that is no result waits for its acknowledgement as one does.
+        self.strange = False
         self.before: list[str] = []
         self.counts = {"noise": 0, "half": 0, "spoil": 0, "strange": 0, "violations": 0, "resent": 0}
 
     def opened(self) -> None:
         self.owed = 0
+        self.strange = False
         self.again = 0.0
 
     def receive(self, data: bytes) -> None:
@@ -102,7 +105,10 @@ class Wrench(Wire):
                 self.ledger.write(e="violation", text="an acknowledgement came, and no whole frame was sent")
             else:
                 self.owed -= 1
-                if self.showing:
+                if self.strange:
+                    self.strange = False
+                    self.again = 0.0
+                elif self.showing:
                     self.showing = False
                     self.acked += 1
                     self.ledger.write(e="acked", n=self.number, m=time.monotonic())
@@ -112,6 +118,7 @@ class Wrench(Wire):
             return
         if self.waits and self.showing:
             if now >= self.again:
+                self.strange = False
                 self.send(now)
         elif not self.paused and now >= self.due and not (self.limit and self.number >= self.limit):
             self.due = max(self.due + 1 / self.rate, now - 1)
@@ -128,15 +135,19 @@ class Wrench(Wire):
     def send(self, now: float) -> None:
         """What stands before it, and the result."""
         whole = self.frame()
-        for what in self.before:
+        self.again = now + AGAIN
+        while self.before:
+            what = self.before.pop(0)
             self.counts[what] += 1
             data = self.disturbance(what, whole)
             self.ledger.write(e=what, n=self.number, raw=data.hex())
-            self.say(data)
-        self.before.clear()
+            said = self.say(data)
+            if what == "strange" and said and self.waits:
+                self.owed += 1
+                self.strange = True
+                return
         self.attempts += 1
         self.counts["resent"] += self.attempts > 1
-        self.again = now + AGAIN
         self.ledger.write(e="sent", n=self.number, attempt=self.attempts, m=time.monotonic())
         if self.say(whole):
             self.owed += 1
