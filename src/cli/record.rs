@@ -263,6 +263,10 @@ async fn polled(
     let mut beat = tokio::time::interval(target.plan.link.modbus().map_or(BEAT, |link| link.poll));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let looking = async {
+        if target.plan.link.modbus().is_none() {
+            // It speaks by itself: there is nothing to ask.
+            return std::future::pending().await;
+        }
         let mut told = String::new();
         loop {
             beat.tick().await;

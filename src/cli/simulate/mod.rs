@@ -1,19 +1,21 @@
 //! `lineside simulate`: a virtual device speaking the profile's real protocol, to rehearse with.
 //!
-//! Owns arguments, listening, and the lines that are typed. The device itself is [`device`].
+//! Owns arguments, the stage, and the lines that are typed. The devices themselves are [`registers`], [`frames`] and
+//! [`controller`].
 
+mod controller;
 mod device;
 mod faults;
+mod frames;
 mod image;
+mod registers;
 
 use super::probe::target::read_profile;
 use super::{INVALID, Log, complain, print, start_log};
 use crate::clock::Clock;
-use crate::device::modbus::simulator::Simulator;
-use crate::model::plan::{Link, ModbusTransport, SlotPlan};
+use crate::model::plan::{Link, SlotPlan};
 use crate::model::{SlotName, time};
 use crate::profile::Profile;
-use device::Device;
 use faults::Faults;
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -25,17 +27,13 @@ use tokio::task::JoinSet;
 
 /// How often the device looks at its registers, like a PLC.
 const SCAN: Duration = Duration::from_millis(10);
-/// How often its life sign beats, in scans.
-const BEAT: u64 = 25;
-/// How often live values move, in scans.
-const DRIFT: u64 = 100;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A catalog profile, or an installed one; its address is not needed
     #[arg(value_name = "PROFILE")]
     profile: PathBuf,
-    /// Where to listen: host:port (port 0: any free one), of modbus-rtu the path of a serial port
+    /// Where to listen: host:port (port 0: any free one), of a serial line the path of its port
     #[arg(long, value_name = "ADDR")]
     listen: String,
     /// The folder that `extends` starts from; default: the nearest `device-profiles` above the profile
@@ -50,7 +48,7 @@ pub(super) struct Arguments {
     /// What a point says, in its uom or a word of its map; it is not varied then
     #[arg(long = "set", value_name = "POINT=VALUE")]
     sets: Vec<String>,
-    /// What goes wrong: drop=0.01,delay=200ms@0.05,exception=6@0.01,close=0.01,short=0.01,garbage=0.01,reboot=60s
+    /// What goes wrong: drop=0.01,delay=200ms@0.05,exception=6@0.01,close=0.01,short=0.01,garbage=0.01,duplicate=0.01,garble=0.01,reboot=60s,refuse=6+5
     #[arg(long, value_name = "FAULTS", default_value = "")]
     fault: Faults,
     /// Go on whether or not a result is acknowledged, as devices do that do not wait
@@ -103,72 +101,65 @@ pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     }
 }
 
+/// A virtual device on the stage of this command.
+trait Virtual {
+    /// A scan has passed: this many so far. Lines to print.
+    async fn scan(&mut self, scans: u64) -> Vec<String>;
+    /// The next results; `verdict`: this one instead of a drawn one; `all`: also what is rare. Lines to print.
+    async fn next(&mut self, verdict: Option<bool>, all: bool) -> Vec<String>;
+    /// It starts anew.
+    async fn reboot(&mut self) -> String;
+    /// Sets a point to what a text means in it.
+    fn set(&mut self, name: &str, text: &str) -> Result<String, String>;
+    /// All points.
+    fn show(&self) -> String;
+    /// What it made and what was acknowledged.
+    fn summary(&self) -> String;
+    /// A line that only this kind of device knows; `None`: it does not.
+    async fn typed(&mut self, words: &[&str]) -> Option<Vec<String>>;
+    /// What such lines are, for help; ends with a comma.
+    fn words(&self) -> &'static str;
+}
+
+/// What serves until it ends; why, where that is a fault.
 type Serving = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// Listens, in the profile's own transport. Where, and what serves.
-async fn listen(arguments: &Arguments, plan: &SlotPlan) -> Result<(Simulator, String, Serving), String> {
-    let Link::Modbus(link) = &plan.link else {
-        return Err("this build simulates Modbus only".to_owned());
-    };
-    let server = arguments.server_id.unwrap_or(link.server_id);
-    let at = arguments.listen.as_str();
-    let cannot = |fault: std::io::Error| {
-        format!("cannot listen at {at}: {fault}; write host:port, port 0 takes any free one (below 1024 needs root)")
-    };
-    match &link.transport {
-        ModbusTransport::Tcp => {
-            let (simulator, local, serve) = Simulator::bind(at).await.map_err(cannot)?;
-            let serving = async move {
-                serve.await;
-                Ok(())
-            };
-            Ok((simulator, local.to_string(), Box::pin(serving)))
-        }
-        ModbusTransport::RtuOverTcp => {
-            let (simulator, local, serve) = Simulator::bind_line(at, server).await.map_err(cannot)?;
-            let serving = async move {
-                serve.await;
-                Ok(())
-            };
-            Ok((simulator, local.to_string(), Box::pin(serving)))
-        }
-        ModbusTransport::Rtu(settings) => {
-            if at.contains(':') && !std::path::Path::new(at).exists() {
-                return Err(format!(
-                    "this profile is of a serial line: --listen is a port, not {at}. \
-                     `socat pty,raw,echo=0,link=/tmp/device pty,raw,echo=0,link=/tmp/gateway` makes a pair without hardware"
-                ));
-            }
-            let simulator = Simulator::new();
-            let serve = simulator.serve_port(at, settings, server).await?;
-            let path = at.to_owned();
-            let serving = async move {
-                match serve.await {
-                    Ok(()) => Err(format!("{path} is gone")),
-                    Err(fault) => Err(format!("{path}: {fault}")),
-                }
-            };
-            Ok((simulator, at.to_owned(), Box::pin(serving)))
-        }
+/// A future that serves for ever.
+fn served(serve: impl Future<Output = ()> + Send + 'static) -> Serving {
+    Box::pin(async move {
+        serve.await;
+        Ok(())
+    })
+}
+
+/// Why the command cannot listen at an address.
+fn cannot(at: &str, fault: &std::io::Error) -> String {
+    format!("cannot listen at {at}: {fault}; write host:port, port 0 takes any free one (below 1024 needs root)")
+}
+
+/// The port that `--listen` names.
+///
+/// # Errors
+/// It names an address.
+fn is_port(at: &str) -> Result<(), String> {
+    if at.contains(':') && !std::path::Path::new(at).exists() {
+        return Err(format!(
+            "this profile is of a serial line: --listen is a port, not {at}. \
+             `socat pty,raw,echo=0,link=/tmp/device pty,raw,echo=0,link=/tmp/gateway` makes a pair without hardware"
+        ));
     }
+    Ok(())
 }
 
 /// What it serves, for people.
-fn describe(profile: &Profile, plan: &SlotPlan, at: &str, server: Option<u8>) -> String {
+fn describe(profile: &Profile, plan: &SlotPlan, at: &str, more: &str) -> String {
     let identity = profile.identity();
-    let protocol = profile.protocol();
-    let who = plan
-        .link
-        .modbus()
-        .map_or_else(String::new, |link| match link.transport {
-            ModbusTransport::Tcp => ", every server identifier".to_owned(),
-            _ => format!(", server {}", server.unwrap_or(link.server_id)),
-        });
     let events: Vec<&str> = profile.events().map(|(name, _)| name).collect();
     format!(
-        "{} {}: listening on {at} ({protocol}{who}), {} points, events {}",
+        "{} {}: listening on {at} ({}{more}), {} points, events {}",
         identity.vendor,
         identity.model,
+        profile.protocol(),
         plan.points.len(),
         if events.is_empty() {
             "none".to_owned()
@@ -184,15 +175,22 @@ fn tell(clock: &Clock, line: &str) {
 }
 
 async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duration>) -> Result<(), String> {
-    let clock = Clock::machine();
-    let plan = profile.plan(&SlotName::new("no-station", "no-slot"));
-    let (simulator, at, serving) = listen(arguments, &plan).await?;
-    let introduced = describe(&profile, &plan, &at, arguments.server_id);
-    if arguments.fault.touches_answers() {
-        let faults = arguments.fault.clone();
-        simulator.judge(move |_, _| faults.draw());
+    match profile.plan(&SlotName::new("no-station", "no-slot")).link {
+        Link::Modbus(_) => registers::simulate(arguments, profile, every).await,
+        Link::Framed(link) => frames::simulate(arguments, profile, link, every).await,
+        Link::OpenProtocol(link) => controller::simulate(arguments, profile, link, every).await,
     }
-    let mut device = Device::new(profile, simulator, arguments.nok_rate, every, arguments.no_wait);
+}
+
+/// Runs a device until the time is over, somebody ends it, or it cannot be served any more.
+async fn stage(
+    arguments: &Arguments,
+    device: &mut impl Virtual,
+    every: Option<Duration>,
+    introduced: &str,
+    serving: Serving,
+) -> Result<(), String> {
+    let clock = Clock::machine();
     for set in &arguments.sets {
         let (point, value) = set
             .split_once('=')
@@ -201,7 +199,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
             .set(point.trim(), value.trim())
             .map_err(|fault| format!("--set {set}: {fault}"))?;
     }
-    print(&introduced);
+    print(introduced);
     let mut tasks = JoinSet::new();
     tasks.spawn(serving);
     let (typed, mut typed_in) = mpsc::channel(16);
@@ -239,24 +237,23 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
             }
             _ = scan.tick() => {
                 scans += 1;
-                if scans.is_multiple_of(DRIFT) {
-                    device.drift();
-                }
-                device.scan(scans.is_multiple_of(BEAT))
+                device.scan(scans).await
             }
             () = &mut make => {
                 make.set(periodic(every));
-                device.next(None, false)
+                device.next(None, false).await
             }
             () = &mut reboot => {
                 reboot.set(periodic(arguments.fault.reboot));
-                vec![device.reboot()]
+                vec![device.reboot().await]
             }
             words = typed_in.recv(), if open => {
                 open = words.is_some();
-                match words.map(|words| typed_line(&mut device, &words)) {
-                    Some(Some(said)) => said,
-                    Some(None) => break,
+                match words {
+                    Some(words) => match typed_line(device, &words).await {
+                        Some(said) => said,
+                        None => break,
+                    },
                     None => Vec::new(),
                 }
             }
@@ -278,16 +275,16 @@ async fn periodic(every: Option<Duration>) {
 }
 
 /// What a typed line does; `None`: it ends.
-fn typed_line(device: &mut Device, line: &str) -> Option<Vec<String>> {
+async fn typed_line(device: &mut impl Virtual, line: &str) -> Option<Vec<String>> {
     let words: Vec<&str> = line.split_whitespace().collect();
     Some(match words.as_slice() {
         [] => Vec::new(),
         ["quit" | "exit" | "q"] => return None,
-        ["next" | "n"] => device.next(None, true),
-        ["next" | "n", "ok"] => device.next(Some(true), true),
-        ["next" | "n", "nok"] => device.next(Some(false), true),
+        ["next" | "n"] => device.next(None, true).await,
+        ["next" | "n", "ok"] => device.next(Some(true), true).await,
+        ["next" | "n", "nok"] => device.next(Some(false), true).await,
         ["show"] => vec![device.show()],
-        ["reboot"] => vec![device.reboot()],
+        ["reboot"] => vec![device.reboot().await],
         ["set", point, value @ ..] if !value.is_empty() => {
             vec![
                 device
@@ -295,6 +292,12 @@ fn typed_line(device: &mut Device, line: &str) -> Option<Vec<String>> {
                     .unwrap_or_else(|fault| format!("error: {fault}")),
             ]
         }
-        _ => vec!["write: set POINT VALUE, next, next ok, next nok, show, reboot, quit".to_owned()],
+        words => match device.typed(words).await {
+            Some(said) => said,
+            None => vec![format!(
+                "write: set POINT VALUE, next, next ok, next nok, show, {} reboot, quit",
+                device.words()
+            )],
+        },
     })
 }

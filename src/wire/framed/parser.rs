@@ -7,6 +7,7 @@ use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointIx, Po
 use crate::model::{Decimal, Raw};
 use regex::Regex;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -180,6 +181,43 @@ impl Parser {
             },
             FramePlace::Group(name) => frame.group(name).map(str::to_owned),
         })
+    }
+
+    /// Where in `content` a part stands, in bytes, behind a start of so many; `None`: it is not there, or is not one place (an
+    /// element of a scanned code).
+    #[must_use]
+    pub fn span(&self, place: &FramePlace, start: usize, content: &str) -> Option<Range<usize>> {
+        let found = match place {
+            FramePlace::Whole => 0..content.len(),
+            FramePlace::Columns(from, to) => from.checked_sub(1 + start)?..to.checked_sub(start)?,
+            FramePlace::Column(number) => {
+                let separator = self.separator.as_deref()?;
+                let before: usize = content
+                    .split(separator)
+                    .take(number.checked_sub(1)?)
+                    .map(|part| part.len() + separator.len())
+                    .sum();
+                let part = content.split(separator).nth(number.checked_sub(1)?)?;
+                before..before + part.len()
+            }
+            FramePlace::Group(name) => self.group_span(name, content)?,
+            FramePlace::Code => {
+                let group = self.group_span("code", content).unwrap_or(0..content.len());
+                let (aim, _) = scan::aim(content.get(group.clone())?);
+                group.start + aim.map_or(0, str::len)..group.end
+            }
+            FramePlace::Aim
+            | FramePlace::Symbology
+            | FramePlace::Gs1(_)
+            | FramePlace::Gs1All
+            | FramePlace::DataIdentifier(_) => return None,
+        };
+        content.get(found.clone()).map(|_| found)
+    }
+
+    fn group_span(&self, name: &str, content: &str) -> Option<Range<usize>> {
+        let captures = self.pattern.as_ref()?.captures(content)?;
+        captures.name(name).map(|group| group.range())
     }
 
     /// AIM identifier and code: groups `aim` and `code` of the pattern where it has them.
