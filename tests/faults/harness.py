@@ -29,7 +29,7 @@ import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
 from tls import tls  # noqa: E402
-from torque import torque  # noqa: E402
+from torque import hold, torque  # noqa: E402
 from wires import wires  # noqa: E402
 
 SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
@@ -52,6 +52,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "bus_tcp": buses.bus_tcp,
     "tls": tls,
     "torque": torque,
+    "hold": hold,
     "wires": wires,
     "flood": floods.flood,
 }

@@ -29,6 +29,7 @@ RATE = 5.0
 # Made before the gateway was ever started: none of its business.
 BEFORE = 6
 ASKS = 'delivers = "tightening"\nrequires = ["torque", "angle", "program"]'
+ASKS_MORE = 'delivers = ["tightening", "alarm", "identification"]\nrequires = ["torque", "angle", "program"]'
 PROFILE = """profile = 1
 vendor = "Peer"
 model = "{kind}"
@@ -50,8 +51,17 @@ program = "parameter_set_number"
 batch = {{ count = "batch_counter", size = "batch_size" }}
 time = {{ point = "time_stamp", format = "%Y-%m-%d:%H:%M:%S", zone = "utc" }}
 """
-# Results that name their unit.
+# Results that name their unit; alarms, and identifiers scanned at the controller.
 ECHO = 'unit = "vin_number"\n'
+TELLS = """[events.alarm]
+when = "alarm"
+code = "error_code"
+active = "alarm_active"
+category = { const = "device" }
+[events.identification]
+when = "identifier"
+code = "vin_number"
+"""
 
 
 def profile(kind: str, address: str, recover: str = "by-id", more: str = "", variable: bool = False) -> str:
@@ -97,6 +107,8 @@ KINDS = {
     "serial": Kind(("--ack-timeout", "1"), more="baud = 115200", serial=True),
     # Results by MID 1201, from an index on.
     "variable": Kind(("--variable",), variable=True),
+    # Subscribed by MID 0008, acknowledged by 0005.
+    "generic": Kind(("--ack-timeout", "1"), more='generic = true\nacknowledge = "accepted"', faults=(("deaf", 0.02),)),
     "reset": Kind(resets=True),
     "resetwalk": Kind(walk=True, resets=True),
 }
@@ -314,6 +326,8 @@ class Seen(Follower):
         super().__init__(path)
         self.last: Counter[str] = Counter()
         self.received: Counter[str] = Counter()
+        self.told: Counter[tuple[str, str, bool | None]] = Counter()
+        self.ids: set[str] = set()
         self.states: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
 
     def look(self) -> None:
@@ -324,6 +338,11 @@ class Seen(Follower):
                 name = json.loads(entry["p"])["data"].get("unit", {}).get("id", "0")
                 self.last[slot] = max(self.last[slot], int(name[-6:]))
                 self.received[slot] += 1
+            elif parts[-1] in ("alarm", "identification"):
+                event = json.loads(entry["p"])
+                if event["id"] not in self.ids:
+                    self.ids.add(event["id"])
+                    self.told[slot, event["data"]["code"], event["data"].get("active")] += 1
             elif parts[-1] == "status" and entry["p"]:
                 status = json.loads(entry["p"])
                 self.states[slot].append((entry["t"], status["state"], status.get("reason", "")))
@@ -337,16 +356,16 @@ class Seen(Follower):
 class Run:
     """All controllers, and the gateway."""
 
-    def __init__(self, rig: Rig, chance: random.Random, names: list[str]) -> None:
+    def __init__(self, rig: Rig, chance: random.Random, names: list[str], outbox: str = "") -> None:
         self.rig = rig
         self.chance = chance
         rig.add_broker(calm=True)
         rig.add_mes()
         self.tools = {name: self.add(name) for name in names}
-        rig.configure(asks=ASKS)
+        rig.configure(asks=ASKS_MORE, outbox=outbox)
         self.seen = Seen(rig.received)
         self.done: Counter[str] = Counter()
-        self.after_reset: list[str] = []
+        self.complaints: list[str] = []
 
     def add(self, name: str) -> Tool:
         """A controller, the link to it, and its device file."""
@@ -370,7 +389,7 @@ class Run:
         tool = Tool(peer, peer.hello["port"], link, path, [slot], "open-protocol-echo")
         rig.tools.append(tool)
         recover = "walk-back" if kind.walk else "from-index" if kind.variable else "by-id"
-        (rig.devices / f"{slot}.toml").write_text(profile(name, address, recover, kind.more, kind.variable) + ECHO)
+        (rig.devices / f"{slot}.toml").write_text(profile(name, address, recover, kind.more, kind.variable) + ECHO + TELLS)
         return tool
 
     def stats(self, name: str) -> dict[str, Any]:
@@ -514,8 +533,43 @@ class Run:
             fetched = self.stats(name)["fetches"] - before[name]
             # Of global ids each live one is asked for what is before it, other stations' included.
             if fetched > (40 if KINDS[name].walk else 12):
-                self.after_reset.append(f"st10.{name}: {fetched} results were fetched behind a reset ({how}), and nothing was missed")
+                self.complaints.append(f"st10.{name}: {fetched} results were fetched behind a reset ({how}), and nothing was missed")
         self.rig.say(f"ids began anew ({how})")
+
+    def tell(self) -> None:
+        """Alarms come and go, and identifiers are scanned, while nothing else happens: each is told once, and acknowledged."""
+        for name in self.tools:
+            self.tools[name].peer.ask("faults", deaf=0, mute=0, rough=0)
+        self.wait_ready()
+        names = [name for name in self.tools if not KINDS[name].variable]
+        steps: list[tuple[str, dict[str, Any], tuple[str, bool | None]]] = [
+            ("alarm", {"code": "E404", "on": True}, ("E404", True)),
+            ("alarm", {"code": "E404", "on": False}, ("E404", False)),
+            ("vin", {"id": "WVWZZZ3HZPE000001"}, ("WVWZZZ3HZPE000001", None)),
+        ]
+
+        def count(name: str, what: tuple[str, bool | None]) -> int:
+            self.seen.look()
+            return self.seen.told[f"st10.{name}", *what]
+
+        for order, more, what in steps:
+            for name in names:
+                self.tools[name].peer.ask(order, **more)
+            try:
+                self.rig.wait(f"{what[0]} is told", lambda what=what: all(count(name, what) for name in names), 15)
+            except Failure as failure:
+                silent = [name for name in names if not count(name, what)]
+                self.complaints.append(f"{order} {more} was not told by {silent}: {failure}")
+        self.rig.pass_time(1)
+        for name in names:
+            for _, _, what in steps:
+                if count(name, what) > 1:
+                    self.complaints.append(f"st10.{name}: {what} was told {count(name, what)} times")
+            heard = self.stats(name)["heard"]
+            silent = [mid for mid in ("0072", "0075", "0053") if not heard.get(mid)]
+            if silent and not KINDS[name].link and name != "generic":
+                self.complaints.append(f"st10.{name}: never acknowledged an alarm or identifier by {silent}")
+        self.rig.say("alarms and identifiers are told")
 
     def end(self) -> int:
         """All is delivered, and the ledgers agree."""
@@ -540,7 +594,7 @@ class Run:
         rig.quiet()
         rig.mes.ask("stop")
         rig.mes.end()
-        rules = Rules(check_units=False, content_type=rig.version == "5", schema_every=20, allowed=("alarm", "change", "gap"))
+        rules = Rules(check_units=False, content_type=rig.version == "5", schema_every=20, allowed=("alarm", "change", "gap", "identification"))
         slots = {f"st10.{name}": (KINDS[name], tool.ledger) for name, tool in self.tools.items()}
         verifier = TorqueVerifier(rules, slots, rig.mes_ledger, rig.folder / "contract")
         verifier.read_received(rig.received)
@@ -551,7 +605,7 @@ class Run:
                 report.fault(f"st10.{name}: revisions were refused only {stats['refusals']} times: nothing was proved")
             if KINDS[name].link and not tool.peer.ask("stats")["heard"].get("9997"):
                 report.fault(f"st10.{name}: the link level was never used: nothing was proved")
-        for fault in filter(None, [stop, rig.late, *self.after_reset]):
+        for fault in filter(None, [stop, rig.late, *self.complaints]):
             report.fault(fault)
         killed = sum("exit -9" in text for text in rig.gateway.exits)
         if len(rig.gateway.exits) > killed:
@@ -576,4 +630,43 @@ def torque(rig: Rig, chance: random.Random, options: Any) -> int:
     for how in ("running", "replaced", "away"):
         run.reset(how)
     run.disturb(10 if options.long else 4, 2, 1)
+    run.tell()
     return run.end()
+
+
+def hold(rig: Rig, _chance: random.Random, options: Any) -> int:
+    """The outbox is full and the broker away: nothing is acknowledged, the session goes on, and what was missed is fetched."""
+    names = options.only.split(",") if options.only else ["walk", "exact", "link", "serial"]
+    run = Run(rig, _chance, names, outbox='max_bytes = "1MiB"\nkeep_sent = "0"')
+    run.begin()
+    begin = time.time()
+    before = {name: run.stats(name) for name in names}
+    rig.broker_link.cut(refuse=True)
+    for name in names:
+        run.tools[name].peer.ask("resume", rate=40)
+    rig.wait("no result is taken any more", lambda: still(run, names), 90, every=1)
+    taken = {name: run.stats(name)["acked"] for name in names}
+    for name in names:
+        run.tools[name].peer.ask("resume", rate=RATE)
+    # Long enough that a controller drops a client that says nothing, or that owes it an acknowledgement.
+    rig.pass_time(40 if options.long else 20)
+    for name in names:
+        stats = run.stats(name)
+        if stats["connections"] > before[name]["connections"] or not stats["clients"]:
+            run.complaints.append(f"st10.{name}: the session did not live through the hold: {stats['drops']}")
+        if stats["subscribed"]:
+            run.complaints.append(f"st10.{name}: is subscribed though nothing can be stored")
+    rig.say(f"held: acknowledged {taken}")
+    rig.broker_link.mend()
+    rig.away.append((begin, time.time()))
+    run.wait_ready()
+    run.wait_caught_up(limit=60)
+    rig.say("what was missed is there")
+    return run.end()
+
+
+def still(run: Run, names: list[str]) -> bool:
+    """Whether no controller was acknowledged for a second."""
+    before = {name: run.stats(name)["acked"] for name in names}
+    run.rig.pass_time(1.5)
+    return all(run.stats(name)["acked"] == before[name] for name in names)

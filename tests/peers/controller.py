@@ -320,7 +320,7 @@ class Client:
             revision = int(telegram.text[4:7]) if telegram.text[4:7].strip() else 1
             if data == 1201 and controller.variable:
                 self.subscribe_variable(telegram, revision)
-            elif data in (61, 52, 15):
+            elif data in (61, 52, 15, 71):
                 self.subscribe(PARENT[data], data, revision, telegram.no_ack, generic=True)
             else:
                 self.refuse(data, 73)
