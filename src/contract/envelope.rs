@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// Milliseconds: what was not there at a reading so long before was seen live.
 const LIVE: u64 = 5_000;
 
+/// Milliseconds: a device's time that is not further back than this is that of what is seen just now; devices say seconds.
+const CLOSE: i64 = 2_500;
+
 /// Number and stream of a stored event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbering<'a> {
@@ -82,6 +85,10 @@ impl Envelope<'_> {
             (false, Some(said), None) if draft.backfill => Some(said.wall),
             _ => None,
         };
+        // Nothing is told before it happens; and what came when it was made was seen, be it the first after a time away.
+        let by_device = by_device
+            .map(|wall| wall.min(draft.seen.wall))
+            .filter(|wall| draft.backfill || draft.seen.wall.saturating_sub(*wall) > CLOSE);
         let basis = match (self.clock_set, by_device) {
             (false, _) => TimeBasis::Unsynchronized,
             (true, Some(_)) => TimeBasis::Device,

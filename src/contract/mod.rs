@@ -148,6 +148,14 @@ impl Allocator {
         sealing
     }
 
+    /// When a fetched result was made (wall milliseconds), where the offset of its device's clock is known.
+    #[must_use]
+    pub fn happened(&self, draft: &Draft) -> Option<i64> {
+        let said = draft.device_time.as_ref().filter(|_| draft.backfill)?;
+        let offset = self.slots.get(&draft.slot)?.offset()?;
+        Some(said.wall.saturating_sub(offset).min(draft.seen.wall))
+    }
+
     fn seal_in(
         &mut self,
         state: &mut SlotState,
@@ -161,8 +169,11 @@ impl Allocator {
         if draft.kind.is_mapped() && !draft.event.is_empty() {
             state.meet(&draft.device);
         }
-        let course = match draft.counter.filter(|_| !draft.backfill) {
-            Some(reading) => counter::follow(state.counters.get(&*draft.event).copied(), reading),
+        let counted = state.counters.get(&*draft.event).copied();
+        let course = match draft.counter {
+            // What is fetched comes in its order: it is further on, or was there before, but begins nothing anew.
+            Some(reading) if draft.backfill && counted.is_some_and(|known| reading.value <= known) => Course::Next,
+            Some(reading) => counter::follow(counted, reading),
             None => Course::Next,
         };
         if course == Course::BelowFirst {

@@ -97,7 +97,9 @@ impl SlotState {
 
     /// Takes note of the counter.
     pub(super) fn count(&mut self, draft: &Draft) {
-        if let Some(reading) = draft.counter.filter(|_| !draft.backfill) {
+        let counted = self.counters.get(&*draft.event).copied();
+        let further = |value: i64| !draft.backfill || counted.is_none_or(|known| value > known);
+        if let Some(reading) = draft.counter.filter(|reading| further(reading.value)) {
             let event = draft.event.to_string();
             self.doubted.remove(&event);
             match &draft.device_time {

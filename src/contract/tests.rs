@@ -444,6 +444,61 @@ fn a_result_fetched_later_gets_the_devices_time_less_its_learned_offset() {
 }
 
 #[test]
+fn fetched_results_fill_the_counter_and_no_gap_is_told() {
+    let mut bench = Bench::new();
+    bench.seal(result(1, 1.0));
+    for count in 2..=4 {
+        let mut fetched = result(count, 1.0);
+        fetched.backfill = true;
+        bench.seal(fetched);
+    }
+    // One could not be fetched.
+    let mut fetched = result(6, 1.0);
+    fetched.backfill = true;
+    bench.seal(fetched);
+    bench.seal(result(7, 1.0));
+    let gaps = bench.bodies(EventType::Gap);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(
+        (&gaps[0]["data"]["after"], &gaps[0]["data"]["before"]),
+        (&json!("4"), &json!("6"))
+    );
+}
+
+#[test]
+fn what_is_seen_when_it_is_made_keeps_that_time_after_a_time_away_and_nothing_is_later_than_seen() {
+    let mut bench = Bench::new();
+    for count in 1..=3 {
+        let mut live = result(count, 1.0);
+        live.device_time = Some(DeviceTime {
+            said: String::new(),
+            wall: live.seen.wall - 60_000,
+        });
+        bench.seal(live);
+    }
+    let found = |count: i64, ago: i64| {
+        let mut found = result(count, 1.0);
+        found.since = None;
+        found.device_time = Some(DeviceTime {
+            said: String::new(),
+            wall: found.seen.wall - 60_000 - ago,
+        });
+        found
+    };
+    let [close, ahead, old] = [found(4, 400), found(5, -900), found(6, 30_000)];
+    let seen = [close.seen, ahead.seen, old.seen];
+    for draft in [close, ahead, old] {
+        bench.seal(draft);
+    }
+    let told = bench.bodies(EventType::Tightening);
+    let time = |at: usize| told[at]["time"].clone();
+    assert_eq!(time(3), seen[0].rfc3339());
+    assert_eq!(time(4), seen[1].rfc3339());
+    assert_eq!(told[5]["data"]["times"]["basis"], "device");
+    assert!(time(5).as_str().unwrap() < seen[2].rfc3339().as_str());
+}
+
+#[test]
 fn a_result_found_after_a_time_away_says_since_when_it_may_be() {
     let mut bench = Bench::new();
     bench.seal(result(1, 1.0));

@@ -489,7 +489,8 @@ impl Committer {
             let heard = code.map(|code| self.units.identified(&slot.station, &slot.slot, code, draft.seen));
             tracing::debug!("{slot}: identified: {heard:?}");
         }
-        let binding = self.units.bind(&draft);
+        let happened = self.allocator.happened(&draft);
+        let binding = self.units.bind_at(&draft, happened);
         let unbound = binding.state == UnitState::Unbound;
         let unit = UnitOf {
             fields: binding.to_json(),

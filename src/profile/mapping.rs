@@ -39,10 +39,6 @@ pub(super) fn drafts(
         points,
         values: &sample.values,
     };
-    if !sample.faults.is_empty() {
-        let draft = unreadable(event, device, contract, sample);
-        return vec![Meaning::Draft(Box::new(draft))];
-    }
     let mut reasons = Vec::new();
     let mut faulty = Vec::new();
     let mut data = match event.kind {
@@ -50,14 +46,20 @@ pub(super) fn drafts(
         EventType::Measurement => now.measurement(event, contract, &mut reasons, &mut faulty),
         _ => now.fields(event, &mut reasons, &mut faulty),
     };
-    if event.kind == EventType::Curve {
+    if event.kind == EventType::Curve && sample.faults.is_empty() {
         if curve::data(now, event, &mut data, &mut reasons, &mut faulty).is_none() {
             return vec![Meaning::Ignored];
         }
         data = ordered(data, event.kind.fields());
     }
-    if now.turned_away(event, &data, &faulty) {
+    // What could be read of it still tells that it is none of this event's.
+    let unread = !sample.faults.is_empty();
+    if now.turned_away(event, &data, &faulty, unread) {
         return vec![Meaning::Ignored];
+    }
+    if unread {
+        let draft = unreadable(event, device, contract, sample);
+        return vec![Meaning::Draft(Box::new(draft))];
     }
     let mut id = now.id(event);
     if event.kind.field("result_id").is_some()
@@ -558,7 +560,8 @@ impl Moment<'_> {
     }
 
     /// Whether `only` or `except` turns it away. A field that could not be read decides nothing: quarantine does.
-    fn turned_away(self, event: &Event, data: &Fields, faulty: &[&str]) -> bool {
+    /// `unread`: something could not be read; then a filter that finds nothing tells nothing.
+    fn turned_away(self, event: &Event, data: &Fields, faulty: &[&str], unread: bool) -> bool {
         let undecided = |filter: &Filter| match &filter.what {
             Filtered::Field(path) => faulty.contains(&path.split('.').next().unwrap_or_default()),
             Filtered::Point(index) => matches!(
@@ -566,16 +569,20 @@ impl Moment<'_> {
                 Said::Bad(_) | Said::Implausible(_)
             ),
         };
-        let matches = |filter: &Filter| {
-            let shown = match &filter.what {
+        let found = |filter: &Filter| -> Vec<Value> {
+            match &filter.what {
                 Filtered::Field(path) => shown(data, path),
                 Filtered::Point(index) => self.value(&Source::Point(*index)).ok().flatten().into_iter().collect(),
-            };
-            shown
+            }
+        };
+        let matches = |filter: &Filter| {
+            let found = found(filter);
+            found
                 .iter()
                 .any(|value| filter.values.iter().any(|wanted| value.is(wanted)))
         };
-        event.only.iter().any(|filter| !undecided(filter) && !matches(filter)) || event.except.iter().any(matches)
+        let fails = |filter: &Filter| !matches(filter) && !(unread && found(filter).is_empty());
+        event.only.iter().any(|filter| !undecided(filter) && fails(filter)) || event.except.iter().any(matches)
     }
 
     /// One draft for each bit that changed.

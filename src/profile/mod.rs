@@ -17,6 +17,7 @@ mod fields;
 mod format;
 mod frame;
 mod kind;
+mod known;
 mod mapping;
 mod merge;
 mod ownership;
@@ -51,6 +52,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use known::{KnownPoint, known_points};
 pub use settings::Setting;
 pub use skeleton::{SkeletonFault, protocols, skeleton};
 
@@ -408,7 +410,13 @@ fn named(top: &Table) -> BTreeSet<&str> {
                         let keys = node.as_table().map(|keys| &keys.entries);
                         found.extend(keys.into_iter().flatten().map(|(key, _)| key.name.as_str()));
                     }
-                    texts(node, found);
+                    if key.name == "when" {
+                        // A word there is no point.
+                        let tables = node.one_or_more().iter().filter(|item| item.as_table().is_some());
+                        tables.for_each(|item| texts(item, found));
+                    } else {
+                        texts(node, found);
+                    }
                 }
             }
             Value::Integer(_) | Value::Float(_) | Value::Bool(_) => {}

@@ -11,12 +11,24 @@ use crate::model::plan::{Address, FramePlace, FramePoint, TextKind};
 use std::collections::BTreeSet;
 
 /// Points that every frame has, unless a group or a point is called so.
-const ALWAYS: &[(&str, FramePlace)] = &[
-    ("frame", FramePlace::Whole),
-    (CODE, FramePlace::Code),
-    ("aim", FramePlace::Aim),
-    ("symbology", FramePlace::Symbology),
-    ("gs1", FramePlace::Gs1All),
+pub(super) const ALWAYS: &[(&str, FramePlace, &str)] = &[
+    ("frame", FramePlace::Whole, "all that stands between start and end"),
+    (
+        CODE,
+        FramePlace::Code,
+        "a scanned code, its AIM identifier taken off: the group `code`, else the whole",
+    ),
+    ("aim", FramePlace::Aim, "its AIM identifier: ]d2"),
+    (
+        "symbology",
+        FramePlace::Symbology,
+        "the kind of code by that: gs1_datamatrix",
+    ),
+    (
+        "gs1",
+        FramePlace::Gs1All,
+        "element strings of a GS1 code, for the field `gs1`",
+    ),
 ];
 
 /// The scanned code: an identification has it unless it says otherwise.
@@ -38,11 +50,11 @@ const NUMERIC: &[&str] = &[
 /// What is called `name` by itself.
 fn by_name(name: &str, connection: &Connection) -> Option<FramePlace> {
     let group = connection.groups.iter().find(|group| &***group == name);
-    match (group, ALWAYS.iter().find(|(known, _)| *known == name)) {
+    match (group, ALWAYS.iter().find(|(known, ..)| *known == name)) {
         // The group `code` is a scanned code, the AIM identifier taken off.
-        (Some(_), Some((_, FramePlace::Code))) => Some(FramePlace::Code),
+        (Some(_), Some((_, FramePlace::Code, _))) => Some(FramePlace::Code),
         (Some(group), _) => Some(FramePlace::Group(group.clone())),
-        (None, Some((_, place))) => Some(place.clone()),
+        (None, Some((_, place, _))) => Some(place.clone()),
         (None, None) => None,
     }
 }
@@ -83,7 +95,7 @@ pub(super) fn compile(
 
 fn nowhere(name: &str, place: &Place, connection: &Connection) -> Diagnostic {
     let known = connection.groups.iter().map(|group| &**group);
-    let known: Vec<&str> = known.chain(ALWAYS.iter().map(|(name, _)| *name)).collect();
+    let known: Vec<&str> = known.chain(ALWAYS.iter().map(|(name, ..)| *name)).collect();
     let fault = Diagnostic::error(place, format!("nothing says where in a frame `{name}` is"));
     let near = meant(name, &known).filter(|help| help.starts_with("did you mean"));
     fault.help(near.unwrap_or_else(|| {
@@ -214,7 +226,7 @@ fn kind(keys: &Table, at: &FramePlace, out: &mut Diagnostics) -> Option<TextKind
 /// Adds what is there without being written: every group, and what is `used`.
 pub(super) fn implicit(points: &mut Vec<Point>, connection: &Connection, used: &BTreeSet<&str>) {
     let groups = connection.groups.iter().map(|group| &**group);
-    let always = ALWAYS.iter().map(|(name, _)| *name).filter(|name| used.contains(name));
+    let always = ALWAYS.iter().map(|(name, ..)| *name).filter(|name| used.contains(name));
     let names: Vec<&str> = groups.chain(always).collect();
     // What a scanner says by default.
     let names: Vec<&str> = names.into_iter().chain([CODE]).collect();

@@ -7,8 +7,10 @@ use crate::model::plan::{Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
+mod frames;
 mod growth;
 mod manual;
+mod telegrams;
 
 struct Memory(HashMap<PathBuf, String>);
 

@@ -180,11 +180,11 @@ impl Station {
         if matches(echo, &id) {
             return self.confirmed(binding, device, exact);
         }
-        // A neighbour in time that the device names, or a part of it.
+        // A neighbour in time that the device names, or a part of it; of several the last one.
         let neighbour = (binding.state == UnitState::Assumed)
             .then(|| {
                 words.iter().find_map(|(rank, word)| {
-                    let stay = word.neighbours.iter().find(|stay| matches(echo, &stay.id))?;
+                    let stay = word.neighbours.iter().rfind(|stay| matches(echo, &stay.id))?;
                     Some((*rank, *stay))
                 })
             })

@@ -29,6 +29,8 @@ const MAX_CONTEXT: usize = 16;
 const MAX_CONTEXT_BYTES: usize = 1_024;
 /// Most bytes of a stored station (model::commit allows 3,500).
 const MAX_STORED: usize = 3_400;
+/// How far a device's time may be off where its clock's offset is known, in milliseconds: most devices say whole seconds.
+const CORRECTED: i64 = 1_000;
 /// How far a device's time may be off where nobody corrected it, in milliseconds.
 const UNCORRECTED: i64 = 2_000;
 
@@ -249,7 +251,10 @@ impl Units {
         let (low, high) = if draft.backfill {
             let place = |wall: i64| position(wall, draft.seen);
             match (happened, &draft.device_time) {
-                (Some(wall), _) => (Some(place(wall).saturating_sub(1)), place(wall).min(seen)),
+                (Some(wall), _) => (
+                    Some(place(wall).saturating_sub(CORRECTED)),
+                    place(wall).saturating_add(CORRECTED).min(seen),
+                ),
                 (None, Some(time)) => (
                     Some(place(time.wall).saturating_sub(UNCORRECTED)),
                     place(time.wall).saturating_add(UNCORRECTED).min(seen),

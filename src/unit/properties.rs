@@ -98,7 +98,7 @@ enum Voice {
     /// It names this one, and was there to know all the while.
     Sure(&'static str),
     /// It named this one last.
-    Unsure(&'static str, BTreeSet<&'static str>),
+    Unsure(&'static str, Vec<&'static str>),
     /// This one had left.
     Left(&'static str),
 }
@@ -163,9 +163,9 @@ impl Model {
             (Some(change), Some(_)) => {
                 let before = self.stay(rank, change - 1).map(|(id, _)| id);
                 let meant = before.or(now).or_else(|| in_window().next_back())?;
-                Some(Voice::Unsure(meant, in_window().collect()))
+                Some(Voice::Unsure(meant, in_window().rev().collect()))
             }
-            (Some(_), None) if now.is_some() => Some(Voice::Unsure(now?, in_window().collect())),
+            (Some(_), None) if now.is_some() => Some(Voice::Unsure(now?, in_window().rev().collect())),
             _ => {
                 if let Some(id) = now {
                     let from = low.unwrap_or(high);
@@ -175,7 +175,7 @@ impl Model {
                     return Some(if sure {
                         Voice::Sure(id)
                     } else {
-                        Voice::Unsure(id, BTreeSet::new())
+                        Voice::Unsure(id, Vec::new())
                     });
                 }
                 let left = *self.changes(rank, i64::MIN / 2, high).last()?;
@@ -608,7 +608,7 @@ impl Run {
                     wall: if sure { wall - 3_600_000 } else { wall },
                 });
                 let window = if sure {
-                    (Some(at - 1), at)
+                    (Some(at - 1_000), (at + 1_000).min(now))
                 } else {
                     (Some(at - 2_000), (at + 2_000).min(now))
                 };

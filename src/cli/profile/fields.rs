@@ -4,6 +4,7 @@ use super::aligned;
 use crate::cli::{INVALID, complain, print};
 use crate::model::EventType;
 use crate::model::event::{AXIS, FieldSpec, MEASURE, Shape};
+use crate::profile::{KnownPoint, known_points};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -36,14 +37,12 @@ pub(super) fn run(fields: &FieldsOf) -> ExitCode {
         return tell(&[kind], fields.json);
     }
     if crate::profile::protocols().contains(&what.as_str()) {
-        // Of the protocols of this build none names its values: registers have addresses only.
+        let known = known_points(what);
         if fields.json {
-            print(&format!("{:#}", json!({ "protocol": what, "points": [] })));
+            let points: Vec<Value> = known.iter().map(point_json).collect();
+            print(&format!("{:#}", json!({ "protocol": what, "points": points })));
         } else {
-            print(&format!(
-                "{what} names no points: a device has registers and coils by address.\n\
-                 Name them in [points]: torque = {{ at = \"holding:100\", type = \"f32\", uom = \"N.m\" }}"
-            ));
+            print(&points_text(what, &known));
         }
         return ExitCode::SUCCESS;
     }
@@ -65,6 +64,61 @@ fn tell(kinds: &[EventType], as_json: bool) -> ExitCode {
         print(&texts.join("\n\n"));
     }
     ExitCode::SUCCESS
+}
+
+fn point_json(point: &KnownPoint) -> Value {
+    let mut json = json!({ "name": point.name, "kind": point.kind, "about": point.about });
+    if let Some(object) = json.as_object_mut() {
+        if !point.from.is_empty() {
+            object.insert("from".into(), point.from.into());
+        }
+        if let Some(uom) = point.uom {
+            object.insert("uom".into(), uom.into());
+        }
+        if !point.words.is_empty() {
+            object.insert("words".into(), point.words.into());
+        }
+    }
+    json
+}
+
+/// What a protocol names by itself, and what else a point can be.
+fn points_text(protocol: &str, known: &[KnownPoint]) -> String {
+    let head = match protocol {
+        "open-protocol" => {
+            "open-protocol: every field of every telegram is a point by itself, one name per meaning through revisions and MIDs.\n\
+             [points] says only what a controller does otherwise: torque = { uom = \"lbf.in\" }; a parameter of variable results\n\
+             is mine = { pid = 2001 }, or pid_2001 by itself."
+        }
+        "serial" | "tcp" => {
+            "Every named group of `pattern` is a point; [points] adds type, map, uom: torque = { uom = \"N.m\" }.\n\
+             Others are columns = [18, 24], column = 3 of a line that `separator` cuts, gs1 = \"21\" and di = \"S\" of a scanned code.\n\
+             There by themselves, unless something else is called so:"
+        }
+        _ => {
+            return format!(
+                "{protocol} names no points: a device has registers and coils by address.\n\
+                 Name them in [points]: torque = {{ at = \"holding:100\", type = \"f32\", uom = \"N.m\" }}"
+            );
+        }
+    };
+    let rows: Vec<Vec<String>> = known
+        .iter()
+        .map(|point| {
+            let what = match point.uom {
+                Some(uom) => format!("{}, {uom}", point.kind),
+                None if point.words.is_empty() => point.kind.to_owned(),
+                None => point.words.join(" | "),
+            };
+            let mut row = vec![format!("  {}", point.name), what];
+            if !point.from.is_empty() {
+                row.push(point.from.to_owned());
+            }
+            row.push(point.about.to_owned());
+            row
+        })
+        .collect();
+    format!("{head}\n{}", aligned(&rows))
 }
 
 /// Every field of a type and every member, dotted.

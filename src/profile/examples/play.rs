@@ -11,7 +11,8 @@ use crate::watch::frames::FrameWatch;
 use crate::watch::{Happening, Watcher};
 use crate::wire::framed::Framed;
 use crate::wire::modbus::Image;
-use crate::wire::open_protocol::{Field, Joiner, Telegram, TraceOrder, reading, variable};
+use crate::wire::open_protocol::said::Hearer;
+use crate::wire::open_protocol::{Field, Telegram, TraceOrder, reading};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -39,7 +40,10 @@ pub(super) fn drafts(
             Link::Modbus(_) | Link::OpenProtocol(_) => None,
         },
         controller: Vec::new(),
-        joiner: Joiner::new(),
+        hearer: Hearer::new(match &plan.link {
+            Link::OpenProtocol(link) if link.big_endian_traces => TraceOrder::Big,
+            _ => TraceOrder::Little,
+        }),
         drafts: Vec::new(),
     };
     let mut tick = STEP;
@@ -78,7 +82,7 @@ struct Stage<'a> {
     frames: Option<FrameWatch>,
     /// What the controller said when the session began (0002).
     controller: Vec<Field>,
-    joiner: Joiner,
+    hearer: Hearer,
     drafts: Vec<Draft>,
 }
 
@@ -168,73 +172,60 @@ impl Stage<'_> {
     }
 
     fn telegrams(&mut self, now: Moment, telegrams: Vec<Telegram>) -> Result<(), String> {
-        let mut parts: Vec<Telegram> = Vec::new();
+        let mut open = None;
         for telegram in telegrams {
-            let Some(telegram) = self.joiner.take(telegram).map_err(|fault| fault.to_string())? else {
+            let mid = telegram.mid();
+            if reading::said(mid).is_none() {
+                self.aside(now, &telegram)?;
+                continue;
+            }
+            let Some(word) = self.hearer.take(telegram) else {
+                open = Some(mid);
                 continue;
             };
-            if !matches!(telegram.mid(), 1201 | 1202) {
-                self.telegram(now, &[telegram]);
-                continue;
-            }
-            let (total, _, id) = variable::place(&telegram).map_err(|fault| fault.to_string())?;
-            parts.push(telegram);
-            let have = parts.len();
-            match have.cmp(&usize::from(total.max(1))) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => self.telegram(now, &std::mem::take(&mut parts)),
-                std::cmp::Ordering::Greater => return Err(format!("result {id} has {total} telegrams, not {have}")),
+            open = None;
+            for fields in &word.readings {
+                let values = reading::values(&self.plan.points, fields, &self.controller);
+                if word.faults.is_empty() {
+                    self.said(now, &values, Some(word.said), word.mid == 65);
+                    self.periodic(now, &values);
+                } else {
+                    self.unreadable(now, word.said, &word.faults);
+                }
             }
         }
-        if let Some(first) = parts.first() {
-            let (total, _, id) = variable::place(first).map_err(|fault| fault.to_string())?;
-            return Err(format!(
-                "result {id} has {total} telegrams, of which {} are given: write telegram = [\"…1201…\", \"…1202…\"]",
-                parts.len()
-            ));
+        self.hearer.clear();
+        match open {
+            Some(mid) => Err(format!(
+                "MID {mid:04} is a part of a whole whose other telegrams are not given: write them in order, telegram = [\"…1201…\", \"…1202…\"]"
+            )),
+            None => Ok(()),
         }
+    }
+
+    /// A telegram that no event waits for by a word: what the controller says of itself, and points that may change.
+    fn aside(&mut self, now: Moment, telegram: &Telegram) -> Result<(), String> {
+        let decoded = crate::wire::open_protocol::decode(telegram).map_err(|fault| fault.to_string())?;
+        if decoded.mid == 2 {
+            self.controller = decoded.fields;
+            return Ok(());
+        }
+        let values = reading::values(&self.plan.points, &decoded.fields, &self.controller);
+        self.said(now, &values, None, false);
         Ok(())
     }
 
-    /// One telegram, or those of one result.
-    fn telegram(&mut self, now: Moment, telegrams: &[Telegram]) {
-        let Some(mid) = telegrams.first().map(Telegram::mid) else {
-            return;
-        };
-        let order = match &self.plan.link {
-            Link::OpenProtocol(link) if link.big_endian_traces => TraceOrder::Big,
-            _ => TraceOrder::Little,
-        };
-        let said = reading::said(mid);
-        let decoded = match reading::join(telegrams, order) {
-            Ok(decoded) => decoded,
-            Err(fault) => return self.unreadable(now, said, &fault.to_string()),
-        };
-        if mid == 2 {
-            self.controller = decoded.fields;
-            return;
-        }
-        for fields in reading::readings(decoded) {
-            let values = reading::values(&self.plan.points, &fields, &self.controller);
-            self.said(now, &values, said, mid == 65);
-            self.periodic(now, &values);
-        }
-    }
-
-    fn unreadable(&mut self, now: Moment, said: Option<Said>, fault: &str) {
-        let hears = |event: &EventPlan| {
-            event
-                .triggers
-                .iter()
-                .any(|trigger| said.is_some_and(|said| *trigger == Trigger::Said(said)))
-        };
+    fn unreadable(&mut self, now: Moment, said: Said, faults: &[String]) {
         let none = || vec![None; self.plan.points.len()];
-        let concerned: Vec<usize> = (0..self.plan.events.len())
-            .filter(|index| self.plan.events.get(*index).is_some_and(hears))
+        let hears = |event: &EventPlan| event.triggers.contains(&Trigger::Said(said));
+        let events = self.plan.events.iter().enumerate();
+        let concerned: Vec<usize> = events
+            .filter(|(_, event)| hears(event))
+            .map(|(index, _)| index)
             .collect();
         for event in concerned {
             let mut sample = Sample::picture(self.plan, event, none(), none(), now);
-            sample.faults.push(fault.to_owned());
+            sample.faults = faults.to_vec();
             self.sample(&sample);
         }
     }

@@ -1,13 +1,16 @@
-//! The manual cannot fall behind the format: every key and every word of it stands in `example/manual.toml`, and what
-//! it shows loads.
+//! The manuals cannot fall behind the format: every key and every word of it stands in one of them, and what they show
+//! loads.
 
 use super::*;
 use crate::profile::format::{EVENT, Key, Kind, PROTOCOLS, PROTOCOLS_BUILT, TOP};
 use toml::Value as Toml;
 
-fn text() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles/example/manual.toml");
-    std::fs::read_to_string(path).unwrap()
+/// Files of `device-profiles/example` that are manuals.
+const MANUALS: &[&str] = &["manual", "serial", "open-protocol"];
+
+fn text(manual: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles/example");
+    std::fs::read_to_string(folder.join(format!("{manual}.toml"))).unwrap()
 }
 
 /// Installed files that stand in its comments, each a run of lines that begin with `#| `.
@@ -97,25 +100,29 @@ impl Missing<'_> {
 }
 
 #[test]
-fn every_key_and_word_of_the_format_stands_in_the_manual() {
-    let text = text();
-    let mut files: Vec<Toml> = vec![Toml::Table(text.parse().unwrap())];
-    files.extend(installed(&text).iter().map(|file| Toml::Table(file.parse().unwrap())));
+fn every_key_and_word_of_the_format_stands_in_a_manual() {
+    let texts: Vec<String> = MANUALS.iter().map(|manual| text(manual)).collect();
+    let mut files: Vec<Toml> = Vec::new();
+    for text in &texts {
+        files.push(Toml::Table(text.parse().unwrap()));
+        files.extend(installed(text).iter().map(|file| Toml::Table(file.parse().unwrap())));
+    }
+    let whole = texts.concat();
     let mut missing = Missing {
-        text: &text,
+        text: &whole,
         found: Vec::new(),
     };
     missing.keys("", TOP, &files.iter().collect::<Vec<_>>());
     assert_eq!(
         missing.found,
         Vec::<String>::new(),
-        "show them in device-profiles/example/manual.toml"
+        "show them in device-profiles/example/{{manual,serial,open-protocol}}.toml"
     );
 }
 
 #[test]
 fn a_key_that_the_manual_lacks_is_noticed() {
-    let text = text().replace("deadband", "deadbond");
+    let text = text("manual").replace("deadband", "deadbond");
     let file = Toml::Table(text.parse().unwrap());
     let mut missing = Missing {
         text: &text,
@@ -134,21 +141,21 @@ fn a_key_that_the_manual_lacks_is_noticed() {
 }
 
 #[test]
-fn the_installed_files_in_the_manual_load() {
-    let text = text();
-    let files = installed(&text);
-    assert!(!files.is_empty());
-    for file in &files {
-        let (profile, out) = read(&[("st10.spindle-1.toml", file), ("example/manual.toml", &text)]);
-        assert!(out.is_empty(), "{}", out.render(false));
-        let profile = profile.unwrap();
-        let slot = SlotName::new("st10", "spindle-1");
-        assert_ne!(profile.plan(&slot).link.address(), "");
-        let mut out = Diagnostics::new();
-        assert!(
-            profile.run_examples(None, &mut out).failed == 0,
-            "{}",
-            out.render(false)
-        );
+fn the_installed_files_in_the_manuals_load() {
+    for manual in MANUALS {
+        let text = text(manual);
+        let files = installed(&text);
+        assert!(!files.is_empty());
+        for file in &files {
+            let catalog = format!("example/{manual}.toml");
+            let (profile, out) = read(&[("st10.spindle-1.toml", file), (&catalog, &text)]);
+            assert!(out.is_empty(), "{}", out.render(false));
+            let profile = profile.unwrap();
+            let slot = SlotName::new("st10", "spindle-1");
+            assert_ne!(profile.plan(&slot).link.address(), "");
+            let mut out = Diagnostics::new();
+            let report = profile.run_examples(None, &mut out);
+            assert!(report.failed == 0 && report.passed > 3, "{}", out.render(false));
+        }
     }
 }
