@@ -22,7 +22,7 @@ from ports import SerialLink
 from processes import Peer
 from proxy import Proxy
 from rig import Failure, Rig, Tool
-from telegrams import expected, vin
+from telegrams import expected, samples, vin
 from verify import Report, Rules, Verifier, look_up
 
 RATE = 5.0
@@ -62,6 +62,12 @@ category = { const = "device" }
 when = "identifier"
 code = "vin_number"
 """
+CURVES = """[events.curve]
+when = "trace"
+id = ["tightening_id"]
+x = { name_from = "trace_step_name", step = "trace_step" }
+y = { name_from = "trace_type", values = "trace_samples" }
+"""
 
 
 def profile(kind: str, address: str, recover: str = "by-id", more: str = "", variable: bool = False) -> str:
@@ -85,6 +91,7 @@ class Kind:
     echoes: bool = True
     serial: bool = False
     variable: bool = False
+    traces: bool = False
 
 
 KINDS = {
@@ -109,6 +116,7 @@ KINDS = {
     "variable": Kind(("--variable",), variable=True),
     # Subscribed by MID 0008, acknowledged by 0005.
     "generic": Kind(("--ack-timeout", "1"), more='generic = true\nacknowledge = "accepted"', faults=(("deaf", 0.02),)),
+    "traces": Kind(("--traces",), traces=True),
     "reset": Kind(resets=True),
     "resetwalk": Kind(walk=True, resets=True),
 }
@@ -142,6 +150,8 @@ class Slot:
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     answers: list[float] = field(default_factory=list)
+    traced: set[tuple[int, int]] = field(default_factory=set)
+    curves: dict[tuple[str, str], dict[int, dict[str, Any]]] = field(default_factory=dict)
 
 
 class TorqueVerifier(Verifier):
@@ -159,6 +169,14 @@ class TorqueVerifier(Verifier):
                 slot.gaps.append(event["data"])
         elif kind == "alarm":
             slot.counts["alarms"] += 1
+        elif kind == "curve":
+            event = json.loads(text)
+            if event["id"] not in self.ids:
+                data = event["data"]
+                parts = slot.curves.setdefault((data["result_id"], data["y"]["name"]), {})
+                if data.get("part", 1) in parts:
+                    self.report.fault(f"{topic}: part {data.get('part', 1)} of the {data['y']['name']} of {data['result_id']} came twice")
+                parts[data.get("part", 1)] = data
         super().read_event(topic, kind, text, received)
 
     def check_result(self, topic: str, event: dict[str, Any], received: float) -> None:
@@ -245,6 +263,8 @@ class TorqueVerifier(Verifier):
                 fault(f"{name}: {len(missing)} results never came, though the controller has them: {missing[:8]}")
             for gap in slot.gaps:
                 fault(f"{name}: a gap is told, and nothing is missing: {json.dumps(gap)[:300]}")
+        if slot.kind.traces:
+            self.judge_curves(name, slot)
         for text in slot.violations[:3]:
             fault(f"{name}: the controller was mistreated: {text}")
         if len(slot.violations) > 3:
@@ -265,6 +285,29 @@ class TorqueVerifier(Verifier):
         counts["results received"] += len(came)
         counts["of these fetched"] += len(came) - live
         counts["forgotten by the controller"] += len(missing)
+
+    def judge_curves(self, name: str, slot: Slot) -> None:
+        """Every trace that was acknowledged is there, whole and exact; and each belongs to a result."""
+        fault = self.report.fault
+        words = {1: ("angle", "deg", 2), 2: ("torque", "N.m", None)}
+        for number, kind in sorted(slot.traced):
+            word, uom, times = words[kind]
+            parts = slot.curves.pop((str(slot.made[number].ident), word), {})
+            wanted = parts[min(parts)].get("parts", 1) if parts else 0
+            if sorted(parts) != list(range(1, wanted + 1)) or not parts:
+                fault(f"{name}: of the {word} of result {number} parts {sorted(parts)} of {wanted} came, and it was acknowledged")
+                continue
+            if not slot.made[number].event:
+                fault(f"{name}: the {word} of result {number} came, and the result did not")
+            got = [Decimal(str(value)) for part in sorted(parts) for value in parts[part]["y"]["values"]]
+            want = [Decimal(value) * times if times else Decimal(value) / 100 for value in samples(number, kind)]
+            if got != want or parts[1]["y"].get("uom") != uom:
+                fault(f"{name}: the {word} of result {number} has {len(got)} values ({parts[1]['y'].get('uom')}) and should have {len(want)} others")
+            steps = [Decimal(str(value)) for part in sorted(parts) for value in parts[part]["x"]["values"]]
+            scale = {"ms": 5, "s": Decimal("0.005")}.get(parts[1]["x"].get("uom", ""), 0)
+            if steps != [scale * at for at in range(len(want))]:
+                fault(f"{name}: the {word} of result {number} stands over {steps[:4]} … {parts[1]['x'].get('uom')}")
+        self.report.counts["traces acknowledged"] += len(slot.traced)
 
     def judge_gaps(self, name: str, slot: Slot, missing: list[int]) -> None:
         """What a controller has forgotten: gaps name the ids around it, and count where ids are one after another."""
@@ -309,7 +352,10 @@ def read_controller(kind: Kind, path: Path) -> Slot:
             case "fetched" if line["n"]:
                 result = slot.made[line["n"]]
                 result.fetched += 1
-                result.late |= not result.sent and line["t"] - result.made > 1
+                result.late |= not result.sent and line.get("t", 0) - result.made > 1
+            case "trace_acked":
+                number, kind_of = line["of"].split()
+                slot.traced.add((int(number), int(kind_of)))
             case "violation":
                 slot.violations.append(line["text"])
             case "connected" | "refused" | "deaf" | "mute" | "rough" | "reset" as what:
@@ -363,6 +409,13 @@ class Run:
         rig.add_mes()
         self.tools = {name: self.add(name) for name in names}
         rig.configure(asks=ASKS_MORE, outbox=outbox)
+        if "traces" in names:
+            # Only this one draws curves.
+            text = rig.config.read_text()
+            slot = f'id = "traces"\n{ASKS_MORE}'
+            rig.config.write_text(text.replace(slot, slot.replace('"identification"', '"identification", "curve"')))
+            rig.command("check", "--config", str(rig.config))
+            rig.command("contract", "--config", str(rig.config), "--out", str(rig.folder / "contract"))
         self.seen = Seen(rig.received)
         self.done: Counter[str] = Counter()
         self.complaints: list[str] = []
@@ -389,7 +442,7 @@ class Run:
         tool = Tool(peer, peer.hello["port"], link, path, [slot], "open-protocol-echo")
         rig.tools.append(tool)
         recover = "walk-back" if kind.walk else "from-index" if kind.variable else "by-id"
-        (rig.devices / f"{slot}.toml").write_text(profile(name, address, recover, kind.more, kind.variable) + ECHO + TELLS)
+        (rig.devices / f"{slot}.toml").write_text(profile(name, address, recover, kind.more, kind.variable) + ECHO + TELLS + (CURVES if kind.traces else ""))
         return tool
 
     def stats(self, name: str) -> dict[str, Any]:
@@ -594,7 +647,7 @@ class Run:
         rig.quiet()
         rig.mes.ask("stop")
         rig.mes.end()
-        rules = Rules(check_units=False, content_type=rig.version == "5", schema_every=20, allowed=("alarm", "change", "gap", "identification"))
+        rules = Rules(check_units=False, content_type=rig.version == "5", schema_every=20, allowed=("alarm", "change", "gap", "identification", "curve"))
         slots = {f"st10.{name}": (KINDS[name], tool.ledger) for name, tool in self.tools.items()}
         verifier = TorqueVerifier(rules, slots, rig.mes_ledger, rig.folder / "contract")
         verifier.read_received(rig.received)

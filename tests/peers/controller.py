@@ -42,9 +42,9 @@ TRIES = 4
 ENDS = {17: 14, 54: 51, 63: 60, 73: 70}
 ACKS = {16: 15, 53: 52, 62: 61, 72: 71, 75: 74, 77: 76}
 # The subscription that a data message belongs to.
-PARENT = {15: 14, 52: 51, 61: 60, 71: 70, 74: 70, 76: 70, 1201: 1201, 1202: 1201}
+PARENT = {15: 14, 52: 51, 61: 60, 71: 70, 74: 70, 76: 70, 900: 900, 1201: 1201, 1202: 1201}
 SUBSCRIBED = {14: 13, 51: 6, 60: 9, 70: 11}
-NOT_SUBSCRIBED = {14: 14, 51: 7, 60: 10, 70: 12, 1201: 72}
+NOT_SUBSCRIBED = {14: 14, 51: 7, 60: 10, 70: 12, 900: 72, 1201: 72}
 
 
 @dataclass(slots=True)
@@ -67,6 +67,7 @@ class Client:
         self.started = 0
         self.subscriptions: dict[int, tuple[int, bool]] = {}
         self.objects = False
+        self.traces: list[int] = []
         self.queue: deque[tuple[Telegram, int]] = deque()
         self.outstanding: tuple[Telegram, int] | None = None
         self.tries = 0
@@ -185,6 +186,8 @@ class Client:
             return
         self.outstanding = None
         self.controller.note_acked(number)
+        if telegram.note:
+            self.controller.ledger.write(e="trace_acked", of=telegram.note)
         self.advance()
 
     def tick(self, now: float) -> None:
@@ -202,6 +205,7 @@ class Client:
     async def serve(self) -> None:
         """Reads until the client is gone."""
         buffer = bytearray()
+        frame: bytes | None = None
         try:
             while not self.closed and (data := await self.reader.read(65_536)):
                 buffer += data
@@ -210,7 +214,7 @@ class Client:
                     self.receive(telegrams.decode(frame))
                 await self.writer.drain()
         except ValueError as error:
-            self.controller.violation(str(error))
+            self.controller.violation(f"{error} in {frame or bytes(buffer[:60])!r}")
             self.drop("sent no telegram")
         except OSError:
             pass
@@ -320,6 +324,8 @@ class Client:
             revision = int(telegram.text[4:7]) if telegram.text[4:7].strip() else 1
             if data == 1201 and controller.variable:
                 self.subscribe_variable(telegram, revision)
+            elif data == 900 and controller.traces:
+                self.subscribe_traces(telegram, revision)
             elif data in (61, 52, 15, 71):
                 self.subscribe(PARENT[data], data, revision, telegram.no_ack, generic=True)
             else:
@@ -405,6 +411,30 @@ class Client:
         for place, (mid, data) in enumerate(messages, 1):
             self.push(mid, result.number if place == len(messages) else 0, data)
 
+    def subscribe_traces(self, telegram: Telegram, revision: int) -> None:
+        """MID 0008 of 0900: alternative, time, index, number of types, types."""
+        extra = telegram.text[9 : 9 + int(telegram.text[7:9] or 0)]
+        if revision > 1:
+            self.refuse(900, 74)
+        elif 900 in self.subscriptions:
+            self.refuse(900, 71)
+        elif extra[:1] != "0" or not extra[30:].isdigit() or len(extra) != 32 + 3 * int(extra[30:32]):
+            self.controller.violation(f"MID 0008 of 0900: 0, 29 blanks, how many types and the types should come, and {extra!r} came")
+            self.refuse(900, 1)
+        else:
+            self.traces = [int(extra[at : at + 3]) for at in range(32, 32 + 3 * int(extra[30:32]), 3)]
+            self.subscriptions[900] = (1, telegram.no_ack)
+            self.controller.ledger.write(e="traces", extra=extra)
+            self.accept(900)
+
+    def push_traces(self, result: Result) -> None:
+        """The traces of a result, those that were asked for."""
+        for kind in self.traces if 900 in self.subscriptions else []:
+            if kind in (1, 2):
+                data = telegrams.trace(result.number, result.ident, telegrams.stamp(result.made + self.controller.offset), kind)
+                self.queue.append((Telegram(900, 1, data, binary=True, note=f"{result.number} {kind}"), 0))
+                self.advance()
+
     def recover(self, telegram: Telegram) -> None:
         """MID 0064: an old result."""
         controller = self.controller
@@ -429,6 +459,7 @@ class Controller:
         self.random = random.Random(args.seed)
         self.walk = args.ids == "walk"
         self.variable = args.variable
+        self.traces = args.traces
         self.timeout = args.ack_timeout
         self.rate = args.rate
         self.limit = args.limit
@@ -539,6 +570,7 @@ class Controller:
                 client.push_variable(result)
             if 60 in client.subscriptions:
                 client.push(61, result.number, self.values(result))
+            client.push_traces(result)
 
     def keep(self, result: Result) -> None:
         """Into the memory, the oldest goes; written down first."""
@@ -776,6 +808,7 @@ def main() -> None:
     parser.add_argument("--recovery", type=int, default=7, help="highest revision of 0064")
     parser.add_argument("--light", action="store_true", help="knows revision 999 of 0061")
     parser.add_argument("--variable", action="store_true", help="results by MID 1201 alone, which can be subscribed from an index")
+    parser.add_argument("--traces", action="store_true", help="gives traces of torque and angle")
     parser.add_argument("--refuse", default="", help="revisions of 0001 that are refused beside those above --start, with commas")
     parser.add_argument("--hang-up", action="store_true", help="ends the connection with each refusal of a revision")
     parser.add_argument("--sequences", action="store_true", help="supports acknowledgement at link level")

@@ -76,6 +76,9 @@ class Telegram:
     station: int = 1
     spindle: int = 1
     sequence: int = 0
+    # Its data ends in bytes that are no text: then no NUL follows. And what a sender wants to remember of it.
+    binary: bool = False
+    note: str = ""
 
     def encode(self, style: int = 0) -> bytes:
         """As sent. The ways in which controllers write defaults are many: `style` takes one of four."""
@@ -84,7 +87,7 @@ class Telegram:
         sequence = f"{self.sequence:02}" if self.sequence else ("  ", "00", "00", "  ")[style % 4]
         parts = ("  ", "00", "  ", "00")[style % 4]
         head = f"{HEADER + len(self.data):04}{self.mid:04}{revision}{'1' if self.no_ack else ' '}{places}{sequence}{parts}"
-        return head.encode() + self.data + b"\0"
+        return head.encode() + self.data + (b"" if self.binary else b"\0")
 
     @property
     def text(self) -> str:
@@ -184,6 +187,21 @@ def variable(values: dict[str, Any], objects: bool) -> list[tuple[int, bytes]]:
     if objects:
         messages.append((1202, f"{total:03}002{values['id']:010}0001{len(of_object):03}{''.join(of_object)}".encode()))
     return messages
+
+
+def samples(number: int, kind: int) -> list[int]:
+    """Raw samples of a trace of result `number`: torque (2) in hundredths, angle (1) in steps of two degrees."""
+    count = 40 + number % 7 * 400
+    return [(number * 31 + at * (7 if kind == 2 else 1)) % 12_000 - 300 for at in range(count)]
+
+
+def trace(number: int, ident: int, at: str, kind: int) -> bytes:
+    """The data of MID 0900: text, NUL, samples as signed 16 bits, the low byte first."""
+    coefficient = "02213003010000000100" if kind == 2 else "0221400101000" + "00002"
+    values = samples(number, kind)
+    head = f"{ident:010}{at}000{kind:02}01{1 if kind == 2 else 50:03}001{coefficient}"
+    head += f"00100000{len(values) - 1:05}00101202" + f"5{len(values):05}"
+    return head.encode() + b"\0" + b"".join(value.to_bytes(2, "little", signed=True) for value in values)
 
 
 def stamp(at: float) -> str:
