@@ -196,8 +196,8 @@ impl Slot {
         };
         let name = self.plan.points.get(alive.point).map_or("", |point| &*point.name);
         let text = format!(
-            "`{name}` has not changed for {:?}: is the device running?",
-            alive.within
+            "connected, but its life sign `{name}` has not changed for more than {} ms",
+            alive.within.as_millis()
         );
         self.tell(LinkState::Degraded, text, now, reports).await
     }

@@ -44,7 +44,8 @@ impl Session {
             held.owed = incoming.owed;
             return;
         }
-        if incoming.lasting && self.ledger.knows(&incoming.key) {
+        let orphan = self.ledger.is_orphan(&incoming.key);
+        if orphan || incoming.lasting && self.ledger.knows(&incoming.key) {
             return self.duplicate(now, said, owed);
         }
         if said != Said::Result {

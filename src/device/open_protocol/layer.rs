@@ -150,6 +150,13 @@ impl Layer {
         Ok(Some(telegram.clone()))
     }
 
+    /// Nothing is read: what is on its way is not late.
+    pub(super) const fn deaf(&mut self, tick: u64) {
+        if let Some((_, at, _)) = &mut self.sent {
+            *at = tick;
+        }
+    }
+
     /// When [`Self::tick`] is due.
     pub(super) fn deadline(&self, limit: u64) -> Option<u64> {
         self.sent.as_ref().map(|(_, at, _)| at.saturating_add(limit))

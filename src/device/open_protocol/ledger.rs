@@ -61,6 +61,9 @@ pub(super) struct Ledger {
     groups: HashMap<u64, Group>,
     entries: HashMap<Ticket, Entry>,
     settled: VecDeque<String>,
+    /// Durable, but its acknowledgement found no connection: it comes again.
+    orphans: VecDeque<String>,
+    connection: u64,
 }
 
 impl Ledger {
@@ -112,17 +115,23 @@ impl Ledger {
             return None;
         }
         if let Some(key) = group.key {
-            self.remember(key);
+            if group.owed.is_some_and(|owed| owed.connection != self.connection) {
+                remember(&mut self.orphans, key.clone());
+            }
+            remember(&mut self.settled, key);
         }
         group.owed
     }
 
-    /// This telegram is done with, whatever came of it.
-    pub(super) fn remember(&mut self, key: String) {
-        if self.settled.len() >= REMEMBERED {
-            self.settled.pop_front();
-        }
-        self.settled.push_back(key);
+    /// From now on acknowledgements can be sent on this connection; 0: on none.
+    pub(super) fn connect(&mut self, connection: u64) {
+        self.connection = connection;
+    }
+
+    /// Whether this is one whose acknowledgement found no connection. It is told once.
+    pub(super) fn is_orphan(&mut self, key: &str) -> bool {
+        let at = self.orphans.iter().position(|known| known == key);
+        at.and_then(|at| self.orphans.remove(at)).is_some()
     }
 
     /// A report is durable, or could not be made so.
@@ -178,6 +187,13 @@ impl Ledger {
     }
 }
 
+fn remember(keys: &mut VecDeque<String>, key: String) {
+    if keys.len() >= REMEMBERED {
+        keys.pop_front();
+    }
+    keys.push_back(key);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,11 +234,19 @@ mod tests {
     #[test]
     fn what_is_owed_is_owed_to_the_connection_that_it_came_on_last() {
         let mut ledger = Ledger::default();
+        ledger.connect(1);
         let group = ledger.open(0, Some(OWED), Some("a".into()));
         let ticket = ledger.ticket(group, None);
         assert_eq!(ledger.complete(group), None);
+        ledger.connect(2);
         let later = Owed { connection: 2, ..OWED };
         assert!(ledger.again("a", Some(later)));
         assert_eq!(ledger.answered(ticket, true).owed, Some(later));
+        assert!(!ledger.is_orphan("a"));
+        // Durable after the connection was lost: it comes again on the next one.
+        let group = ledger.open(0, Some(later), Some("b".into()));
+        ledger.connect(0);
+        assert!(ledger.complete(group).is_some());
+        assert!(ledger.is_orphan("b") && !ledger.is_orphan("b"));
     }
 }

@@ -3,12 +3,14 @@
 //! Owns connections, back-off and the way of reports. Results are acknowledged when they are durable, never before;
 //! what was missed is fetched and comes before what showed that it was missed.
 
+mod answers;
 mod data;
 mod layer;
 mod ledger;
 mod recover;
 mod results;
 mod session;
+pub mod simulator;
 mod slot;
 mod stages;
 mod subscribe;
@@ -34,6 +36,8 @@ use transport::{Heard, Line};
 
 /// Reports that may wait before nothing more is read.
 const REPORTS: usize = 64;
+/// Questions that may wait.
+const LOOKS: usize = 8;
 /// How long a controller is left alone that is busy with another client.
 const LATER: Duration = Duration::from_secs(2);
 /// Milliseconds between two counts of noise.
@@ -61,6 +65,8 @@ struct Runner<'a> {
     queue: VecDeque<Report>,
     unanswered: Vec<(Ticket, oneshot::Receiver<()>)>,
     service: Service,
+    /// Questions that wait until there is something to show.
+    looks: Vec<Look>,
     clock: &'a Clock,
     noise_due: u64,
 }
@@ -79,6 +85,7 @@ pub(super) async fn run(
         queue: VecDeque::new(),
         unanswered: Vec::new(),
         service,
+        looks: Vec::new(),
         clock,
         noise_due: 0,
     };
@@ -92,15 +99,15 @@ impl Runner<'_> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             let open = Line::open(&link.address, &link.transport, link.timeout);
-            let opened = match self.meanwhile(open).await {
-                Ok(opened) => opened,
+            let made = match self.meanwhile(open).await {
+                Ok(made) => made,
                 Err(closed) => return closed,
             };
-            let (reason, again) = match opened {
-                Ok(mut line) => {
+            let (reason, again) = match made {
+                Ok(mut wire) => {
                     self.tap(|| What::Link("connected".to_owned()));
                     self.session.connected(self.clock.now());
-                    match self.serve(&mut line).await {
+                    match self.serve(&mut wire).await {
                         Ok(end) => end,
                         Err(closed) => return closed,
                     }
@@ -164,6 +171,9 @@ impl Runner<'_> {
                 },
                 () = tokio::time::sleep(wait) => {
                     let now = self.clock.now();
+                    if !open {
+                        self.session.deaf(now);
+                    }
                     line.tick(now.tick);
                     self.hear(line);
                     self.session.tick(now);
@@ -190,6 +200,13 @@ impl Runner<'_> {
 
     /// Does what the session wants; `Some`: the connection is given up.
     fn carry_out(&mut self, mut line: Option<&mut Line>) -> Option<(String, Again)> {
+        if self.session.shows() {
+            let now = self.clock.now();
+            for look in self.looks.drain(..) {
+                // Who asked may have gone.
+                drop(look.reply.send(self.session.look(now, &look.slot)));
+            }
+        }
         let mut end = None;
         for out in self.session.take() {
             match out {
@@ -236,8 +253,7 @@ impl Runner<'_> {
         match beside {
             Beside::Passed => {}
             Beside::Answer(ticket, durable) => self.session.answered(now, ticket, durable),
-            // Who asked may have gone.
-            Beside::Look(look) => drop(look.reply.send(self.session.look(now, &look.slot))),
+            Beside::Look(look) => self.looks.push(look),
             Beside::Closed => return Err(Closed),
         }
         Ok(())
@@ -273,10 +289,15 @@ impl Runner<'_> {
                 Poll::Pending => break,
             }
         }
-        match self.service.asks.poll_recv(context) {
-            Poll::Ready(Some(look)) => Poll::Ready(Beside::Look(look)),
-            _ if passed => Poll::Ready(Beside::Passed),
-            _ => Poll::Pending,
+        if self.looks.len() < LOOKS
+            && let Poll::Ready(Some(look)) = self.service.asks.poll_recv(context)
+        {
+            return Poll::Ready(Beside::Look(look));
+        }
+        if passed {
+            Poll::Ready(Beside::Passed)
+        } else {
+            Poll::Pending
         }
     }
 }

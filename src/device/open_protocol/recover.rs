@@ -70,6 +70,8 @@ pub(super) struct Recovery<T> {
 impl<T> Recovery<T> {
     /// After a connect: what is newer than `last`. Without `last` only the newest is fetched.
     pub(super) const fn since(way: Way, last: Option<i64>) -> Self {
+        // There was nothing at all: ids may begin anywhere, and are looked for from their end.
+        let way = if let Some(0) = last { Way::WalkBack } else { way };
         Self {
             way,
             last,
@@ -194,11 +196,6 @@ impl<T> Recovery<T> {
         } else {
             Phase::Over
         };
-    }
-
-    /// Whether it is for a live result that waits.
-    pub(super) const fn is_for_live(&self) -> bool {
-        self.live.is_some()
     }
 
     /// What it came to. What is missing stands before what follows it.
@@ -341,6 +338,17 @@ mod tests {
             assert!(finding.restarted && finding.items.is_empty() && finding.newest == Some(3));
             let (_, finding) = run(Recovery::since(way, Some(500)), &[]);
             assert!(finding.restarted && finding.newest.is_none());
+        }
+    }
+
+    #[test]
+    fn after_nothing_at_all_ids_begin_anywhere() {
+        let memory: Vec<_> = (500..=503).map(|id| (id, true)).collect();
+        for recovery in [Recovery::since(Way::ById, Some(0)), Recovery::before(Way::ById, 0, 504)] {
+            let (asked, finding) = run(recovery, &memory);
+            assert!(asked.len() <= 5, "{asked:?}");
+            assert_eq!(ids(&finding), [500, 501, 502, 503]);
+            assert!(gaps(&finding).is_empty());
         }
     }
 

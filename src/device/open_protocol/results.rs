@@ -19,6 +19,10 @@ pub(super) const fn id_field(results: ResultSource) -> &'static str {
 const PARTS: usize = 64;
 
 /// A data telegram that came (or several that belong together).
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent findings about a telegram, not a state"
+)]
 #[derive(Debug, Clone, Default)]
 pub(super) struct Incoming {
     /// What it is; `None` only before it is known.
@@ -147,14 +151,17 @@ fn trace_fields(found: &trace::Trace) -> Vec<Field> {
     let samples = found.samples.iter().map(|sample| Raw::Dec(*sample)).collect();
     let mut fields = vec![
         field("trace_type", Raw::Text(found.kind.clone()), None),
-        field("trace_samples", Raw::List(samples), found.uom),
+        field("samples", Raw::List(samples), found.uom),
     ];
     if let Some(uom) = found.uom {
         fields.push(field("trace_uom", Raw::Text(uom.to_owned()), None));
     }
     if let Some((what, uom, step)) = found.step {
-        fields.push(field("trace_step", Raw::Dec(step), uom));
-        fields.push(field("trace_step_name", Raw::Text(what.to_owned()), None));
+        fields.push(field("step", Raw::Dec(step), uom));
+        if let Some(uom) = uom {
+            fields.push(field("step_uom", Raw::Text(uom.to_owned()), None));
+        }
+        fields.push(field("step_name", Raw::Text(what.to_owned()), None));
     }
     for known in &found.fields {
         if known.name == "result_id" && get(&found.fields, "tightening_id").is_none() {

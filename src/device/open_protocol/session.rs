@@ -7,16 +7,16 @@
 use super::layer::{Came, Layer};
 use super::ledger::{Ledger, Ticket};
 use super::recover::Recovery;
-use super::results::{Collector, Incoming, get};
+use super::results::{Collector, Incoming};
 use super::slot::Slot;
-use super::subscribe::{Ladder, Standing, Subscription, said};
+use super::subscribe::{Ladder, Subscription, said};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
-use crate::model::plan::{Acknowledge, OpenProtocolLink, Said};
+use crate::model::plan::{OpenProtocolLink, Said};
 use crate::model::sample::{Counted, Report};
-use crate::model::{Moment, Raw, SlotName};
+use crate::model::{Moment, SlotName};
 use crate::wire::open_protocol::link::Complaint;
-use crate::wire::open_protocol::{Field, Joiner, Telegram, decode, link, session};
+use crate::wire::open_protocol::{Field, Joiner, Telegram, link, session};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -114,11 +114,11 @@ pub(super) struct Session {
     pub(super) link: OpenProtocolLink,
     pub(super) slots: Vec<Slot>,
     pub(super) subscriptions: Vec<Subscription>,
-    start: Ladder,
+    pub(super) start: Ladder,
     /// Whether a revision of 0001 was ever taken: it is asked for again.
-    agreed: bool,
+    pub(super) agreed: bool,
     /// Steps of that when the connection was made.
-    steps: usize,
+    pub(super) steps: usize,
     pub(super) recovery_ladder: Ladder,
     pub(super) out: Vec<Out>,
     pub(super) layer: Layer,
@@ -131,7 +131,7 @@ pub(super) struct Session {
     pub(super) connection: u64,
     /// Fields of 0002.
     pub(super) controller: Vec<Field>,
-    serial: Option<String>,
+    pub(super) serial: Option<String>,
     /// It is another controller than before, or its ids began again: nothing is fetched.
     pub(super) another: bool,
     /// The last result that is taken or about to be reported.
@@ -221,6 +221,7 @@ impl Session {
     /// A connection was made.
     pub(super) fn connected(&mut self, now: Moment) {
         self.connection = self.connection.wrapping_add(1);
+        self.ledger.connect(self.connection);
         self.layer = Layer::new();
         self.joiner.clear();
         self.collector.clear();
@@ -247,6 +248,7 @@ impl Session {
     /// The connection was lost, or could not be made.
     pub(super) fn lost(&mut self, now: Moment, reason: &str) {
         self.stage = Stage::Down;
+        self.ledger.connect(0);
         self.request = None;
         self.recovery = None;
         self.lost = Some(reason.to_owned());
@@ -269,6 +271,7 @@ impl Session {
     /// Gives the connection up.
     pub(super) fn close(&mut self, reason: String, again: Again) {
         self.stage = Stage::Down;
+        self.ledger.connect(0);
         self.request = None;
         self.out.push(Out::Close(reason, again));
     }
@@ -350,7 +353,7 @@ impl Session {
             2 => self.started(now, &telegram),
             4 => self.refused(now, &telegram),
             5 => self.accepted(now, &telegram),
-            65 => self.old_result(now, telegram),
+            65 => self.old_result(telegram),
             9999 => {}
             mid => match said(mid) {
                 // Before a session nothing is believed; the controller says it again.
@@ -359,120 +362,6 @@ impl Session {
             },
         }
         self.advance(now);
-    }
-
-    /// 0002: the session is started.
-    fn started(&mut self, now: Moment, telegram: &Telegram) {
-        if self.stage != Stage::Starting {
-            return;
-        }
-        self.request = None;
-        self.agreed = true;
-        self.controller = match decode(telegram) {
-            Ok(decoded) => decoded.fields,
-            Err(fault) => {
-                tracing::warn!(address = %self.link.address, "{fault}");
-                Vec::new()
-            }
-        };
-        let supports = get(&self.controller, "sequence_number_support").is_some_and(Raw::truth);
-        if self.link.acknowledge == Acknowledge::Link {
-            if supports && self.start.revision() >= 6 {
-                self.layer.switch_on();
-            } else {
-                tracing::debug!(address = %self.link.address, "no link layer: telegrams are acknowledged by their own MIDs");
-            }
-        }
-        let serial = get(&self.controller, "controller_serial_number").map(|raw| raw.text().trim().to_owned());
-        if let (Some(was), Some(is)) = (&self.serial, &serial)
-            && was != is
-        {
-            tracing::warn!(address = %self.link.address, "another controller: {is} where {was} was; nothing is fetched of what it made before");
-            self.another = true;
-            self.no_recovery = None;
-            self.recovery_ladder.again();
-            for subscription in &mut self.subscriptions {
-                subscription.ladder.again();
-            }
-        }
-        self.serial = serial.or(self.serial.take());
-        self.stage = Stage::Waiting;
-    }
-
-    /// 0004.
-    fn refused(&mut self, now: Moment, telegram: &Telegram) {
-        let Some((mid, code)) = session::refusal(telegram) else {
-            return;
-        };
-        let Some(request) = self
-            .request
-            .take_if(|request| concerns(request, &self.subscriptions, mid))
-        else {
-            tracing::debug!(address = %self.link.address, "MID {mid:04} is refused with code {code}, which nobody asked");
-            return;
-        };
-        match request.asking {
-            Asking::Start => self.start_refused(now, code),
-            Asking::Subscribe(index) => {
-                if let Some(subscription) = self.subscriptions.get_mut(index) {
-                    subscription.refused(code);
-                    if subscription.standing == Standing::Stands {
-                        self.stands(now, index);
-                    }
-                }
-            }
-            Asking::End(index) => self.ended(index),
-            Asking::Old(_) => self.old_refused(code),
-        }
-    }
-
-    fn start_refused(&mut self, now: Moment, code: u16) {
-        if session::is_revision_refusal(code) {
-            if self.start.step() {
-                return self.ask(now, Asking::Start, session::start(self.start.revision()));
-            }
-            self.start.again();
-            self.agreed = false;
-            return self.close(
-                format!(
-                    "it takes MID 0001 in none of its revisions (code {code:02}): check `revision` in [connection]"
-                ),
-                Again::Later,
-            );
-        }
-        let help = match code {
-            16 | 35 | 96 => ": another client is connected; stop that, or let the controller take more than one",
-            _ => "",
-        };
-        let text = session::error_text(code);
-        self.close(
-            format!("it refuses the session: {text} (code {code:02}){help}"),
-            Again::Later,
-        );
-    }
-
-    /// The controller closed the connection, or it broke.
-    pub(super) fn closed(&mut self, reason: String) {
-        // It refused a revision and closed at once (Rexroth Nexo): the next one on a new connection.
-        let trying = self.stage == Stage::Starting && !self.agreed && self.start.steps() > self.steps;
-        let again = if trying { Again::AtOnce } else { Again::BackOff };
-        self.close(reason, again);
-    }
-
-    /// 0005.
-    fn accepted(&mut self, now: Moment, telegram: &Telegram) {
-        let Some(mid) = telegram.about() else { return };
-        let Some(request) = self
-            .request
-            .take_if(|request| concerns(request, &self.subscriptions, mid))
-        else {
-            return;
-        };
-        match request.asking {
-            Asking::Subscribe(index) => self.stands(now, index),
-            Asking::End(index) => self.ended(index),
-            Asking::Start | Asking::Old(_) => self.request = Some(request),
-        }
     }
 
     /// Bytes that are no telegram.
@@ -531,6 +420,15 @@ impl Session {
         self.advance(now);
     }
 
+    /// Nothing is read, since reports wait: the controller's silence means nothing.
+    pub(super) fn deaf(&mut self, now: Moment) {
+        self.last_heard = now.tick;
+        if let Some(request) = &mut self.request {
+            request.sent = now.tick;
+        }
+        self.layer.deaf(now.tick);
+    }
+
     /// Sends a request again, or gives it up.
     fn repeat(&mut self, now: Moment) {
         let limit = millis(self.link.timeout);
@@ -555,7 +453,7 @@ impl Session {
             self.link.timeout
         );
         match asking {
-            Asking::Old(_) => self.give_up_recovery(text),
+            Asking::Old(_) => self.give_up_recovery(&text),
             Asking::Start => self.close(
                 format!("{text}: is this an Open Protocol controller, and its port right?"),
                 Again::BackOff,
@@ -593,12 +491,18 @@ impl Session {
         .min()
     }
 
+    /// Whether a look shows what there is: all that a controller says at once has been asked for, or it is out of reach.
+    pub(super) fn shows(&self) -> bool {
+        let up = matches!(self.stage, Stage::Up | Stage::Ending) || self.hold.is_some();
+        up || self.stage == Stage::Down && self.lost.is_some()
+    }
+
     /// What a slot's points last said.
     ///
     /// # Errors
     /// A sentence: the controller is not reached.
     pub(super) fn look(&self, now: Moment, slot: &SlotName) -> Result<Reading, String> {
-        if let (Some(reason), Stage::Down) = (&self.lost, self.stage) {
+        if let Some(reason) = &self.lost {
             return Err(format!("{}: {reason}", self.link.address));
         }
         match self.slots.iter().find(|have| have.name() == slot) {
@@ -608,21 +512,9 @@ impl Session {
     }
 }
 
-/// Whether a 0004 or 0005 that quotes `mid` is about `request`.
-fn concerns(request: &Request, subscriptions: &[Subscription], mid: u16) -> bool {
-    let quoted = |index: usize, subscribing| {
-        subscriptions
-            .get(index)
-            .is_some_and(|subscription| subscription.quoted(subscribing).contains(&mid))
-    };
-    match request.asking {
-        Asking::Start => mid == 1,
-        Asking::Old(_) => mid == 64 || mid == 65,
-        Asking::Subscribe(index) => quoted(index, true),
-        Asking::End(index) => quoted(index, false),
-    }
-}
-
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,18 +148,28 @@ impl Slot {
         self.watcher = Watcher::new(self.plan.clone(), &self.stored);
     }
 
+    /// The controller told of itself.
+    pub(super) fn learn(&mut self, now: Moment, controller: &[Field]) {
+        let values = self.values(controller, &[]);
+        self.show(now, &values);
+    }
+
+    fn show(&mut self, now: Moment, values: &[Option<Raw>]) {
+        for (last, value) in self.last.iter_mut().zip(values) {
+            if value.is_some() {
+                last.clone_from(value);
+            }
+        }
+        self.last_at = Some(now);
+    }
+
     /// Something came: what it is to this slot. `controller`: the fields of 0002, which every sample has.
     pub(super) fn hear(&mut self, now: Moment, incoming: &Incoming, controller: &[Field]) -> Vec<Made> {
         let seen = incoming.seen.unwrap_or(now);
         let mut made = Vec::new();
         for fields in &incoming.readings {
             let values = self.values(fields, controller);
-            for (last, value) in self.last.iter_mut().zip(&values) {
-                if value.is_some() {
-                    last.clone_from(value);
-                }
-            }
-            self.last_at = Some(seen);
+            self.show(seen, &values);
             let sample = |event, values, before, state| Sample {
                 plan: self.plan.clone(),
                 event,
@@ -236,6 +246,11 @@ impl Slot {
         let since = *self.offline_since.get_or_insert(now);
         let text = format!("{}: {reason} (since {})", self.plan.link.address(), since.rfc3339());
         self.tell(LinkState::Offline, text, since)
+    }
+
+    /// Whether it was last told to be out of reach.
+    pub(super) fn is_offline(&self) -> bool {
+        matches!(self.told, Some((LinkState::Offline, _)))
     }
 
     /// It is reached, and this is how it is.

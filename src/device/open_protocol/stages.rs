@@ -97,21 +97,17 @@ impl Session {
     /// Asks for the next result that was missed; `false`: none is.
     fn recovers(&mut self, now: Moment) -> bool {
         let Some(recovery) = &self.recovery else { return false };
-        match recovery.next() {
-            Some(id) => {
-                let telegram = session::old_result(id, self.recovery_ladder.revision());
-                self.ask(now, Asking::Old(id), telegram);
-                true
-            }
-            None => {
-                if let Some(recovery) = self.recovery.take() {
-                    self.recovered(now, recovery.finish());
-                }
-                // What waited for this may lead to the next.
-                self.pump(now);
-                self.recovery.is_some()
-            }
+        if let Some(id) = recovery.next() {
+            let telegram = session::old_result(id, self.recovery_ladder.revision());
+            self.ask(now, Asking::Old(id), telegram);
+            return true;
         }
+        if let Some(recovery) = self.recovery.take() {
+            self.recovered(now, recovery.finish());
+        }
+        // What waited for this may lead to the next.
+        self.pump(now);
+        self.recovery.is_some()
     }
 
     fn subscribe(&mut self, now: Moment) {
@@ -155,24 +151,23 @@ impl Session {
     }
 
     /// 0065.
-    pub(super) fn old_result(&mut self, now: Moment, telegram: Telegram) {
+    pub(super) fn old_result(&mut self, telegram: Telegram) {
         let asked = |request: &mut super::session::Request| matches!(request.asking, Asking::Old(_));
         if self.request.take_if(asked).is_none() {
             return;
         }
         let fields = match decode(&telegram) {
             Ok(decoded) => decoded.fields,
-            Err(fault) => return self.give_up_recovery(fault.to_string()),
+            Err(fault) => return self.give_up_recovery(&fault.to_string()),
         };
         let Some(id) = results::get(&fields, "tightening_id").and_then(results::number) else {
-            return self.give_up_recovery("an old result (MID 0065) has no tightening id".to_owned());
+            return self.give_up_recovery("an old result (MID 0065) has no tightening id");
         };
         let station = |fields| results::get(fields, "station_id").and_then(results::number);
         let ours = match (station(&fields), station(&self.controller)) {
             (Some(of), Some(own)) => of == own,
             _ => true,
         };
-        let _ = now;
         if let Some(recovery) = &mut self.recovery {
             recovery.found(id, ours, telegram);
         }
@@ -200,7 +195,7 @@ impl Session {
     }
 
     /// Nothing can be fetched on this connection; on the next one it is tried again.
-    pub(super) fn give_up_recovery(&mut self, reason: String) {
+    pub(super) fn give_up_recovery(&mut self, reason: &str) {
         tracing::warn!(address = %self.link.address, "missed results cannot be fetched: {reason}");
         self.trouble = Some(format!(
             "missed results could not be fetched: {reason}; tried again at the next connection"
@@ -229,7 +224,7 @@ impl Session {
         for item in finding.items {
             match item {
                 Item::Missing { after, before, count } => {
-                    self.backlog.push_back(Backlog::Missing { after, before, count })
+                    self.backlog.push_back(Backlog::Missing { after, before, count });
                 }
                 // What came by itself says more than what was fetched.
                 Item::Result(id, _) if self.held.iter().any(|held| held.id == Some(id)) => {}
@@ -269,6 +264,17 @@ impl Session {
 
     /// How the slots are, where they are not being taken up.
     pub(super) fn condition(&mut self, now: Moment) {
+        if self.stage == Stage::Waiting && self.hold.is_some() {
+            let text = format!(
+                "{}: it is connected; nothing is taken from it until what it said before is stored",
+                self.link.address
+            );
+            for slot in self.slots.iter_mut().filter(|slot| slot.is_offline()) {
+                let report = slot.reached(now, LinkState::Degraded, text.clone());
+                self.out
+                    .extend(report.map(|report| super::session::Out::Report(report, None)));
+            }
+        }
         if self.stage != Stage::Up || !self.baselines.is_empty() || !self.backlog.is_empty() || self.hold.is_some() {
             return;
         }

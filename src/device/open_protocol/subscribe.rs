@@ -5,6 +5,10 @@
 use crate::model::plan::{Acknowledge, OpenProtocolLink, Recover, ResultSource, Said};
 use crate::wire::open_protocol::{Telegram, session};
 
+/// Which traces are wanted, behind time and index of an old one (blank): angle and torque. The specification draws it in
+/// forms that disagree, so they are tried one after another.
+const TRACES: [&str; 4] = ["02001002", "020010020", " 02001002", "01002"];
+
 /// Revisions that are tried one after another; the one that was taken is kept.
 #[derive(Debug, Clone)]
 pub(super) struct Ladder {
@@ -72,6 +76,8 @@ pub(super) struct Subscription {
     pub(super) ladder: Ladder,
     /// By MID 0008.
     pub(super) generic: bool,
+    /// Which of several forms is asked in, of traces.
+    form: usize,
     /// How it stands on this connection.
     pub(super) standing: Standing,
 }
@@ -99,6 +105,7 @@ impl Subscription {
             data,
             ladder: Ladder::down(highest),
             generic: link.generic || session::classic(data).is_none(),
+            form: 0,
             standing: Standing::Wanted,
         })
     }
@@ -132,9 +139,10 @@ impl Subscription {
                 Some(index) => format!("1{:19}{:010}1", "", index.clamp(0, 9_999_999_999)),
                 None => format!("0{:19}{:010}1", "", 0),
             },
-            // Time and index of an old one: none; two traces: angle and torque. A fault of the reference: two ways of
-            // writing it are known, this is the one with the longer field of numbers.
-            900 => format!("{:29}{}", "", "02001002"),
+            900 => TRACES
+                .get(self.form)
+                .map(|traces| format!("{:29}{traces}", ""))
+                .unwrap_or_default(),
             _ => String::new(),
         }
     }
@@ -157,6 +165,11 @@ impl Subscription {
             return false;
         }
         if session::is_revision_refusal(code) && self.ladder.step() {
+            return true;
+        }
+        if self.data == 900 && matches!(code, 1 | 74 | 77 | 78) && self.form + 1 < TRACES.len() {
+            self.form += 1;
+            self.ladder.again();
             return true;
         }
         if self.data == 52 && !self.generic {

@@ -1,0 +1,601 @@
+//! A session without sockets: telegrams and time in, telegrams and reports out.
+
+use super::*;
+use crate::model::Raw;
+use crate::model::plan::*;
+use crate::model::sample::LinkState;
+use crate::wire::open_protocol::encode_fields;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+fn link() -> OpenProtocolLink {
+    OpenProtocolLink {
+        address: "192.0.2.20:4545".to_owned(),
+        transport: TelegramTransport::Tcp,
+        timeout: Duration::from_secs(3),
+        keep_alive: Duration::from_secs(10),
+        results: ResultSource::Last,
+        generic: false,
+        acknowledge: Acknowledge::Own,
+        revision: Revisions::default(),
+        recover: Recover::None,
+        station: None,
+        spindle: None,
+        big_endian_traces: false,
+    }
+}
+
+fn plan(link: OpenProtocolLink, events: &[(&str, Said)]) -> SlotPlan {
+    let points = ["tightening_id", "torque", "vin_number", "alarm_code"].map(|name| PointPlan {
+        name: name.into(),
+        at: Address::Field(name.into()),
+        invalid: Vec::new(),
+        deadband: None,
+    });
+    let event = |(name, said): &(&str, Said)| EventPlan {
+        name: (*name).into(),
+        triggers: vec![Trigger::Said(*said)],
+        points: vec![0, 1],
+        id: if *said == Said::Result { vec![0] } else { Vec::new() },
+        ack: None,
+        stable: 1,
+        on_start: OnStart::Baseline,
+        keep: Keep::Stored,
+        ring: None,
+        repeat: None,
+        counted: false,
+        fingerprint: "f".into(),
+    };
+    SlotPlan {
+        slot: SlotName::new("st10", "a"),
+        link: Link::OpenProtocol(link),
+        points: points.to_vec(),
+        events: events.iter().map(event).collect(),
+        alive: None,
+    }
+}
+
+/// A session, and all that came out of it.
+struct Desk {
+    session: Session,
+    now: Moment,
+    sent: Vec<Telegram>,
+    samples: Vec<(i64, bool, Ticket)>,
+    others: Vec<Report>,
+    state: Option<(LinkState, String)>,
+    closed: Option<(String, Again)>,
+}
+
+impl Desk {
+    fn new(link: OpenProtocolLink) -> Self {
+        Self::of(link, &[("tightening", Said::Result)])
+    }
+
+    fn of(link: OpenProtocolLink, events: &[(&str, Said)]) -> Self {
+        let start = SlotStart {
+            plan: Arc::new(plan(link.clone(), events)),
+            states: HashMap::new(),
+        };
+        let mut desk = Self {
+            session: Session::new(&link, vec![start]),
+            now: Moment::new(1_790_000_000_000, 1_000),
+            sent: Vec::new(),
+            samples: Vec::new(),
+            others: Vec::new(),
+            state: None,
+            closed: None,
+        };
+        desk.session.connected(desk.now);
+        desk.work();
+        desk
+    }
+
+    /// Started and subscribed.
+    fn up(link: OpenProtocolLink) -> Self {
+        let mut desk = Self::new(link);
+        desk.say(controller(6, false));
+        desk.say(session::accepted(60));
+        assert_eq!(desk.state, Some((LinkState::Online, String::new())));
+        desk.sent.clear();
+        desk
+    }
+
+    fn work(&mut self) {
+        for out in self.session.take() {
+            match out {
+                Out::Send(telegram) => self.sent.push(telegram),
+                Out::Close(reason, again) => self.closed = Some((reason, again)),
+                Out::Report(Report::Sample(sample), Some(ticket)) => {
+                    let id = sample.values[0].as_ref().and_then(super::super::results::number);
+                    self.samples.push((id.unwrap_or(0), sample.backfill, ticket));
+                }
+                Out::Report(Report::Link { state, reason, .. }, _) => self.state = Some((state, reason)),
+                Out::Report(Report::State { .. }, Some(ticket)) => self.session.answered(self.now, ticket, true),
+                Out::Report(other, _) => self.others.push(other),
+            }
+        }
+    }
+
+    fn say(&mut self, telegram: Telegram) {
+        self.session.heard(self.now, telegram);
+        self.work();
+        self.work();
+    }
+
+    /// Time passes, in steps as the session wants to be woken.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now.tick + millis;
+        while self.now.tick < end {
+            let due = self.session.deadline().unwrap_or(end).clamp(self.now.tick + 1, end);
+            self.now.wall += (due - self.now.tick).cast_signed();
+            self.now.tick = due;
+            self.session.tick(self.now);
+            self.work();
+        }
+    }
+
+    fn durable(&mut self) {
+        for (_, _, ticket) in std::mem::take(&mut self.samples) {
+            self.session.answered(self.now, ticket, true);
+            self.work();
+        }
+    }
+
+    fn mids(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.sent).iter().map(Telegram::mid).collect()
+    }
+}
+
+fn controller(revision: u16, layer: bool) -> Telegram {
+    encode_fields(2, revision, &|name| match name {
+        "sequence_number_support" => Some(Raw::Bool(layer)),
+        "station_id" => Some(Raw::Int(1)),
+        "controller_serial_number" => Some(Raw::Text("S1".to_owned())),
+        _ => None,
+    })
+    .unwrap()
+}
+
+fn result(mid: u16, id: i64) -> Telegram {
+    encode_fields(mid, 7, &|name| match name {
+        "tightening_id" => Some(Raw::Int(id)),
+        "station_id" => Some(Raw::Int(1)),
+        _ => None,
+    })
+    .unwrap()
+}
+
+#[test]
+fn silence_is_broken_by_a_keep_alive_and_its_mirror_need_not_be_the_same() {
+    let mut desk = Desk::up(link());
+    desk.pass(9_900);
+    assert_eq!(desk.mids(), [0_u16; 0]);
+    desk.pass(200);
+    assert_eq!(desk.mids(), [9999]);
+    desk.say(Telegram::parse(b"00209999001 0000    ").unwrap());
+    desk.pass(10_000);
+    assert_eq!(desk.mids(), [9999]);
+    assert_eq!(desk.closed, None);
+    // Nothing for 15 s: it is gone.
+    desk.pass(6_000);
+    let (reason, again) = desk.closed.unwrap();
+    assert_eq!((&*reason, again), ("nothing came from it for 15 s", Again::BackOff));
+}
+
+#[test]
+fn a_request_is_sent_three_times_and_then_the_connection_is_given_up() {
+    let mut desk = Desk::new(link());
+    assert_eq!(desk.mids(), [1]);
+    desk.pass(8_900);
+    assert_eq!(desk.mids(), [1, 1]);
+    desk.pass(200);
+    assert!(
+        desk.closed
+            .unwrap()
+            .0
+            .starts_with("MID 0001 was sent 3 times and not answered within 3s each")
+    );
+}
+
+#[test]
+fn a_refused_start_steps_down_and_says_so_when_nothing_is_left() {
+    for code in [97, 74, 76, 79] {
+        let mut desk = Desk::new(link());
+        let mut asked = Vec::new();
+        while desk.closed.is_none() {
+            asked.extend(desk.sent.drain(..).map(|telegram| telegram.revision()));
+            desk.say(session::refused(1, code, 1));
+        }
+        assert_eq!(asked, [6, 5, 4, 3, 2, 1], "{code}");
+        let (reason, again) = desk.closed.unwrap();
+        assert!(reason.contains("in none of its revisions"), "{reason}");
+        assert_eq!(again, Again::Later);
+    }
+    for code in [16, 35, 96] {
+        let mut desk = Desk::new(link());
+        desk.say(session::refused(1, code, 1));
+        assert!(desk.closed.unwrap().0.contains("another client is connected"), "{code}");
+    }
+}
+
+#[test]
+fn a_socket_that_is_closed_after_a_refusal_is_made_again_at_once() {
+    let mut desk = Desk::new(link());
+    desk.say(session::refused(1, 97, 1));
+    desk.session.closed("closed".to_owned());
+    desk.work();
+    assert_eq!(desk.closed.take(), Some(("closed".to_owned(), Again::AtOnce)));
+    // The next one closes without a word: that is no refusal.
+    desk.session.connected(desk.now);
+    desk.session.closed("closed".to_owned());
+    desk.work();
+    assert_eq!(desk.sent.last().map(Telegram::revision), Some(5));
+    assert_eq!(desk.closed, Some(("closed".to_owned(), Again::BackOff)));
+}
+
+#[test]
+fn answers_are_matched_by_mid_whatever_comes_between() {
+    let mut desk = Desk::new(link());
+    desk.say(controller(6, false));
+    assert_eq!(desk.mids(), [1, 60]);
+    desk.say(result(61, 5));
+    desk.say(session::refused(18, 2, 1));
+    desk.say(session::accepted(70));
+    assert_eq!(
+        (desk.samples.len(), desk.state.clone()),
+        (1, None),
+        "a result before 0005 counts"
+    );
+    desk.say(session::accepted(60));
+    assert_eq!(desk.state, Some((LinkState::Online, String::new())));
+}
+
+#[test]
+fn codes_that_mean_it_is_so_already_are_no_failure() {
+    for code in [9, 92] {
+        let mut desk = Desk::new(link());
+        desk.say(controller(6, false));
+        desk.say(session::refused(60, code, 1));
+        assert_eq!(desk.state, Some((LinkState::Online, String::new())), "{code}");
+    }
+    let mut desk = Desk::new(link());
+    desk.say(controller(6, false));
+    desk.say(session::refused(60, 99, 1));
+    let (state, reason) = desk.state.unwrap();
+    assert_eq!(state, LinkState::Degraded);
+    assert!(
+        reason.starts_with("192.0.2.20:4545: the controller refuses its subscription to result (MID 0060)"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn identifiers_fall_back_to_the_other_message() {
+    let mut desk = Desk::of(link(), &[("scan", Said::Identifier)]);
+    desk.say(controller(6, false));
+    desk.say(session::refused(51, 97, 1));
+    desk.say(session::refused(51, 97, 1));
+    assert_eq!(desk.mids(), [1, 51, 51, 151]);
+    desk.say(session::accepted(151));
+    assert!(matches!(desk.state, Some((LinkState::Online, _))));
+}
+
+#[test]
+fn generic_subscriptions_quote_the_data_or_the_verb() {
+    for quoted in [61, 8] {
+        let mut link = link();
+        link.generic = true;
+        let mut desk = Desk::new(link);
+        desk.say(controller(6, false));
+        let asked = session::asked(desk.sent.last().unwrap()).unwrap();
+        assert_eq!((asked.mid, asked.revision), (61, 7));
+        desk.say(session::refused(quoted, 74, 1));
+        assert_eq!(session::asked(desk.sent.last().unwrap()).unwrap().revision, 6);
+        desk.say(session::accepted(quoted));
+        assert!(matches!(desk.state, Some((LinkState::Online, _))), "{quoted}");
+    }
+}
+
+#[test]
+fn the_acknowledgement_is_of_the_kind_that_is_wanted_and_after_all_is_durable() {
+    for (acknowledge, mid) in [
+        (Acknowledge::Own, 62),
+        (Acknowledge::Accepted, 5),
+        (Acknowledge::Link, 62),
+    ] {
+        let mut link = link();
+        link.acknowledge = acknowledge;
+        let mut desk = Desk::up(link);
+        desk.say(result(61, 1));
+        desk.say(result(61, 1));
+        assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+        desk.durable();
+        assert_eq!(desk.mids(), [mid]);
+        // Again after that: acknowledged at once, not taken, counted.
+        desk.say(result(61, 1));
+        assert_eq!((desk.mids(), desk.samples.len()), (vec![mid], 0));
+        assert!(matches!(
+            desk.others.as_slice(),
+            [Report::Counted {
+                what: Counted::Duplicate,
+                ..
+            }]
+        ));
+    }
+}
+
+#[test]
+fn what_nobody_takes_is_acknowledged_at_once() {
+    let mut desk = Desk::up(link());
+    desk.say(Telegram::new(52, 1).with_data("VIN                      "));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![53], 0));
+    let mut silent = Telegram::new(211, 1).with_data("10101011");
+    silent.header.no_ack = true;
+    desk.say(silent);
+    assert_eq!(desk.mids(), [0_u16; 0], "it wants none");
+}
+
+#[test]
+fn on_another_connection_what_is_durable_is_acknowledged_there_when_it_comes_again() {
+    let mut desk = Desk::up(link());
+    desk.say(result(61, 1));
+    desk.session.lost(desk.now, "cut");
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, false));
+    desk.say(session::accepted(60));
+    desk.sent.clear();
+    desk.say(result(61, 1));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+}
+
+#[test]
+fn an_identifier_whose_acknowledgement_found_no_connection_is_not_taken_twice() {
+    let mut desk = Desk::of(link(), &[("scan", Said::Identifier)]);
+    let scan = || Telegram::new(52, 1).with_data("VIN                      ");
+    desk.say(controller(6, false));
+    desk.say(session::accepted(51));
+    desk.say(scan());
+    desk.session.lost(desk.now, "cut");
+    desk.durable();
+    desk.session.connected(desk.now);
+    desk.say(controller(6, false));
+    desk.say(session::accepted(51));
+    desk.say(scan());
+    assert_eq!(desk.samples.len(), 0);
+    // Read once more by the scanner: another event.
+    desk.say(scan());
+    assert_eq!(desk.samples.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_read_goes_to_quarantine_and_is_acknowledged_when_that_is_durable() {
+    let mut desk = Desk::up(link());
+    desk.say(Telegram::new(61, 2).with_data("01----"));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+}
+
+#[test]
+fn a_hold_ends_the_subscription_and_afterwards_all_begins_again() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 4));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 4));
+    assert!(matches!(desk.state, Some((LinkState::Online, _))), "{:?}", desk.state);
+    desk.sent.clear();
+    desk.say(result(61, 5));
+    desk.pass(1_990);
+    assert_eq!(desk.mids(), [0_u16; 0]);
+    desk.pass(20);
+    assert_eq!(desk.mids(), [63]);
+    desk.say(session::accepted(63));
+    desk.pass(10_000);
+    assert_eq!(desk.mids(), [9999], "the session is kept alive");
+    desk.say(session::keep_alive());
+    desk.durable();
+    assert_eq!(desk.mids(), [62, 64]);
+    desk.say(result(65, 7));
+    assert_eq!(desk.mids(), [64]);
+    desk.say(result(65, 6));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(6, true), (7, true)]);
+    assert_eq!(desk.mids(), [60]);
+}
+
+#[test]
+fn a_recovery_that_is_never_answered_degrades_and_is_tried_again_at_the_next_connection() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 4));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 4));
+    desk.sent.clear();
+    desk.say(result(61, 7));
+    assert_eq!(desk.mids(), [64]);
+    for _ in 0..3 {
+        desk.pass(3_000);
+        desk.say(session::keep_alive());
+    }
+    // Meanwhile it took too long: no more is wanted, and what waited is reported.
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(7, false)]);
+    assert_eq!(desk.closed, None);
+    desk.durable();
+    desk.session.lost(desk.now, "cut");
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, false));
+    desk.sent.clear();
+    desk.say(result(65, 7));
+    assert_eq!(desk.mids(), [64], "from where it could not be fetched");
+}
+
+#[test]
+fn a_controller_that_does_not_know_0064_is_online_and_says_so() {
+    let mut link = link();
+    link.recover = Recover::WalkBack;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(session::refused(64, 99, 1));
+    desk.say(session::accepted(60));
+    let (state, reason) = desk.state.unwrap();
+    assert_eq!(state, LinkState::Online);
+    assert!(reason.contains("refuses MID 0064"), "{reason}");
+}
+
+#[test]
+fn the_revision_of_0064_steps_down_by_itself() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(session::refused(64, 97, 1));
+    let asked: Vec<_> = desk
+        .sent
+        .iter()
+        .map(|telegram| (telegram.mid(), telegram.revision()))
+        .collect();
+    assert_eq!(asked, [(1, 6), (64, 7), (64, 6)]);
+}
+
+#[test]
+fn another_controller_is_not_asked_for_what_the_old_one_made() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 4));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 4));
+    desk.session.lost(desk.now, "cut");
+    desk.session.connected(desk.now);
+    let other = encode_fields(2, 6, &|name| match name {
+        "controller_serial_number" => Some(Raw::Text("S2".to_owned())),
+        _ => None,
+    });
+    desk.say(other.unwrap());
+    desk.sent.clear();
+    desk.say(result(65, 900));
+    assert_eq!(desk.mids(), [60], "the newest is where it begins");
+    desk.say(session::accepted(60));
+    desk.say(result(65, 900));
+    desk.say(result(61, 901));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(901, false)]);
+}
+
+#[test]
+fn with_the_link_layer_control_is_acknowledged_at_once_and_data_when_durable() {
+    let mut link = link();
+    link.acknowledge = Acknowledge::Link;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, true));
+    assert_eq!(
+        desk.sent
+            .last()
+            .map(|telegram| (telegram.mid(), telegram.header.sequence)),
+        Some((60, Some(1)))
+    );
+    desk.say(crate::wire::open_protocol::link::ack(60, 1));
+    desk.sent.clear();
+    desk.say(session::accepted(60).with_sequence(Some(1)));
+    assert_eq!(desk.mids(), [9997]);
+    desk.say(result(61, 1).with_sequence(Some(2)));
+    desk.say(result(61, 1).with_sequence(Some(2)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+    desk.durable();
+    let acknowledgement = desk.sent.pop().unwrap();
+    assert_eq!(
+        (acknowledgement.mid(), acknowledgement.header.sequence),
+        (9997, Some(3))
+    );
+    desk.say(result(61, 1).with_sequence(Some(2)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![9997], 0));
+    desk.say(result(61, 9).with_sequence(Some(9)));
+    assert_eq!(desk.mids(), [9998]);
+    assert!(desk.closed.is_some());
+}
+
+#[test]
+fn a_spindle_is_a_sample_and_the_telegram_is_acknowledged_when_all_are_durable() {
+    let mut link = link();
+    link.results = ResultSource::Multi;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(session::accepted(100));
+    desk.sent.clear();
+    let multi = encode_fields(101, 1, &|name| match name {
+        "spindle_count" => Some(Raw::Int(2)),
+        "sync_tightening_id" => Some(Raw::Int(4)),
+        _ => None,
+    });
+    desk.say(multi.unwrap());
+    assert_eq!(desk.samples.len(), 2);
+    let (_, _, first) = desk.samples.remove(0);
+    desk.session.answered(desk.now, first, true);
+    desk.work();
+    assert_eq!(desk.mids(), [0_u16; 0]);
+    desk.durable();
+    assert_eq!(desk.mids(), [102]);
+}
+
+#[test]
+fn any_telegrams_in_any_order_give_bounded_work_and_no_panic() {
+    let mut random = 7_u64;
+    let mut next = |below: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    for round in 0..60_u64 {
+        let mut link = link();
+        link.recover = [Recover::None, Recover::ById, Recover::WalkBack][usize::try_from(round % 3).unwrap()];
+        link.acknowledge = if round % 2 == 0 {
+            Acknowledge::Link
+        } else {
+            Acknowledge::Own
+        };
+        let mut desk = Desk::new(link);
+        for _ in 0..300 {
+            let id = next(50).cast_signed();
+            let telegram = match next(12) {
+                0 => controller(6, round % 4 == 0),
+                1 => session::accepted(u16::try_from(next(70)).unwrap()),
+                2 => session::refused(u16::try_from(next(70)).unwrap(), u16::try_from(next(100)).unwrap(), 1),
+                3 | 4 => result(61, id),
+                5 | 6 => result(65, id),
+                7 => session::keep_alive(),
+                8 => Telegram::new(9997, 1).with_data("0060").with_sequence(Some(2)),
+                9 => Telegram::new(u16::try_from(next(1_300)).unwrap(), 1).with_data("01x"),
+                10 => result(61, id).with_sequence(Some(u8::try_from(next(4)).unwrap())),
+                _ => {
+                    let mut part = result(61, id);
+                    (part.header.parts, part.header.part) = (3, u8::try_from(next(5)).unwrap());
+                    part
+                }
+            };
+            desk.say(telegram);
+            desk.pass(next(1_500) + 1);
+            assert!(desk.sent.len() < 400, "it talks too much");
+            desk.sent.clear();
+            if next(3) == 0 {
+                desk.durable();
+            }
+            if desk.closed.take().is_some() {
+                desk.session.lost(desk.now, "closed");
+                desk.session.connected(desk.now);
+                desk.work();
+            }
+        }
+    }
+}
