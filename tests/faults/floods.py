@@ -11,7 +11,8 @@ from typing import Any
 import ledger
 from processes import Peer
 from rig import Rig, Tool
-from torque import ECHO, Seen, profile
+from torque import Seen
+from torque_kinds import ECHO, profile
 from verify import Rules, Verifier
 
 BAD = ("flood", "silent", "closes")

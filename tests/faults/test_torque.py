@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 from telegrams import LENGTHS, expected, fields, vin  # noqa: E402
 from test_handshakes import Lines, envelope  # noqa: E402
 from test_verify import BASE, START, iso  # noqa: E402
-from torque import BEFORE, Kind, TorqueVerifier  # noqa: E402
+from torque_kinds import BEFORE, Kind  # noqa: E402
+from torque_verify import TorqueVerifier  # noqa: E402
 from verify import CONTENT_TYPE, Report, Rules  # noqa: E402
 
 LAST = BEFORE + 12

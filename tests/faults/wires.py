@@ -23,7 +23,9 @@ from handshakes import Made
 from ports import Port
 from processes import Peer
 from rig import ROOT, Rig, Tool
-from torque import BEFORE, Kind, Seen, TorqueVerifier, profile
+from torque import Seen
+from torque_kinds import BEFORE, Kind, profile
+from torque_verify import TorqueVerifier
 from verify import Rules, look_up
 
 CATALOG = ROOT / "device-profiles"
@@ -146,9 +148,9 @@ class WiresVerifier(TorqueVerifier):
             self.report.fault(f"{station}.{slot}: {unit['id']} became a unit")
         elif unit.get("id") not in there:
             self.report.fault(f"{station}.{slot}: a result of {seen:.2f} is of {unit.get('id')} ({unit['state']}), and {there} was scanned")
-        if self.run.calm_at(station, seen) and None not in there and not fetched:
-            if unit["state"] != "bound" or unit.get("from") != "slot:scanner":
-                self.report.fault(f"{station}.{slot}: a result of {seen:.2f} is {unit['state']} from {unit.get('from')}, though the scanner was there")
+        known = self.run.calm_at(station, seen) and None not in there and not fetched
+        if known and (unit["state"] != "bound" or unit.get("from") != "slot:scanner"):
+            self.report.fault(f"{station}.{slot}: a result of {seen:.2f} is {unit['state']} from {unit.get('from')}, though the scanner was there")
 
     def finish(self) -> Any:
         report = super().finish()

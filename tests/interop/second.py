@@ -19,7 +19,7 @@ from typing import Any
 from processes import Peer, die_with_parent
 from rig import TARGET, Failure, Rig, Tool
 from telegrams import derive
-from torque import ASKS, ECHO, profile
+from torque_kinds import ASKS, ECHO, profile
 from verify import look_up
 
 HERE = Path(__file__).resolve().parent
@@ -47,14 +47,15 @@ def lines(rig: Rig, process: subprocess.Popen[str], limit: float = 40) -> list[d
     timer.cancel()
     process.stdin.close()
     if process.returncode:
-        raise Failure(f"{Path(process.args[0]).name} ended with {process.returncode} within {limit:.0f} s; it said: {said[-500:]}; see the logs in {rig.folder.name}")
+        name = Path(str(process.args[0])).name
+        raise Failure(f"{name} ended with {process.returncode} within {limit:.0f} s; it said: {said[-500:]}; see the logs in {rig.folder.name}")
     return [json.loads(line) for line in said.splitlines()]
 
 
 def node(rig: Rig, port: int) -> list[dict[str, Any]]:
     """What the library makes of results: each with its values as hundredths, as the wire has them."""
-    client = start(["node", str(HERE / "node" / "client.js"), str(port), str(RESULTS)], rig.folder / "node.log", env={**os.environ, "NODE_PATH": str(NODE)})
-    said = lines(rig, client)
+    args = ["node", str(HERE / "node" / "client.js"), str(port), str(RESULTS)]
+    said = lines(rig, start(args, rig.folder / "node.log", env={**os.environ, "NODE_PATH": str(NODE)}))
     trouble = [entry for entry in said if entry["event"] == "trouble"]
     if trouble:
         raise Failure(f"node-nutrunner-open-library had trouble: {trouble[:3]}")
@@ -98,7 +99,7 @@ def against_peer(rig: Rig) -> int:
         got = with_results(peer, lambda run=run, peer=peer: run(rig, peer.hello["port"]))
         for entry in got:
             raw = derive(entry["id"])
-            want = {"vin": raw["vin"], "status": raw["status"], "torque": raw["torque"], "min": raw["torque_min"], "max": raw["torque_max"], "angle": raw["angle"]}
+            want = {key: raw[key] for key in ("vin", "status", "torque", "angle")} | {"min": raw["torque_min"], "max": raw["torque_max"]}
             bad = {key: (entry[key], value) for key, value in want.items() if entry[key] != value}
             wrong += bool(bad)
             if bad:
