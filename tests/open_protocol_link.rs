@@ -757,7 +757,7 @@ async fn the_newest_is_a_result_at_the_first_start_where_the_profile_says_so() {
 async fn a_hold_with_the_link_layer_costs_no_result() {
     let config = Config {
         link_layer: true,
-        resend: Duration::from_millis(500),
+        resend: Duration::from_secs(2),
         ..Config::default()
     };
     let mut rig = Rig::start(config, |link| link.acknowledge = Acknowledge::Link).await;
@@ -951,4 +951,119 @@ async fn a_look_shows_what_was_said_last_and_the_tap_every_telegram() {
     }
     assert_eq!(&seen[..3], ["connected", "out 0001", "in 0002"]);
     assert!(seen.contains(&"in 0061".to_owned()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
+    let config = Config {
+        fields: BTreeMap::from([("error_code".to_owned(), Raw::Text("E851".into()))]),
+        ..Config::default()
+    };
+    let mut rig = Rig::new(config).await;
+    let mut plan = plan("a", link(&rig.address));
+    let kinds = [
+        ("tightening", Said::Result),
+        ("alarm", Said::Alarm),
+        ("scan", Said::Identifier),
+        ("curve", Said::Trace),
+        ("job", Said::Job),
+        ("program", Said::Program),
+        ("inputs", Said::Inputs),
+    ];
+    let first = plan.points.len();
+    for name in [
+        "error_code",
+        "samples",
+        "trace_type",
+        "job_id",
+        "parameter_set_number",
+        "time_stamp",
+    ] {
+        let mut point = plan.points[0].clone();
+        (point.name, point.at) = (name.into(), Address::Field(name.into()));
+        plan.points.push(point);
+    }
+    plan.events = kinds
+        .iter()
+        .map(|(name, said)| {
+            let id = if *said == Said::Result { vec![0] } else { vec![] };
+            event(name, *said, vec![0], id)
+        })
+        .collect();
+    rig.run_plans(vec![plan]);
+    // What is so is said at once: the status of alarms, the program, the inputs.
+    let mut said = BTreeMap::new();
+    let mut online = false;
+    while said.len() < 3 || !online {
+        match rig.next().await {
+            Report::Sample(sample) => {
+                said.insert(sample.plan.events[sample.event].name.to_string(), sample.values.clone());
+                durable(sample);
+            }
+            Report::Link { state, reason, .. } => {
+                assert_eq!((state, &*reason), (LinkState::Online, ""));
+                online = true;
+            }
+            other => rig.beside(other),
+        }
+    }
+    assert_eq!(said.keys().collect::<Vec<_>>(), ["alarm", "inputs", "program"]);
+    assert_eq!(said["program"][first + 4], Some(Raw::Int(1)));
+    rig.until("the first acknowledgements", |simulator| {
+        simulator.acknowledged().len() == 3
+    })
+    .await;
+    rig.simulator.identify("WVWZZZ1JZXW000001");
+    rig.simulator
+        .alarm([("time_stamp", Raw::Text("2026-11-22:10:00:00".into()))], true);
+    let time = ("time_stamp", Raw::Text("2026-11-22:10:00:01".into()));
+    rig.simulator.say(35, 0, [("job_id", Raw::Int(3)), time.clone()]);
+    rig.simulator.select([("parameter_set_number", Raw::Int(5))]);
+    let samples = Raw::List((0..500).map(Raw::Int).collect());
+    let trace = [
+        ("result_id", Raw::Int(7)),
+        ("trace_type", Raw::Text("torque".into())),
+        ("samples", samples),
+        time,
+    ];
+    rig.simulator.say(900, 7, trace);
+    let mut heard = Vec::new();
+    for _ in 0..5 {
+        let sample = rig.sample().await;
+        let name = sample.plan.events[sample.event].name.to_string();
+        let value = match &*name {
+            "scan" => sample.values[4].clone(),
+            "alarm" => sample.values[first].clone(),
+            "job" => sample.values[first + 3].clone(),
+            "program" => sample.values[first + 4].clone(),
+            _ => {
+                let Some(Raw::List(samples)) = &sample.values[first + 1] else {
+                    panic!("{:?}", sample.values)
+                };
+                assert_eq!(
+                    (samples.len(), &sample.values[0]),
+                    (500, &Some(Raw::Int(7))),
+                    "tied to its tightening"
+                );
+                sample.values[first + 2].clone()
+            }
+        };
+        heard.push((
+            name.clone(),
+            value.unwrap_or_else(|| panic!("{name} {}", sample.raw)).text(),
+        ));
+        durable(sample);
+    }
+    let wanted = [
+        ("scan", "WVWZZZ1JZXW000001"),
+        ("alarm", "E851"),
+        ("job", "3"),
+        ("program", "5"),
+        ("curve", "torque"),
+    ];
+    assert_eq!(heard, wanted.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    rig.until("all acknowledgements", |simulator| simulator.acknowledged().len() == 8)
+        .await;
+    let by: Vec<u16> = rig.simulator.acknowledged().iter().skip(3).map(|ack| ack.by).collect();
+    assert_eq!(by, [53, 72, 36, 16, 5]);
 }

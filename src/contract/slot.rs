@@ -148,11 +148,10 @@ impl SlotState {
         debug_assert!(kept.is_ok(), "room was made");
     }
 
-    /// The device's clock less ours, in milliseconds: the median of what was learned.
+    /// The device's clock less ours, in milliseconds: the largest of what was learned. What was seen late, behind others that
+    /// waited, makes it only smaller, and so do the seconds that most devices cut.
     pub(super) fn offset(&self) -> Option<i64> {
-        let mut sorted = self.offsets.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        self.offsets.iter().copied().max()
     }
 
     /// When the last result was seen.

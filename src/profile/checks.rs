@@ -187,10 +187,7 @@ fn results(event: &Event, connection: &Connection, out: &mut Diagnostics) {
     let Link::OpenProtocol(link) = &connection.link else {
         return;
     };
-    let result = event
-        .triggers
-        .iter()
-        .any(|trigger| *trigger == Trigger::Said(Said::Result));
+    let result = event.triggers.contains(&Trigger::Said(Said::Result));
     if !result || !event.id.is_empty() {
         return;
     }

@@ -581,8 +581,8 @@ impl Moment<'_> {
                 .iter()
                 .any(|value| filter.values.iter().any(|wanted| value.is(wanted)))
         };
-        let fails = |filter: &Filter| !matches(filter) && !(unread && found(filter).is_empty());
-        event.only.iter().any(|filter| !undecided(filter) && fails(filter)) || event.except.iter().any(matches)
+        let open = |filter: &Filter| undecided(filter) || unread && found(filter).is_empty();
+        event.only.iter().any(|filter| !open(filter) && !matches(filter)) || event.except.iter().any(matches)
     }
 
     /// One draft for each bit that changed.

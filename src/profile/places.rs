@@ -80,13 +80,13 @@ pub(super) fn compile(
             return None;
         }
         (Some((key, node)), None) => said(key, node, connection, out)?,
-        (None, _) => match by_name(name, connection) {
-            Some(at) => at,
-            None => {
+        (None, _) => {
+            let found = by_name(name, connection);
+            if found.is_none() {
                 out.push(nowhere(name, place, connection));
-                return None;
             }
-        },
+            found?
+        }
     };
     let kind = kind(keys, &at, out)?;
     let at = Address::Frame(FramePoint { place: at, kind });

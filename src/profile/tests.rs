@@ -7,6 +7,7 @@ use crate::model::plan::{Trigger, WordOrder};
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
 
+mod chaos;
 mod frames;
 mod growth;
 mod manual;

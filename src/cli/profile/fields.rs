@@ -105,16 +105,19 @@ fn points_text(protocol: &str, known: &[KnownPoint]) -> String {
     let rows: Vec<Vec<String>> = known
         .iter()
         .map(|point| {
-            let what = match point.uom {
-                Some(uom) => format!("{}, {uom}", point.kind),
-                None if point.words.is_empty() => point.kind.to_owned(),
-                None => point.words.join(" | "),
+            let words = point.words.join(" | ");
+            // A long list would push everything else out of sight.
+            let (what, more) = match point.uom {
+                Some(uom) => (format!("{}, {uom}", point.kind), String::new()),
+                None if words.is_empty() => (point.kind.to_owned(), String::new()),
+                None if words.len() <= 20 => (words, String::new()),
+                None => (point.kind.to_owned(), format!(": {words}")),
             };
             let mut row = vec![format!("  {}", point.name), what];
             if !point.from.is_empty() {
                 row.push(point.from.to_owned());
             }
-            row.push(point.about.to_owned());
+            row.push(format!("{}{more}", point.about));
             row
         })
         .collect();

@@ -56,12 +56,13 @@ pub(super) fn get<'a>(fields: &'a [Field], name: &str) -> Option<&'a Raw> {
     fields.iter().find(|field| field.name == name).map(|field| &field.value)
 }
 
-/// A number in a value: also where it stands as text.
+/// A number of ten digits at most in a value: also where it stands as text.
 pub(super) fn number(raw: &Raw) -> Option<i64> {
-    match raw {
-        Raw::Text(text) => text.trim().parse().ok(),
-        raw => i64::try_from(raw.number()?.to_i128()?).ok(),
-    }
+    let number: i64 = match raw {
+        Raw::Text(text) => text.trim().parse().ok()?,
+        raw => i64::try_from(raw.number()?.to_i128()?).ok()?,
+    };
+    (0..=9_999_999_999).contains(&number).then_some(number)
 }
 
 /// Reads a data telegram.

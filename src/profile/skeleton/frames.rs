@@ -26,28 +26,7 @@ pub(super) fn texts(protocol: &str, kind: EventType) -> Result<Texts, SkeletonFa
 /// `[frame]`, and the rest.
 fn body(kind: EventType) -> Option<(&'static str, Body)> {
     Some(match kind {
-        EventType::Tightening => (
-            r#"[frame]
-end     = "\r\n"               # what ends a frame; also start = "\u0002", length = 68, idle = "50ms"
-pattern = '^(?<seq>\d+),(?<torque>[-+\d. ]+),(?<uom>\S+),(?<judge>\w+),(?<stamp>[-:\d ]+)$'
-"#,
-            (
-                r#"torque = { uom_from = "uom" }             # or uom = "N.m", where the line does not say it
-judge  = { map = { OK = "ok", NG = "nok" } }     # a word that is not in the map goes to quarantine
-"#,
-                r#"when   = "frame"
-id     = ["stamp", "seq"]             # what makes this result this result, also after the number restarts
-time   = { point = "stamp", format = "%Y-%m-%d %H:%M:%S" }
-result = "judge"
-torque = "torque"                     # or { point = "torque", target = "…", min = "…", max = "…" }
-"#,
-                r#"name   = "12.5 N.m, OK"
-origin = "computed"
-given  = { frame = "7,12.5,N.m,OK,2026-11-22 10:15:02\r\n" }
-expect = [{ type = "tightening", result = "ok", result_id = "7", "torque.value" = 12.5 }]
-"#,
-            ),
-        ),
+        EventType::Tightening => TIGHTENING,
         EventType::Measurement => (
             r#"[frame]
 end     = "\r\n"               # what ends a frame; also start = "\u0002", length = 68, idle = "50ms"
@@ -170,3 +149,26 @@ expect = [{ type = "readings", "values.motor_temp" = 41.5, "uoms.motor_temp" = "
         EventType::Curve | EventType::Quarantine | EventType::Gap | EventType::Change => return None,
     })
 }
+
+const TIGHTENING: (&str, Body) = (
+    r#"[frame]
+end     = "\r\n"               # what ends a frame; also start = "\u0002", length = 68, idle = "50ms"
+pattern = '^(?<seq>\d+),(?<torque>[-+\d. ]+),(?<uom>\S+),(?<judge>\w+),(?<stamp>[-:\d ]+)$'
+"#,
+    (
+        r#"torque = { uom_from = "uom" }             # or uom = "N.m", where the line does not say it
+judge  = { map = { OK = "ok", NG = "nok" } }     # a word that is not in the map goes to quarantine
+"#,
+        r#"when   = "frame"
+id     = ["stamp", "seq"]             # what makes this result this result, also after the number restarts
+time   = { point = "stamp", format = "%Y-%m-%d %H:%M:%S" }
+result = "judge"
+torque = "torque"                     # or { point = "torque", target = "…", min = "…", max = "…" }
+"#,
+        r#"name   = "12.5 N.m, OK"
+origin = "computed"
+given  = { frame = "7,12.5,N.m,OK,2026-11-22 10:15:02\r\n" }
+expect = [{ type = "tightening", result = "ok", result_id = "7", "torque.value" = 12.5 }]
+"#,
+    ),
+);

@@ -133,17 +133,17 @@ fn the_telegram_s_own_unit_of_measure_counts_unless_the_profile_writes_one() {
     );
     let events = made(EVENT, &telegram(&r3));
     // 5.05 lbf.ft × 1.3558179483314 N.m
-    assert_eq!(events[0]["torque"]["value"], serde_json::json!(6.846881));
-    assert_eq!(events[0]["torque"]["min"], serde_json::json!(46.09781));
+    assert_eq!(events[0]["torque"]["value"], serde_json::json!(6.846_881));
+    assert_eq!(events[0]["torque"]["min"], serde_json::json!(46.097_81));
     assert_eq!(events[0]["program"]["name"], "Test Parameter Set");
     assert_eq!(events[0].get("kind"), None, "a bypass is none");
     let written = format!("[points]\ntorque = {{ uom = \"lbf.in\" }}\n{EVENT}");
     let events = made(&written, &telegram(&r3));
     // 5.05 lbf.in × 0.1129848290276167 N.m
-    assert_eq!(events[0]["torque"]["value"], serde_json::json!(0.5705734));
+    assert_eq!(events[0]["torque"]["value"], serde_json::json!(0.570_573_4));
     assert_eq!(
         events[0]["torque"]["min"],
-        serde_json::json!(46.09781),
+        serde_json::json!(46.097_81),
         "the others go on as they are"
     );
     let filtered = format!("{EVENT}except = {{ result_type = [\"bypass\", \"batch_increment\"] }}\n");
@@ -437,6 +437,17 @@ fn the_session_is_as_the_profile_says() {
     assert!(
         matches!(serial("procedure = \"3964r\"\nbaud = 115200\n"), TelegramTransport::Block3964R(port) if port.baud == 115_200)
     );
+}
+
+#[test]
+fn the_names_of_fields_are_listed_with_their_uoms_and_words() {
+    let known = known_points("open-protocol");
+    let of = |name: &str| *known.iter().find(|point| point.name == name).unwrap();
+    assert_eq!((of("torque").kind, of("torque").uom), ("number", Some("N.m")));
+    assert_eq!(of("torque_status").words, ["low", "ok", "high"]);
+    assert!(of("tightening_id").from.contains("0061"));
+    assert!(known_points("modbus-tcp").is_empty());
+    assert_eq!(known_points("tcp"), known_points("serial"));
 }
 
 #[test]

@@ -78,6 +78,15 @@ pub fn trace_fields(found: &Trace) -> Vec<Field> {
     fields
 }
 
+/// Whether it tells anything: an alarm status (0076) without an active alarm, which every controller sends behind the
+/// subscription, tells nothing.
+#[must_use]
+pub fn is_news(decoded: &Decoded) -> bool {
+    let none = |code: &Raw| code.text().trim_matches(['0', ' ']).is_empty();
+    let inactive = decoded.get("alarm_active").is_some_and(|active| !active.truth());
+    decoded.mid != 76 || !inactive || !decoded.get("error_code").is_none_or(none)
+}
+
 /// What becomes a sample each: the fields of every spindle, with those that all have in common.
 #[must_use]
 pub fn readings(decoded: Decoded) -> Vec<Vec<Field>> {
@@ -161,6 +170,30 @@ mod tests {
                 None
             ]
         );
+    }
+
+    #[test]
+    fn an_alarm_status_without_an_alarm_is_no_news() {
+        let status = |active: bool, code: &str| Decoded {
+            mid: 76,
+            fields: vec![
+                Field {
+                    name: "alarm_active".into(),
+                    value: Raw::Bool(active),
+                    uom: None,
+                },
+                Field {
+                    name: "error_code".into(),
+                    value: Raw::Text(code.to_owned()),
+                    uom: None,
+                },
+            ],
+            ..Decoded::default()
+        };
+        assert!(!is_news(&status(false, "0000")));
+        assert!(!is_news(&status(false, "")));
+        assert!(is_news(&status(false, "E851")));
+        assert!(is_news(&status(true, "0000")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns what waits for its end. Does not own what a telegram says ([`super::reading`]). Shared by driver and replay.
 
-use super::reading::{join, readings, said};
+use super::reading::{is_news, join, readings, said};
 use super::{Decoded, Fault, Field, Joiner, Telegram, TraceOrder, variable};
 use crate::model::plan::Said;
 
@@ -60,7 +60,7 @@ impl Hearer {
         if matches!(telegram.mid(), 1201 | 1202) {
             return self.collect(telegram, said);
         }
-        Some(self.whole(&[telegram], said))
+        self.whole(&[telegram], said)
     }
 
     /// A 1201 or 1202 of a result.
@@ -83,13 +83,14 @@ impl Hearer {
             return None;
         }
         let parts = std::mem::take(&mut self.parts);
-        Some(self.whole(&parts, said))
+        self.whole(&parts, said)
     }
 
-    fn whole(&self, telegrams: &[Telegram], said: Said) -> Word {
+    /// `None`: it tells nothing.
+    fn whole(&self, telegrams: &[Telegram], said: Said) -> Option<Word> {
         match join(telegrams, self.order) {
-            Ok(decoded) => word(telegrams, decoded, said),
-            Err(fault) => unreadable(telegrams, said, &fault),
+            Ok(decoded) => is_news(&decoded).then(|| word(telegrams, decoded, said)),
+            Err(fault) => Some(unreadable(telegrams, said, &fault)),
         }
     }
 }

@@ -26,7 +26,7 @@ fn link() -> OpenProtocolLink {
 }
 
 fn plan(link: OpenProtocolLink, events: &[(&str, Said)]) -> SlotPlan {
-    let points = ["tightening_id", "torque", "vin_number", "alarm_code"].map(|name| PointPlan {
+    let points = ["tightening_id", "torque", "vin_number", "error_code"].map(|name| PointPlan {
         name: name.into(),
         at: Address::Field(name.into()),
         invalid: Vec::new(),
@@ -67,17 +67,18 @@ struct Desk {
 }
 
 impl Desk {
+    #[expect(clippy::needless_pass_by_value, reason = "a test hands its link over")]
     fn new(link: OpenProtocolLink) -> Self {
-        Self::of(link, &[("tightening", Said::Result)])
+        Self::of(&link, &[("tightening", Said::Result)])
     }
 
-    fn of(link: OpenProtocolLink, events: &[(&str, Said)]) -> Self {
+    fn of(link: &OpenProtocolLink, events: &[(&str, Said)]) -> Self {
         let start = SlotStart {
             plan: Arc::new(plan(link.clone(), events)),
             states: HashMap::new(),
         };
         let mut desk = Self {
-            session: Session::new(&link, vec![start]),
+            session: Session::new(link, vec![start]),
             now: Moment::new(1_790_000_000_000, 1_000),
             sent: Vec::new(),
             samples: Vec::new(),
@@ -271,7 +272,7 @@ fn codes_that_mean_it_is_so_already_are_no_failure() {
 
 #[test]
 fn identifiers_fall_back_to_the_other_message() {
-    let mut desk = Desk::of(link(), &[("scan", Said::Identifier)]);
+    let mut desk = Desk::of(&link(), &[("scan", Said::Identifier)]);
     desk.say(controller(6, false));
     desk.say(session::refused(51, 97, 1));
     desk.say(session::refused(51, 97, 1));
@@ -353,7 +354,7 @@ fn on_another_connection_what_is_durable_is_acknowledged_there_when_it_comes_aga
 
 #[test]
 fn an_identifier_whose_acknowledgement_found_no_connection_is_not_taken_twice() {
-    let mut desk = Desk::of(link(), &[("scan", Said::Identifier)]);
+    let mut desk = Desk::of(&link(), &[("scan", Said::Identifier)]);
     let scan = || Telegram::new(52, 1).with_data("VIN                      ");
     desk.say(controller(6, false));
     desk.say(session::accepted(51));
