@@ -288,13 +288,12 @@ class Run:
         for tool in self.tools.values():
             tool.peer.ask("faults", deaf=0, mute=0, rough=0)
             tool.link.mend()
-        try:
-            self.wait_ready()
-            self.pause()
-            self.wait_caught_up()
-        except Failure as failure:
-            rig.say(f"{failure}")
-            rig.late = str(failure)
+        for step in (self.wait_ready, self.pause, self.wait_caught_up):
+            try:
+                step()
+            except Failure as failure:
+                rig.say(f"{failure}")
+                rig.late = rig.late or str(failure)
         rig.quiet()
         return self.verdict()
 
