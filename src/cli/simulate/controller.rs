@@ -161,10 +161,10 @@ async fn listen(
     Ok((simulator, at.to_owned(), Box::pin(serving)))
 }
 
-fn spoilt(fault: Fault) -> Option<Spoilt> {
+fn spoilt(fault: &Fault) -> Option<Spoilt> {
     match fault {
         Fault::Drop => Some(Spoilt::Drop),
-        Fault::Delay(by) => Some(Spoilt::Delay(by)),
+        Fault::Delay(by) => Some(Spoilt::Delay(*by)),
         Fault::Close | Fault::Short => Some(Spoilt::Cut),
         Fault::Garbage => Some(Spoilt::Noise(vec![0x55, 0xFF, 0x00, 0x13])),
         Fault::Duplicate => Some(Spoilt::Duplicate),
@@ -244,7 +244,7 @@ impl Virtual for Controller {
             let id = self.simulator.tighten_elsewhere(ELSEWHERE);
             lines.push(format!("result {id} of another station"));
         }
-        if let Some(fault) = self.faults.draw().and_then(spoilt) {
+        if let Some(fault) = self.faults.draw().as_ref().and_then(spoilt) {
             lines.push(format!("the next telegram goes wrong: {fault:?}"));
             self.simulator.fail([fault]);
         }

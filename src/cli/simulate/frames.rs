@@ -238,7 +238,7 @@ impl Frames {
         for event in 0..self.plan.events.len() {
             let of = self.profile.rehearsal(event);
             for measured in &of.measures {
-                self.edit(&mut content, measured.value, |text| vary(text));
+                self.edit(&mut content, measured.value, vary);
             }
             for (point, text) in self.profile.clock(event, wall) {
                 self.edit(&mut content, point, |old| fit(old, &text));
@@ -300,7 +300,7 @@ impl Frames {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = whole;
             return lines;
         }
-        if let Some(fault) = self.faults.draw().and_then(spoilt) {
+        if let Some(fault) = self.faults.draw().as_ref().and_then(spoilt) {
             lines.push(format!("and this goes wrong: {fault:?}"));
             self.simulator.fail([fault]);
         }
@@ -315,10 +315,10 @@ impl Frames {
     }
 }
 
-fn spoilt(fault: Fault) -> Option<Spoilt> {
+fn spoilt(fault: &Fault) -> Option<Spoilt> {
     match fault {
         Fault::Drop => Some(Spoilt::Drop),
-        Fault::Delay(by) => Some(Spoilt::Delay(by)),
+        Fault::Delay(by) => Some(Spoilt::Delay(*by)),
         Fault::Close => Some(Spoilt::Restart),
         Fault::Short => Some(Spoilt::Half),
         Fault::Garbage => Some(Spoilt::Noise(vec![0x55, 0xFF, 0x00, 0x13])),
