@@ -49,7 +49,9 @@ class Client:
         self.queue: deque[tuple[Telegram, int]] = deque()
         self.outstanding: tuple[Telegram, int] | None = None
         self.tries = 0
-        self.owed = 0
+        # What was sent and is not acknowledged, each time that it was: acknowledgements come in this order, and name no result.
+        self.owed: deque[Telegram] = deque()
+        self.forgiven = 0
         self.due = 0.0
         self.heard = time.monotonic()
         # Link level: our next number and the one expected of the client; 0 is before the first.
@@ -134,7 +136,8 @@ class Client:
         """Sends what is not acknowledged, for the first time or once more."""
         telegram, number = self.waiting or self.outstanding
         self.tries += 1
-        self.owed += self.waiting is None
+        if self.waiting is None:
+            self.owed.append(telegram)
         self.due = time.monotonic() + self.controller.timeout
         self.note_sent(number, self.tries)
         if number and not self.closed and self.controller.chance("rough"):
@@ -149,16 +152,18 @@ class Client:
 
     def acknowledged(self, mid: int) -> None:
         """The client says that it has the data message."""
-        if self.owed == 0:
-            self.controller.violation(f"MID {mid:04} was acknowledged, and nothing was owed an acknowledgement")
+        if not self.owed:
+            self.forgiven -= 1
+            if self.forgiven < 0:
+                self.controller.violation(f"MID {mid:04} was acknowledged, and nothing was owed an acknowledgement")
             return
-        self.owed -= 1
-        if self.outstanding is None:
+        of = self.owed.popleft()
+        if of.mid != mid:
+            self.controller.violation(f"MID {mid:04} was acknowledged while {of.mid:04} was sent")
+            return
+        if self.outstanding is None or self.outstanding[0] is not of:
             return  # the answer to one that was sent again
         telegram, number = self.outstanding
-        if telegram.mid != mid:
-            self.controller.violation(f"MID {mid:04} was acknowledged while {telegram.mid:04} was sent")
-            return
         if number and self.controller.chance("deaf"):
             self.controller.ledger.write(e="deaf", n=number)
             return
@@ -318,6 +323,10 @@ class Client:
                 self.unlinked = deque(entry for entry in self.unlinked if PARENT.get(entry[0].mid) != parent)
                 if self.outstanding and PARENT[self.outstanding[0].mid] == parent:
                     self.outstanding = None
+                # It may be acknowledged all the same, later.
+                kept = deque(telegram for telegram in self.owed if PARENT[telegram.mid] != parent)
+                self.forgiven += len(self.owed) - len(kept)
+                self.owed = kept
                 self.accept(quoted)
         elif mid in ACKS or mid in (5, 1203):
             data = ACKS.get(mid) or (int(telegram.text[:4]) if mid == 5 else self.outstanding[0].mid if self.outstanding else 1201)
