@@ -52,6 +52,7 @@ class Client:
         # What was sent and is not acknowledged, each time that it was: acknowledgements come in this order, and name no result.
         self.owed: deque[Telegram] = deque()
         self.forgiven = 0
+        self.lied = False
         self.due = 0.0
         self.heard = time.monotonic()
         # Link level: our next number and the one expected of the client; 0 is before the first.
@@ -142,6 +143,7 @@ class Client:
         self.note_sent(number, self.tries)
         if number and not self.closed and self.controller.chance("rough"):
             self.controller.ledger.write(e="rough", n=number)
+            self.lied = True
             self.writer.write(self.controller.liar())
         self.write(telegram)
 
@@ -158,6 +160,9 @@ class Client:
                 self.controller.violation(f"MID {mid:04} was acknowledged, and nothing was owed an acknowledgement")
             return
         of = self.owed.popleft()
+        # What stood behind a length that lied may have been taken for a part of it.
+        while of.mid != mid and self.owed and self.lied:
+            of = self.owed.popleft()
         if of.mid != mid:
             self.controller.violation(f"MID {mid:04} was acknowledged while {of.mid:04} was sent")
             return
