@@ -156,6 +156,14 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// The newest id that the controller had when it was last asked on this connection.
+    pub(super) memory: Option<i64>,
+    /// The last result that was asked for by its id.
+    pub(super) fetched: Option<i64>,
+    /// On the link layer: a result because of which a connection was made anew, to fetch what lies before it.
+    pub(super) kept: Option<Incoming>,
+    /// Its key: for the same one that is not done again.
+    pub(super) vouched: Option<String>,
     /// An id before which a subscription from an index was already tried.
     pub(super) jumped: Option<i64>,
     last_sent: u64,
@@ -205,6 +213,10 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            memory: None,
+            fetched: None,
+            kept: None,
+            vouched: None,
             jumped: None,
             last_sent: 0,
             last_heard: 0,
@@ -234,6 +246,8 @@ impl Session {
         self.looked = false;
         self.trouble = None;
         self.catching = None;
+        self.memory = None;
+        self.fetched = None;
         // Unacknowledged: it comes again.
         self.held.clear();
         self.garbage = 0;

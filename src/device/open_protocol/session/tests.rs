@@ -526,6 +526,83 @@ fn with_the_link_layer_control_is_acknowledged_at_once_and_data_when_durable() {
     assert!(desk.closed.is_some());
 }
 
+/// With the link layer, subscribed, and the look behind that not answered; 4 is known.
+fn looking() -> Desk {
+    let mut link = link();
+    link.acknowledge = Acknowledge::Link;
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    desk.say(result(65, 4).with_sequence(Some(1)));
+    desk.say(ack(60, 2));
+    desk.say(session::accepted(60).with_sequence(Some(2)));
+    desk.say(ack(64, 3));
+    assert_eq!(desk.mids(), [1, 64, 9997, 60, 9997, 64]);
+    desk
+}
+
+#[test]
+fn with_the_link_layer_a_result_does_not_wait_for_an_answer_that_waits_for_it() {
+    let mut desk = looking();
+    desk.say(result(61, 5).with_sequence(Some(3)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [9997]);
+    desk.say(result(65, 5).with_sequence(Some(4)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![9997], 0));
+    assert_eq!((desk.state, desk.closed), (Some((LinkState::Online, String::new())), None));
+}
+
+#[test]
+fn with_the_link_layer_what_lies_before_a_result_is_fetched_on_another_connection() {
+    let mut desk = looking();
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 0));
+    let (reason, again) = desk.closed.take().unwrap();
+    assert_eq!(again, Again::AtOnce, "{reason}");
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    desk.say(result(65, 7).with_sequence(Some(1)));
+    desk.say(ack(64, 2));
+    desk.say(session::refused(64, 15, 1).with_sequence(Some(2)));
+    desk.say(ack(64, 3));
+    desk.say(result(65, 6).with_sequence(Some(3)));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(6, true), (7, false)], "the last one as it came by itself");
+    assert!(desk.others.iter().any(|report| matches!(report, Report::Gap { .. })));
+    desk.durable();
+    assert_eq!(desk.mids(), [1, 64, 9997, 64, 9997, 64, 9997, 60]);
+    // The controller says it again: it is acknowledged, no more.
+    desk.say(ack(60, 4));
+    desk.say(session::accepted(60).with_sequence(Some(4)));
+    desk.say(result(61, 7).with_sequence(Some(5)));
+    assert_eq!((desk.samples.len(), desk.closed.as_ref()), (0, None));
+    assert_eq!(desk.mids().last(), Some(&9997));
+}
+
+#[test]
+fn with_the_link_layer_a_jump_is_looked_into_once() {
+    let mut desk = looking();
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert!(desk.closed.take().is_some());
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    // It remembers only what is acknowledged.
+    desk.say(result(65, 4).with_sequence(Some(1)));
+    desk.say(ack(60, 2));
+    desk.say(session::accepted(60).with_sequence(Some(2)));
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert_eq!((desk.samples.len(), desk.closed.as_ref()), (1, None));
+}
+
 #[test]
 fn a_spindle_is_a_sample_and_the_telegram_is_acknowledged_when_all_are_durable() {
     let mut link = link();
