@@ -119,7 +119,7 @@ pub(super) struct Session {
     pub(super) start: Ladder,
     /// Whether a revision of 0001 was ever taken: it is asked for again.
     pub(super) agreed: bool,
-    /// Steps of that when the connection was made.
+    /// Ways that had been refused when the connection was made.
     pub(super) steps: usize,
     pub(super) recovery_ladder: Ladder,
     pub(super) out: Vec<Out>,
@@ -254,11 +254,17 @@ impl Session {
         self.last_sent = now.tick;
         self.last_heard = now.tick;
         self.stage = Stage::Starting;
-        self.steps = self.start.steps();
+        self.steps = self.refusals();
         if !self.agreed {
             tracing::debug!(address = %self.link.address, revision = self.start.revision(), "start");
         }
         self.ask(now, Asking::Start, session::start(self.start.revision()));
+    }
+
+    /// Revisions and forms that were refused on the way to those that are asked for now.
+    pub(super) fn refusals(&self) -> usize {
+        let subscribed: usize = self.subscriptions.iter().map(Subscription::steps).sum();
+        self.start.steps() + self.recovery_ladder.steps() + subscribed
     }
 
     /// The connection was lost, or could not be made.
@@ -293,15 +299,15 @@ impl Session {
     }
 
     /// Sends a telegram, when the link layer lets it through.
-    pub(super) fn send(&mut self, now: Moment, mut telegram: Telegram) {
-        telegram.header.station = self.link.station;
-        telegram.header.spindle = self.link.spindle;
+    pub(super) fn send(&mut self, now: Moment, telegram: Telegram) {
         if let Some(telegram) = self.layer.send(telegram, now.tick) {
             self.put(now, telegram);
         }
     }
 
-    fn put(&mut self, now: Moment, telegram: Telegram) {
+    fn put(&mut self, now: Moment, mut telegram: Telegram) {
+        telegram.header.station = self.link.station;
+        telegram.header.spindle = self.link.spindle;
         self.last_sent = now.tick;
         self.out.push(Out::Send(telegram));
     }

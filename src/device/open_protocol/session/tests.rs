@@ -235,6 +235,68 @@ fn a_socket_that_is_closed_after_a_refusal_is_made_again_at_once() {
 }
 
 #[test]
+fn what_was_agreed_on_is_asked_for_first_on_every_later_connection() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    let mut agreed = Vec::new();
+    // It closes whenever it refuses a revision of anything; each time it is tried again at once.
+    for round in 0..10 {
+        let closes = desk.closed.is_some();
+        desk.closed = None;
+        if closes {
+            desk.session.connected(desk.now);
+            desk.work();
+        }
+        let mut refuses = false;
+        for _ in 0..10 {
+            let Some(asked) = desk.sent.pop() else { break };
+            desk.sent.clear();
+            agreed.push((asked.mid(), asked.revision()));
+            refuses = asked.revision() > 5;
+            if refuses {
+                desk.say(session::refused(asked.mid(), 97, 1));
+                desk.session.closed("closed".to_owned());
+                desk.work();
+                desk.sent.clear();
+                break;
+            }
+            match asked.mid() {
+                1 => desk.say(controller(5, false)),
+                64 => desk.say(result(65, 4)),
+                mid => desk.say(session::accepted(mid)),
+            }
+        }
+        if let Some((_, again)) = &desk.closed {
+            assert_eq!(*again, Again::AtOnce, "{round}");
+        }
+        if !refuses {
+            desk.session.closed("cut".to_owned());
+            desk.work();
+            assert_eq!(desk.closed.as_ref().unwrap().1, Again::BackOff);
+        }
+    }
+    let refused = agreed.iter().filter(|(_, revision)| *revision > 5).count();
+    assert_eq!(refused, 1 + 2 + 2, "0001, 0060 and 0064, once each revision: {agreed:?}");
+    assert_eq!(agreed.last_chunk(), Some(&[(1, 5), (64, 5), (60, 5), (64, 5)]));
+}
+
+#[test]
+fn station_and_spindle_stand_in_every_header() {
+    let mut link = link();
+    (link.station, link.spindle) = (Some(3), Some(7));
+    link.acknowledge = Acknowledge::Link;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, true));
+    desk.say(crate::wire::open_protocol::link::ack(60, 1));
+    desk.say(session::accepted(60).with_sequence(Some(1)));
+    desk.pass(10_100);
+    let header = |telegram: &Telegram| (telegram.header.station, telegram.header.spindle);
+    assert!(desk.sent.iter().all(|telegram| header(telegram) == (Some(3), Some(7))));
+    assert_eq!(desk.mids(), [1, 60, 9997, 9999]);
+}
+
+#[test]
 fn answers_are_matched_by_mid_whatever_comes_between() {
     let mut desk = Desk::new(link());
     desk.say(controller(6, false));
