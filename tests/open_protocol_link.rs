@@ -519,6 +519,43 @@ async fn a_jump_of_a_live_result_fetches_what_lies_between_first() {
 }
 
 #[tokio::test]
+async fn with_the_link_layer_a_jump_is_looked_into_on_another_connection() {
+    for walk_back in [false, true] {
+        let config = Config {
+            link_layer: true,
+            walk_back,
+            ..Config::default()
+        };
+        let mut rig = Rig::start(config, |link| {
+            link.acknowledge = Acknowledge::Link;
+            link.recover = if walk_back { Recover::WalkBack } else { Recover::ById };
+        })
+        .await;
+        rig.online().await;
+        rig.simulator.tighten([]);
+        assert_eq!(rig.result().await, (1, false));
+        rig.simulator.tighten_elsewhere(1);
+        rig.simulator.tighten_elsewhere(1);
+        rig.simulator.tighten([]);
+        assert_eq!(rig.results(3).await, [(2, true), (3, true), (4, false)]);
+        // Ids of other stations between two of ours: once is enough.
+        rig.simulator.tighten_elsewhere(99);
+        rig.until("a subscription", |_| rig.heard(60) == 2).await;
+        rig.simulator.tighten([]);
+        assert_eq!(rig.result().await, (6, false));
+        rig.until("a subscription", |_| rig.heard(60) == 3).await;
+        rig.simulator.tighten([]);
+        assert_eq!(rig.result().await, (7, false));
+        rig.until("its acknowledgement", |simulator| {
+            simulator.acknowledged().iter().any(|ack| ack.id == 7)
+        })
+        .await;
+        assert_eq!(rig.simulator.connections(), 3);
+        assert!(rig.gaps.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn the_walk_back_leaves_out_other_stations() {
     let config = Config {
         walk_back: true,

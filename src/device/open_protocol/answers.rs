@@ -44,8 +44,9 @@ impl Session {
             }
             self.no_recovery = None;
             self.recovery_ladder.again();
+            self.steps = 0;
             for subscription in &mut self.subscriptions {
-                subscription.ladder.again();
+                subscription.again();
             }
         }
         self.serial = serial.or(self.serial.take());
@@ -110,7 +111,7 @@ impl Session {
     /// The controller closed the connection, or it broke.
     pub(super) fn closed(&mut self, reason: String) {
         // It refused a revision and closed at once (Rexroth Nexo): the next one on a new connection.
-        let trying = self.stage == Stage::Starting && !self.agreed && self.start.steps() > self.steps;
+        let trying = self.stage != Stage::Down && self.refusals() > self.steps;
         let again = if trying { Again::AtOnce } else { Again::BackOff };
         self.close(reason, again);
     }

@@ -6,7 +6,7 @@
 use super::ledger::{Owed, Ticket};
 use super::recover::Recovery;
 use super::results::{self, Incoming};
-use super::session::{Backlog, Out, Session, Stage};
+use super::session::{Again, Backlog, Out, Session, Stage};
 use super::slot::Made;
 use super::stages::CATCHING;
 use crate::model::Moment;
@@ -50,15 +50,68 @@ impl Session {
             }
             return self.report(now, &incoming, false);
         }
-        // Just after a subscription a controller may say what it kept.
-        incoming.live = self.catching.is_none_or(|until| now.tick >= until);
+        incoming.live = self.is_live(now, &incoming);
         if self.link.results == ResultSource::Variable && !self.caught_up(now, &mut incoming, owed) {
             return;
         }
         if self.held.len() >= HELD || self.ledger.waiting() >= HELD {
             return self.flooded();
         }
+        if self.layer.is_on() && self.recovery.is_some() {
+            return self.cornered(now, incoming);
+        }
         self.held.push_back(incoming);
+    }
+
+    /// Whether a result was made while somebody listened.
+    fn is_live(&self, now: Moment, incoming: &Incoming) -> bool {
+        if self.link.results == ResultSource::Variable {
+            // Just after a subscription a controller says what it kept.
+            return self.catching.is_none_or(|until| now.tick >= until);
+        }
+        let listening = matches!(self.stage, Stage::Subscribing | Stage::Looking | Stage::Up);
+        let old = |(id, memory)| id <= memory;
+        listening && !incoming.id.zip(self.memory).is_some_and(old)
+    }
+
+    /// On the link layer the answer to a question cannot come while the acknowledgement of this result is withheld.
+    fn cornered(&mut self, now: Moment, incoming: Incoming) {
+        let first = self.stage == Stage::Recovering;
+        match (incoming.id, self.known) {
+            (Some(_), None) if first && !self.slots.iter().any(super::slot::Slot::takes_first) => {
+                // Made before the first start.
+                if let Some(owed) = incoming.owed {
+                    self.acknowledge(now, owed);
+                }
+                return;
+            }
+            (Some(id), Some(known)) if id > known.saturating_add(1) && incoming.faults.is_empty() => {
+                if self.vouched.as_ref() != Some(&incoming.key) {
+                    return self.begin_again(incoming);
+                }
+                if first {
+                    // What lies before it comes behind it.
+                    self.debt = Some(self.debt.map_or(known, |debt| debt.min(known)));
+                } else {
+                    self.known = Some(id);
+                }
+            }
+            (Some(id), known) if !first || known.is_some_and(|known| id > known) => self.known = Some(id),
+            _ => {}
+        }
+        self.report(now, &incoming, false);
+    }
+
+    /// What lies before this result is fetched on a new connection, where nothing is withheld; then comes this one.
+    fn begin_again(&mut self, mut incoming: Incoming) {
+        self.vouched = Some(incoming.key.clone());
+        self.held.clear();
+        incoming.owed = None;
+        incoming.checked = true;
+        let id = incoming.id.unwrap_or(0);
+        self.kept = Some(incoming);
+        let reason = format!("what was made before result {id} is fetched before that is acknowledged");
+        self.close(reason, Again::AtOnce);
     }
 
     /// Of results of variable fields: the last stored one is said once at each subscription. `false`: it was dealt with.
@@ -157,6 +210,9 @@ impl Session {
                 continue;
             }
             if self.jumps(&incoming) {
+                if self.layer.is_on() {
+                    return self.begin_again(incoming);
+                }
                 let mut incoming = incoming;
                 incoming.checked = true;
                 self.held.push_front(incoming);
@@ -174,10 +230,16 @@ impl Session {
         let (Some(id), Some(known), Some(way)) = (incoming.id, self.known, self.way()) else {
             return false;
         };
+        if self.layer.is_on() && self.vouched.as_ref() == Some(&incoming.key) {
+            // Nothing was found before it.
+            return false;
+        }
         if incoming.checked || id <= known.saturating_add(1) || self.trouble.is_some() || !incoming.faults.is_empty() {
             return false;
         }
-        self.recovery = Some(Recovery::before(way, known, id));
+        if !self.layer.is_on() {
+            self.recovery = Some(Recovery::before(way, known, id));
+        }
         true
     }
 
@@ -191,6 +253,10 @@ impl Session {
         incoming.id = Some(id);
         if self.ledger.again(&incoming.key, None) || self.ledger.knows(&incoming.key) {
             return;
+        }
+        if let Some(kept) = self.kept.take_if(|kept| kept.key == incoming.key) {
+            // It came by itself before, which says more.
+            incoming = kept;
         }
         self.report(now, &incoming, forced);
     }

@@ -119,7 +119,7 @@ pub(super) struct Session {
     pub(super) start: Ladder,
     /// Whether a revision of 0001 was ever taken: it is asked for again.
     pub(super) agreed: bool,
-    /// Steps of that when the connection was made.
+    /// Ways that had been refused when the connection was made.
     pub(super) steps: usize,
     pub(super) recovery_ladder: Ladder,
     pub(super) out: Vec<Out>,
@@ -156,6 +156,14 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// The newest id that the controller had when it was last asked on this connection.
+    pub(super) memory: Option<i64>,
+    /// The last result that was asked for by its id.
+    pub(super) fetched: Option<i64>,
+    /// On the link layer: a result because of which a connection was made anew, to fetch what lies before it.
+    pub(super) kept: Option<Incoming>,
+    /// Its key: for the same one that is not done again.
+    pub(super) vouched: Option<String>,
     /// An id before which a subscription from an index was already tried.
     pub(super) jumped: Option<i64>,
     last_sent: u64,
@@ -205,6 +213,10 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            memory: None,
+            fetched: None,
+            kept: None,
+            vouched: None,
             jumped: None,
             last_sent: 0,
             last_heard: 0,
@@ -234,17 +246,25 @@ impl Session {
         self.looked = false;
         self.trouble = None;
         self.catching = None;
+        self.memory = None;
+        self.fetched = None;
         // Unacknowledged: it comes again.
         self.held.clear();
         self.garbage = 0;
         self.last_sent = now.tick;
         self.last_heard = now.tick;
         self.stage = Stage::Starting;
-        self.steps = self.start.steps();
+        self.steps = self.refusals();
         if !self.agreed {
             tracing::debug!(address = %self.link.address, revision = self.start.revision(), "start");
         }
         self.ask(now, Asking::Start, session::start(self.start.revision()));
+    }
+
+    /// Revisions and forms that were refused on the way to those that are asked for now.
+    pub(super) fn refusals(&self) -> usize {
+        let subscribed: usize = self.subscriptions.iter().map(Subscription::steps).sum();
+        self.start.steps() + self.recovery_ladder.steps() + subscribed
     }
 
     /// The connection was lost, or could not be made.
@@ -279,15 +299,15 @@ impl Session {
     }
 
     /// Sends a telegram, when the link layer lets it through.
-    pub(super) fn send(&mut self, now: Moment, mut telegram: Telegram) {
-        telegram.header.station = self.link.station;
-        telegram.header.spindle = self.link.spindle;
+    pub(super) fn send(&mut self, now: Moment, telegram: Telegram) {
         if let Some(telegram) = self.layer.send(telegram, now.tick) {
             self.put(now, telegram);
         }
     }
 
-    fn put(&mut self, now: Moment, telegram: Telegram) {
+    fn put(&mut self, now: Moment, mut telegram: Telegram) {
+        telegram.header.station = self.link.station;
+        telegram.header.spindle = self.link.spindle;
         self.last_sent = now.tick;
         self.out.push(Out::Send(telegram));
     }

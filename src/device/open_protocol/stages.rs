@@ -80,6 +80,10 @@ impl Session {
                         } else {
                             Stage::Subscribing
                         };
+                        if self.backlog.is_empty() {
+                            // Where it was not found the controller says it again.
+                            self.kept = None;
+                        }
                     }
                 }
                 Stage::Subscribing => self.subscribe(now),
@@ -139,7 +143,7 @@ impl Session {
             return;
         };
         subscription.standing = Standing::Stands;
-        if subscription.said == Said::Result {
+        if subscription.said == Said::Result && self.link.results == ResultSource::Variable {
             self.catching = Some(now.tick.saturating_add(CATCHING));
         }
     }
@@ -153,9 +157,9 @@ impl Session {
     /// 0065.
     pub(super) fn old_result(&mut self, telegram: Telegram) {
         let asked = |request: &mut super::session::Request| matches!(request.asking, Asking::Old(_));
-        if self.request.take_if(asked).is_none() {
+        let Some(request) = self.request.take_if(asked) else {
             return;
-        }
+        };
         let fields = match decode(&telegram) {
             Ok(decoded) => decoded.fields,
             Err(fault) => return self.give_up_recovery(&fault.to_string()),
@@ -163,6 +167,12 @@ impl Session {
         let Some(id) = results::get(&fields, "tightening_id").and_then(results::number) else {
             return self.give_up_recovery("an old result (MID 0065) has no tightening id");
         };
+        if request.asking != Asking::Old(0) && self.fetched == Some(id) {
+            // An answer to the question before, which was asked more than once.
+            self.request = Some(request);
+            return;
+        }
+        self.fetched = Some(id);
         let station = |fields| results::get(fields, "station_id").and_then(results::number);
         let ours = match (station(&fields), station(&self.controller)) {
             (Some(of), Some(own)) => of == own,
@@ -212,6 +222,9 @@ impl Session {
         let first = self.stage == Stage::Recovering;
         if first {
             self.baselines(now, &finding);
+        }
+        if matches!(self.stage, Stage::Recovering | Stage::Looking) {
+            self.memory = finding.newest.or(Some(0));
         }
         if finding.restarted || self.another {
             // Of the controller that was, or of the numbers that were, nothing is fetched.
@@ -334,6 +347,13 @@ impl Session {
         ) {
             self.stage = Stage::Ending;
         }
+        let stands = self.subscriptions.iter().any(|of| of.standing == Standing::Stands);
+        let old = |request: &super::session::Request| matches!(request.asking, Asking::Old(_));
+        if self.layer.is_on() && stands && self.request.as_ref().is_some_and(old) {
+            // Its answer cannot come while something is withheld; what was missed is asked for again afterwards.
+            self.request = None;
+            self.recovery = None;
+        }
     }
 
     pub(super) fn hold_deadline(&self) -> Option<u64> {
@@ -372,6 +392,7 @@ impl Session {
         self.failed = true;
         self.backlog.clear();
         self.held.clear();
+        self.kept = None;
         self.recovery = None;
         if let Some(request) = &self.request
             && matches!(request.asking, Asking::Old(_))

@@ -5,9 +5,9 @@
 use crate::model::plan::{Acknowledge, OpenProtocolLink, Recover, ResultSource, Said};
 use crate::wire::open_protocol::{Telegram, session};
 
-/// Which traces are wanted, behind time and index of an old one (blank): angle and torque. The specification draws it in
-/// forms that disagree, so they are tried one after another.
-const TRACES: [&str; 4] = ["02001002", "020010020", " 02001002", "01002"];
+/// Which traces are wanted: how many, then angle (001) and torque (002), three digits each. The specification's two examples
+/// disagree on a digit behind them, so both forms are tried; at last torque alone.
+const TRACES: [&str; 3] = ["02001002", "020010020", "01002"];
 
 /// Revisions that are tried one after another; the one that was taken is kept.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl Subscription {
         match session::unsubscribe(self.data) {
             Some(telegram) if !self.generic => telegram,
             _ => {
-                let extra = if self.data == 900 { "01001" } else { "" };
+                let extra = if self.data == 900 { self.traces() } else { "" };
                 session::unsubscribe_generic(self.data, self.ladder.revision(), extra)
             }
         }
@@ -139,12 +139,14 @@ impl Subscription {
                 Some(index) => format!("1{:19}{:010}1", "", index.clamp(0, 9_999_999_999)),
                 None => format!("0{:19}{:010}1", "", 0),
             },
-            900 => TRACES
-                .get(self.form)
-                .map(|traces| format!("{:29}{traces}", ""))
-                .unwrap_or_default(),
+            // Alternative 0: from now on; time and index are blank.
+            900 => format!("0{:29}{}", "", self.traces()),
             _ => String::new(),
         }
+    }
+
+    fn traces(&self) -> &'static str {
+        TRACES.get(self.form).copied().unwrap_or_default()
     }
 
     /// MIDs that a 0004 or 0005 about it may quote.
@@ -179,8 +181,21 @@ impl Subscription {
             return true;
         }
         let (asked, text) = (self.describe(), session::error_text(code));
+        // On another connection all is tried again.
+        self.again();
         self.standing = Standing::Refused(format!("the controller refuses {asked}: {text} (code {code:02})"));
         false
+    }
+
+    /// How often another way was tried.
+    pub(super) const fn steps(&self) -> usize {
+        self.ladder.steps() + self.form
+    }
+
+    /// From the highest revision on, as of a controller of which nothing is known.
+    pub(super) fn again(&mut self) {
+        self.ladder.again();
+        self.form = 0;
     }
 
     fn describe(&self) -> String {
@@ -212,6 +227,36 @@ mod tests {
             steps.push(ladder.revision());
         }
         steps
+    }
+
+    #[test]
+    fn traces_are_asked_for_as_the_specification_draws_it() {
+        let link = OpenProtocolLink {
+            address: String::new(),
+            transport: crate::model::plan::TelegramTransport::Tcp,
+            timeout: std::time::Duration::from_secs(3),
+            keep_alive: std::time::Duration::from_secs(10),
+            results: ResultSource::Last,
+            generic: false,
+            acknowledge: Acknowledge::Own,
+            revision: crate::model::plan::Revisions::default(),
+            recover: Recover::None,
+            station: None,
+            spindle: None,
+            big_endian_traces: false,
+        };
+        let mut traces = Subscription::new(Said::Trace, &link).unwrap();
+        let asked = |traces: &Subscription| traces.ask(&link, None).data_text();
+        let blank = " ".repeat(29);
+        assert_eq!(asked(&traces), format!("0900001380{blank}02001002"));
+        assert_eq!(traces.end().data_text(), "09000010802001002");
+        assert!(traces.refused(1));
+        assert_eq!(asked(&traces), format!("0900001390{blank}020010020"));
+        assert!(traces.refused(78));
+        assert_eq!(asked(&traces), format!("0900001350{blank}01002"));
+        assert!(!traces.refused(1));
+        assert!(matches!(traces.standing, Standing::Refused(_)));
+        assert_eq!(asked(&traces), format!("0900001380{blank}02001002"));
     }
 
     #[test]

@@ -235,6 +235,68 @@ fn a_socket_that_is_closed_after_a_refusal_is_made_again_at_once() {
 }
 
 #[test]
+fn what_was_agreed_on_is_asked_for_first_on_every_later_connection() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    let mut agreed = Vec::new();
+    // It closes whenever it refuses a revision of anything; each time it is tried again at once.
+    for round in 0..10 {
+        let closes = desk.closed.is_some();
+        desk.closed = None;
+        if closes {
+            desk.session.connected(desk.now);
+            desk.work();
+        }
+        let mut refuses = false;
+        for _ in 0..10 {
+            let Some(asked) = desk.sent.pop() else { break };
+            desk.sent.clear();
+            agreed.push((asked.mid(), asked.revision()));
+            refuses = asked.revision() > 5;
+            if refuses {
+                desk.say(session::refused(asked.mid(), 97, 1));
+                desk.session.closed("closed".to_owned());
+                desk.work();
+                desk.sent.clear();
+                break;
+            }
+            match asked.mid() {
+                1 => desk.say(controller(5, false)),
+                64 => desk.say(result(65, 4)),
+                mid => desk.say(session::accepted(mid)),
+            }
+        }
+        if let Some((_, again)) = &desk.closed {
+            assert_eq!(*again, Again::AtOnce, "{round}");
+        }
+        if !refuses {
+            desk.session.closed("cut".to_owned());
+            desk.work();
+            assert_eq!(desk.closed.as_ref().unwrap().1, Again::BackOff);
+        }
+    }
+    let refused = agreed.iter().filter(|(_, revision)| *revision > 5).count();
+    assert_eq!(refused, 1 + 2 + 2, "0001, 0060 and 0064, once each revision: {agreed:?}");
+    assert_eq!(agreed.last_chunk(), Some(&[(1, 5), (64, 5), (60, 5), (64, 5)]));
+}
+
+#[test]
+fn station_and_spindle_stand_in_every_header() {
+    let mut link = link();
+    (link.station, link.spindle) = (Some(3), Some(7));
+    link.acknowledge = Acknowledge::Link;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, true));
+    desk.say(crate::wire::open_protocol::link::ack(60, 1));
+    desk.say(session::accepted(60).with_sequence(Some(1)));
+    desk.pass(10_100);
+    let header = |telegram: &Telegram| (telegram.header.station, telegram.header.spindle);
+    assert!(desk.sent.iter().all(|telegram| header(telegram) == (Some(3), Some(7))));
+    assert_eq!(desk.mids(), [1, 60, 9997, 9999]);
+}
+
+#[test]
 fn answers_are_matched_by_mid_whatever_comes_between() {
     let mut desk = Desk::new(link());
     desk.say(controller(6, false));
@@ -524,6 +586,83 @@ fn with_the_link_layer_control_is_acknowledged_at_once_and_data_when_durable() {
     desk.say(result(61, 9).with_sequence(Some(9)));
     assert_eq!(desk.mids(), [9998]);
     assert!(desk.closed.is_some());
+}
+
+/// With the link layer, subscribed, and the look behind that not answered; 4 is known.
+fn looking() -> Desk {
+    let mut link = link();
+    link.acknowledge = Acknowledge::Link;
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    desk.say(result(65, 4).with_sequence(Some(1)));
+    desk.say(ack(60, 2));
+    desk.say(session::accepted(60).with_sequence(Some(2)));
+    desk.say(ack(64, 3));
+    assert_eq!(desk.mids(), [1, 64, 9997, 60, 9997, 64]);
+    desk
+}
+
+#[test]
+fn with_the_link_layer_a_result_does_not_wait_for_an_answer_that_waits_for_it() {
+    let mut desk = looking();
+    desk.say(result(61, 5).with_sequence(Some(3)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [9997]);
+    desk.say(result(65, 5).with_sequence(Some(4)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![9997], 0));
+    assert_eq!((desk.state, desk.closed), (Some((LinkState::Online, String::new())), None));
+}
+
+#[test]
+fn with_the_link_layer_what_lies_before_a_result_is_fetched_on_another_connection() {
+    let mut desk = looking();
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert_eq!((desk.mids(), desk.samples.len()), (vec![], 0));
+    let (reason, again) = desk.closed.take().unwrap();
+    assert_eq!(again, Again::AtOnce, "{reason}");
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    desk.say(result(65, 7).with_sequence(Some(1)));
+    desk.say(ack(64, 2));
+    desk.say(session::refused(64, 15, 1).with_sequence(Some(2)));
+    desk.say(ack(64, 3));
+    desk.say(result(65, 6).with_sequence(Some(3)));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(6, true), (7, false)], "the last one as it came by itself");
+    assert!(desk.others.iter().any(|report| matches!(report, Report::Gap { .. })));
+    desk.durable();
+    assert_eq!(desk.mids(), [1, 64, 9997, 64, 9997, 64, 9997, 60]);
+    // The controller says it again: it is acknowledged, no more.
+    desk.say(ack(60, 4));
+    desk.say(session::accepted(60).with_sequence(Some(4)));
+    desk.say(result(61, 7).with_sequence(Some(5)));
+    assert_eq!((desk.samples.len(), desk.closed.as_ref()), (0, None));
+    assert_eq!(desk.mids().last(), Some(&9997));
+}
+
+#[test]
+fn with_the_link_layer_a_jump_is_looked_into_once() {
+    let mut desk = looking();
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert!(desk.closed.take().is_some());
+    desk.session.connected(desk.now);
+    desk.work();
+    desk.say(controller(6, true));
+    let ack = |mid, number| crate::wire::open_protocol::link::ack(mid, number);
+    desk.say(ack(64, 1));
+    // It remembers only what is acknowledged.
+    desk.say(result(65, 4).with_sequence(Some(1)));
+    desk.say(ack(60, 2));
+    desk.say(session::accepted(60).with_sequence(Some(2)));
+    desk.say(result(61, 7).with_sequence(Some(3)));
+    assert_eq!((desk.samples.len(), desk.closed.as_ref()), (1, None));
 }
 
 #[test]
