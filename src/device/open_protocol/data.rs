@@ -238,6 +238,7 @@ impl Session {
             return false;
         }
         if !self.layer.is_on() {
+            self.fetched = None;
             self.recovery = Some(Recovery::before(way, known, id));
         }
         true

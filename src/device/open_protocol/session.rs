@@ -158,7 +158,7 @@ pub(super) struct Session {
     pub(super) catching: Option<u64>,
     /// The newest id that the controller had when it was last asked on this connection.
     pub(super) memory: Option<i64>,
-    /// The last result that was asked for by its id.
+    /// The result that answered the question before, where that was sent more than once: its answer may come again.
     pub(super) fetched: Option<i64>,
     /// On the link layer: a result because of which a connection was made anew, to fetch what lies before it.
     pub(super) kept: Option<Incoming>,
