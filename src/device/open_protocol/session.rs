@@ -156,6 +156,8 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// The alarm that is active.
+    pub(super) alarm: Option<String>,
     /// The newest id that the controller had when it was last asked on this connection.
     pub(super) memory: Option<i64>,
     /// The result that answered the question before, where that was sent more than once: its answer may come again.
@@ -213,6 +215,7 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            alarm: None,
             memory: None,
             fetched: None,
             kept: None,

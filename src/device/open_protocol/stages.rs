@@ -394,6 +394,7 @@ impl Session {
         self.backlog.clear();
         self.held.clear();
         self.kept = None;
+        self.alarm = None;
         self.recovery = None;
         if let Some(request) = &self.request
             && matches!(request.asking, Asking::Old(_))
