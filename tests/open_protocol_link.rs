@@ -520,39 +520,71 @@ async fn a_jump_of_a_live_result_fetches_what_lies_between_first() {
 
 #[tokio::test]
 async fn with_the_link_layer_a_jump_is_looked_into_on_another_connection() {
-    for walk_back in [false, true] {
-        let config = Config {
-            link_layer: true,
-            walk_back,
-            ..Config::default()
-        };
-        let mut rig = Rig::start(config, |link| {
-            link.acknowledge = Acknowledge::Link;
-            link.recover = if walk_back { Recover::WalkBack } else { Recover::ById };
-        })
-        .await;
-        rig.online().await;
-        rig.simulator.tighten([]);
-        assert_eq!(rig.result().await, (1, false));
-        rig.simulator.tighten_elsewhere(1);
-        rig.simulator.tighten_elsewhere(1);
-        rig.simulator.tighten([]);
-        assert_eq!(rig.results(3).await, [(2, true), (3, true), (4, false)]);
-        // Ids of other stations between two of ours: once is enough.
+    let config = Config {
+        link_layer: true,
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |link| link.acknowledge = Acknowledge::Link).await;
+    rig.online().await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (1, false));
+    rig.simulator.tighten_elsewhere(1);
+    rig.simulator.tighten_elsewhere(1);
+    rig.simulator.tighten([]);
+    assert_eq!(rig.results(3).await, [(2, true), (3, true), (4, false)]);
+    rig.until("a subscription", |_| rig.heard(60) == 2).await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (5, false));
+    rig.until("its acknowledgement", |simulator| {
+        simulator.acknowledged().iter().any(|ack| ack.id == 5)
+    })
+    .await;
+    assert_eq!(rig.simulator.connections(), 2);
+    assert!(rig.gaps.is_empty());
+}
+
+#[tokio::test]
+async fn with_the_link_layer_ids_of_other_stations_between_are_nothing_special() {
+    let config = Config {
+        link_layer: true,
+        walk_back: true,
+        ..Config::default()
+    };
+    let mut rig = Rig::start(config, |link| {
+        (link.acknowledge, link.recover) = (Acknowledge::Link, Recover::WalkBack);
+    })
+    .await;
+    rig.online().await;
+    for round in 1..=5 {
         rig.simulator.tighten_elsewhere(99);
-        rig.until("a subscription", |_| rig.heard(60) == 2).await;
         rig.simulator.tighten([]);
-        assert_eq!(rig.result().await, (6, false));
-        rig.until("a subscription", |_| rig.heard(60) == 3).await;
-        rig.simulator.tighten([]);
-        assert_eq!(rig.result().await, (7, false));
-        rig.until("its acknowledgement", |simulator| {
-            simulator.acknowledged().iter().any(|ack| ack.id == 7)
-        })
-        .await;
-        assert_eq!(rig.simulator.connections(), 3);
-        assert!(rig.gaps.is_empty());
+        assert_eq!(rig.result().await, (2 * round, false));
     }
+    rig.acknowledged(&[2, 4, 6, 8, 10]).await;
+    assert_eq!(rig.simulator.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_alarm_that_is_active_is_told_once_however_often_it_is_subscribed() {
+    let mut rig = Rig::new(Config::default()).await;
+    let mut plan = plan("a", link(&rig.address));
+    plan.events.push(event("alarm", Said::Alarm, vec![], vec![]));
+    rig.run_plans(vec![plan]);
+    rig.online().await;
+    rig.simulator.alarm([("error_code", Raw::Text("E404".into()))], true);
+    let alarm = rig.sample().await;
+    assert!(alarm.raw.contains("0071"), "{}", alarm.raw);
+    durable(alarm);
+    rig.simulator.cut();
+    rig.link(LinkState::Offline).await;
+    rig.online().await;
+    rig.until("the acknowledgement of the status", |simulator| {
+        let status = simulator.acknowledged();
+        status.iter().filter(|ack| ack.data == 76).count() == 2
+    })
+    .await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await, (1, false), "nothing before it");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! samples ([`super::slot`]) nor layouts ([`super::results`]).
 
 use super::ledger::{Owed, Ticket};
-use super::recover::Recovery;
+use super::recover::{Recovery, Way};
 use super::results::{self, Incoming};
 use super::session::{Again, Backlog, Out, Session, Stage};
 use super::slot::Made;
@@ -44,6 +44,9 @@ impl Session {
         if orphan || incoming.lasting && self.ledger.knows(&incoming.key) {
             return self.duplicate(now, said, owed);
         }
+        if said == Said::Alarm && self.is_status_again(&incoming, owed.mid) {
+            return self.duplicate(now, said, owed);
+        }
         if said != Said::Result {
             if self.ledger.waiting() >= HELD {
                 return self.flooded();
@@ -61,6 +64,19 @@ impl Session {
             return self.cornered(now, incoming);
         }
         self.held.push_back(incoming);
+    }
+
+    /// Whether this is the status behind a subscription (0076), of the alarm that was active before.
+    fn is_status_again(&mut self, incoming: &Incoming, mid: u16) -> bool {
+        let Some(fields) = incoming.readings.first() else {
+            return false;
+        };
+        let active = results::get(fields, "alarm_active").is_some_and(crate::model::Raw::truth);
+        let code = results::get(fields, "error_code").map(|code| code.text().trim().to_owned());
+        let code = code.filter(|_| active);
+        let again = mid == 76 && code.is_some() && code == self.alarm;
+        self.alarm = code;
+        again
     }
 
     /// Whether a result was made while somebody listened.
@@ -230,14 +246,19 @@ impl Session {
         let (Some(id), Some(known), Some(way)) = (incoming.id, self.known, self.way()) else {
             return false;
         };
-        if self.layer.is_on() && self.vouched.as_ref() == Some(&incoming.key) {
+        if self.layer.is_on() {
+            // Ids of other stations lie between: what this one says comes by number, without a hole.
+            let numbered = way == Way::WalkBack && self.stage == Stage::Up;
             // Nothing was found before it.
-            return false;
+            if numbered || self.vouched.as_ref() == Some(&incoming.key) {
+                return false;
+            }
         }
         if incoming.checked || id <= known.saturating_add(1) || self.trouble.is_some() || !incoming.faults.is_empty() {
             return false;
         }
         if !self.layer.is_on() {
+            self.fetched = None;
             self.recovery = Some(Recovery::before(way, known, id));
         }
         true

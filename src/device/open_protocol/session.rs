@@ -156,9 +156,11 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// The alarm that is active.
+    pub(super) alarm: Option<String>,
     /// The newest id that the controller had when it was last asked on this connection.
     pub(super) memory: Option<i64>,
-    /// The last result that was asked for by its id.
+    /// The result that answered the question before, where that was sent more than once: its answer may come again.
     pub(super) fetched: Option<i64>,
     /// On the link layer: a result because of which a connection was made anew, to fetch what lies before it.
     pub(super) kept: Option<Incoming>,
@@ -213,6 +215,7 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            alarm: None,
             memory: None,
             fetched: None,
             kept: None,

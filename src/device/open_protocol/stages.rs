@@ -72,6 +72,7 @@ impl Session {
                             Some(debt) if self.stage == Stage::Recovering => last.map(|last| last.min(debt)),
                             _ => last,
                         };
+                        self.fetched = None;
                         self.recovery = Some(Recovery::since(way, last));
                     }
                     if !self.recovers(now) {
@@ -167,12 +168,12 @@ impl Session {
         let Some(id) = results::get(&fields, "tightening_id").and_then(results::number) else {
             return self.give_up_recovery("an old result (MID 0065) has no tightening id");
         };
-        if request.asking != Asking::Old(0) && self.fetched == Some(id) {
-            // An answer to the question before, which was asked more than once.
+        if self.fetched == Some(id) {
+            // Once more the answer to the question before, which was sent more than once.
             self.request = Some(request);
             return;
         }
-        self.fetched = Some(id);
+        self.fetched = (request.tries > 1).then_some(id);
         let station = |fields| results::get(fields, "station_id").and_then(results::number);
         let ours = match (station(&fields), station(&self.controller)) {
             (Some(of), Some(own)) => of == own,
@@ -393,6 +394,7 @@ impl Session {
         self.backlog.clear();
         self.held.clear();
         self.kept = None;
+        self.alarm = None;
         self.recovery = None;
         if let Some(request) = &self.request
             && matches!(request.asking, Asking::Old(_))

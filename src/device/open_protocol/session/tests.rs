@@ -503,6 +503,41 @@ fn a_recovery_that_is_never_answered_degrades_and_is_tried_again_at_the_next_con
 }
 
 #[test]
+fn the_answer_to_a_question_that_was_sent_twice_may_come_twice() {
+    let mut link = link();
+    link.recover = Recover::WalkBack;
+    link.timeout = Duration::from_secs(1);
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 4));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 4));
+    desk.say(result(61, 9));
+    desk.pass(1_100);
+    desk.say(result(65, 7));
+    desk.say(result(65, 7));
+    desk.say(result(65, 4));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(7, true), (9, false)]);
+    assert_eq!(desk.others.len(), 0, "no gap");
+}
+
+#[test]
+fn the_walk_back_may_answer_with_what_is_known() {
+    let mut link = link();
+    link.recover = Recover::WalkBack;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 4));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 4));
+    desk.say(result(61, 9));
+    desk.say(result(65, 4));
+    let found: Vec<_> = desk.samples.iter().map(|(id, backfill, _)| (*id, *backfill)).collect();
+    assert_eq!(found, [(9, false)]);
+}
+
+#[test]
 fn a_controller_that_does_not_know_0064_is_online_and_says_so() {
     let mut link = link();
     link.recover = Recover::WalkBack;
