@@ -350,12 +350,12 @@ def hold(rig: Rig, _chance: random.Random, options: Any) -> int:
     run = Run(rig, _chance, names, outbox='max_bytes = "1MiB"\nkeep_sent = "0"')
     run.begin()
     begin = time.time()
-    before = {name: run.stats(name) for name in names}
     rig.broker_link.cut(refuse=True)
     for name in names:
         run.tools[name].peer.ask("resume", rate=40)
     rig.wait("no result is taken any more", lambda: still(run, names), 90, every=1)
-    taken = {name: run.stats(name)["acked"] for name in names}
+    before = {name: run.stats(name) for name in names}
+    taken = {name: stats["acked"] for name, stats in before.items()}
     for name in names:
         run.tools[name].peer.ask("resume", rate=RATE)
     # Long enough that a controller drops a client that says nothing, or that owes it an acknowledgement.
