@@ -394,7 +394,10 @@ async fn an_alarm_status_without_an_alarm_is_acknowledged_and_leads_to_nothing()
     rig.run_plans(vec![plan]);
     rig.online().await;
     rig.until("the acknowledgement of the status", |simulator| {
-        simulator.acknowledged().iter().any(|ack| (ack.data, ack.by) == (76, 77))
+        simulator
+            .acknowledged()
+            .iter()
+            .any(|ack| (ack.data, ack.by) == (76, 77))
     })
     .await;
     rig.simulator.tighten([]);

@@ -73,12 +73,7 @@ pub(super) fn hearer(link: &OpenProtocolLink) -> Hearer {
 }
 
 /// Reads a data telegram. `None`: it tells nothing, or not yet.
-pub(super) fn read(
-    hearer: &mut Hearer,
-    telegram: Telegram,
-    results: ResultSource,
-    seen: Moment,
-) -> Option<Incoming> {
+pub(super) fn read(hearer: &mut Hearer, telegram: Telegram, results: ResultSource, seen: Moment) -> Option<Incoming> {
     let key = format!("{:04} {}", telegram.mid(), telegram.data_text());
     let word = hearer.take(telegram)?;
     let mut incoming = Incoming {

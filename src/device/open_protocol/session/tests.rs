@@ -277,7 +277,11 @@ fn what_was_agreed_on_is_asked_for_first_on_every_later_connection() {
         }
     }
     let refused = agreed.iter().filter(|(_, revision)| *revision > 5).count();
-    assert_eq!(refused, 1 + 2 + 2, "0001, 0060 and 0064, once each revision: {agreed:?}");
+    assert_eq!(
+        refused,
+        1 + 2 + 2,
+        "0001, 0060 and 0064, once each revision: {agreed:?}"
+    );
     assert_eq!(agreed.last_chunk(), Some(&[(1, 5), (64, 5), (60, 5), (64, 5)]));
 }
 
@@ -384,6 +388,33 @@ fn the_acknowledgement_is_of_the_kind_that_is_wanted_and_after_all_is_durable() 
                 ..
             }]
         ));
+    }
+}
+
+#[test]
+fn an_acknowledgement_that_takes_long_is_an_alarm_once_and_so_is_its_end() {
+    let mut desk = Desk::up(link());
+    let told = |desk: &mut Desk| -> Vec<bool> {
+        let alarm = |report: Report| match report {
+            Report::Alarm {
+                code: "ack_slow",
+                active,
+                ..
+            } => Some(active),
+            _ => None,
+        };
+        std::mem::take(&mut desk.others).into_iter().filter_map(alarm).collect()
+    };
+    for (id, wait, expected) in [
+        (1, 100, vec![]),
+        (2, 1_200, vec![true]),
+        (3, 1_300, vec![]),
+        (4, 50, vec![false]),
+    ] {
+        desk.say(result(61, id));
+        desk.pass(wait);
+        desk.durable();
+        assert_eq!(told(&mut desk), expected, "result {id} after {wait} ms");
     }
 }
 
@@ -649,7 +680,10 @@ fn with_the_link_layer_a_result_does_not_wait_for_an_answer_that_waits_for_it() 
     assert_eq!(desk.mids(), [9997]);
     desk.say(result(65, 5).with_sequence(Some(4)));
     assert_eq!((desk.mids(), desk.samples.len()), (vec![9997], 0));
-    assert_eq!((desk.state, desk.closed), (Some((LinkState::Online, String::new())), None));
+    assert_eq!(
+        (desk.state, desk.closed),
+        (Some((LinkState::Online, String::new())), None)
+    );
 }
 
 #[test]
