@@ -4,6 +4,7 @@
 //! Owns start, requests and their repetition, keep-alive, and when a connection is given up. What follows a start is in
 //! [`super::stages`], what data become in [`super::data`].
 
+use super::data::Offset;
 use super::layer::{Came, Layer};
 use super::ledger::{Ledger, Ticket};
 use super::recover::Recovery;
@@ -166,6 +167,10 @@ pub(super) struct Session {
     pub(super) kept: Option<Incoming>,
     /// Its key: for the same one that is not done again.
     pub(super) vouched: Option<String>,
+    /// When the subscription began that shows them, by the wall clock.
+    pub(super) began: i64,
+    /// How far the controller's clock is behind.
+    pub(super) clock: Offset,
     /// An id before which a subscription from an index was already tried.
     pub(super) jumped: Option<i64>,
     last_sent: u64,
@@ -189,6 +194,7 @@ impl Session {
             recovery_ladder: Ladder::down(link.revision.recovery),
             known: slots.iter().filter_map(Slot::known).min(),
             serial: slots.iter().find_map(Slot::known_serial),
+            clock: Offset::of(slots.iter().find_map(Slot::behind)),
             link: link.clone(),
             subscriptions,
             slots,
@@ -220,6 +226,7 @@ impl Session {
             fetched: None,
             kept: None,
             vouched: None,
+            began: 0,
             jumped: None,
             last_sent: 0,
             last_heard: 0,
@@ -290,6 +297,7 @@ impl Session {
 
     pub(super) fn thrives(&mut self) {
         self.healthy = true;
+        self.steps = self.refusals();
         self.lost = None;
     }
 

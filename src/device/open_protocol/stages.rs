@@ -146,6 +146,7 @@ impl Session {
         subscription.standing = Standing::Stands;
         if subscription.said == Said::Result && self.link.results == ResultSource::Variable {
             self.catching = Some(now.tick.saturating_add(CATCHING));
+            self.began = now.wall;
         }
     }
 

@@ -277,7 +277,11 @@ fn what_was_agreed_on_is_asked_for_first_on_every_later_connection() {
         }
     }
     let refused = agreed.iter().filter(|(_, revision)| *revision > 5).count();
-    assert_eq!(refused, 1 + 2 + 2, "0001, 0060 and 0064, once each revision: {agreed:?}");
+    assert_eq!(
+        refused,
+        1 + 2 + 2,
+        "0001, 0060 and 0064, once each revision: {agreed:?}"
+    );
     assert_eq!(agreed.last_chunk(), Some(&[(1, 5), (64, 5), (60, 5), (64, 5)]));
 }
 
@@ -649,7 +653,10 @@ fn with_the_link_layer_a_result_does_not_wait_for_an_answer_that_waits_for_it() 
     assert_eq!(desk.mids(), [9997]);
     desk.say(result(65, 5).with_sequence(Some(4)));
     assert_eq!((desk.mids(), desk.samples.len()), (vec![9997], 0));
-    assert_eq!((desk.state, desk.closed), (Some((LinkState::Online, String::new())), None));
+    assert_eq!(
+        (desk.state, desk.closed),
+        (Some((LinkState::Online, String::new())), None)
+    );
 }
 
 #[test]
