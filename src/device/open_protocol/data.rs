@@ -73,6 +73,10 @@ impl Session {
         }
         let orphan = self.ledger.is_orphan(&incoming.key);
         if orphan || incoming.lasting && self.ledger.knows(&incoming.key) {
+            if said == Said::Result && incoming.id == self.known {
+                // Where nothing is newer a controller says the last one once more.
+                self.catching = None;
+            }
             return self.duplicate(now, said, owed);
         }
         if said == Said::Alarm && self.is_status_again(&incoming, owed.mid) {
@@ -183,11 +187,13 @@ impl Session {
         incoming.mark = Some(Mark { index: id, behind });
         match self.known {
             Some(known) if known == id && catching => {
+                self.catching = None;
                 self.duplicate(now, Said::Result, owed);
                 return false;
             }
             None if catching && !self.slots.iter().any(super::slot::Slot::takes_first) => {
-                // The first thing ever said: where the count begins.
+                // The first thing ever said: where the count begins. More it does not keep for us.
+                self.catching = None;
                 let group = self.ledger.open(now.tick, Some(owed), Some(incoming.key.clone()));
                 for index in 0..self.slots.len() {
                     let made = self

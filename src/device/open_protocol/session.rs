@@ -157,6 +157,8 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// A connection was ended since a question about the memory was not answered.
+    pub(super) asked_in_vain: bool,
     /// The alarm that is active.
     pub(super) alarm: Option<String>,
     /// The newest id that the controller had when it was last asked on this connection.
@@ -221,6 +223,7 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            asked_in_vain: false,
             alarm: None,
             memory: None,
             fetched: None,
@@ -486,7 +489,12 @@ impl Session {
             self.link.timeout
         );
         match asking {
-            Asking::Old(_) => self.give_up_recovery(&text),
+            Asking::Old(_) if self.asked_in_vain => self.give_up_recovery(&text),
+            Asking::Old(_) => {
+                // On another connection, before anything is said, so that all comes in order.
+                self.asked_in_vain = true;
+                self.close(text, Again::BackOff);
+            }
             Asking::Start => self.close(
                 format!("{text}: is this an Open Protocol controller, and its port right?"),
                 Again::BackOff,

@@ -222,6 +222,7 @@ impl Session {
     /// A recovery has ended.
     fn recovered(&mut self, now: Moment, finding: Finding<Telegram>) {
         let first = self.stage == Stage::Recovering;
+        self.asked_in_vain = false;
         if first {
             self.baselines(now, &finding);
         }
