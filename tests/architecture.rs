@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["model", "diagnostic"]),
     ("wire", &["model"]),
     ("watch", &["model", "wire"]),
-    ("device", &["model", "clock", "backoff", "wire", "watch"]),
+    ("device", &["model", "clock", "backoff", "record", "wire", "watch"]),
     ("profile", &["model", "diagnostic", "wire", "watch"]),
     ("unit", &["model"]),
     ("contract", &["model"]),

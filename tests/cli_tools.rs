@@ -253,6 +253,96 @@ fn a_record_of_a_virtual_device_is_replayed_and_compared() {
     assert!(said(&invalid).1.contains("no record"), "{:?}", said(&invalid));
 }
 
+/// Events of one type in a replay.
+fn of_type<'a>(replayed: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let events = replayed["events"].as_array().unwrap().iter();
+    events
+        .map(|event| &event["event"])
+        .filter(|event| event["type"] == kind)
+        .collect()
+}
+
+#[test]
+fn a_torque_controller_is_simulated_recorded_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("r.jsonl");
+    let out = out.to_str().unwrap();
+    let profile = "atlas-copco/power-focus-4000";
+    let (mut device, address) = simulate(profile, &["--every", "300ms", "--set", "parameter_set_number=42"]);
+    let recorded = record_of(profile, &address, out, "4s");
+    assert!(recorded.status.success(), "{:?}", said(&recorded));
+    let replayed = json(&lineside(&["replay", out, profile, "--json"]));
+    let results = of_type(&replayed, "tightening");
+    assert!(results.len() > 5, "{replayed:#}");
+    assert_eq!(of_type(&replayed, "quarantine").len(), 0, "{replayed:#}");
+    // Nothing was acknowledged, since record only looks; and what it saw is what the device made.
+    for (before, behind) in results.iter().zip(results.iter().skip(1)) {
+        let number = |event: &Value| event["result_id"].as_str().unwrap().parse::<u64>().unwrap();
+        assert_eq!(number(behind), number(before) + 1);
+        assert_eq!(behind["program"]["id"], "42");
+        assert_eq!(behind["torque"]["uom"], "N.m");
+    }
+    device.types("identify WVWZZZ1JZXW000001");
+    device.hears("identifier WVWZZZ1JZXW000001");
+    device.types("next nok");
+    device.hears(" nok, torque");
+    device.types("set torqe 1");
+    device.hears("did you mean `torque`");
+    device.types("quit");
+    device.hears("0 telegrams acknowledged");
+}
+
+#[test]
+fn lines_of_a_scanner_are_simulated_recorded_and_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("r.jsonl");
+    let (out, root) = (out.to_str().unwrap(), catalog());
+    let root = root.to_str().unwrap();
+    // The catalog's scanner on a line of TCP: it needs no port then.
+    let profile = folder.path().join("scanner.toml");
+    let text = "profile = 1\nextends = \"scanner/gs1\"\nremove = [\"connection.baud\", \"connection.framing\"]\n\
+                [connection]\nprotocol = \"tcp\"\n";
+    std::fs::write(&profile, text).unwrap();
+    let profile = profile.to_str().unwrap();
+    let (mut device, address) = simulate(profile, &["--every", "off", "--root", root]);
+    let mut recorder = command(
+        repository(),
+        &[
+            "record",
+            profile,
+            "--root",
+            root,
+            "--address",
+            &address,
+            "--out",
+            out,
+            "--for",
+            "3s",
+        ],
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    // It is said again until somebody listens: a scanner has no memory.
+    let mut sent = 0;
+    while recorder.try_wait().unwrap().is_none() {
+        sent += 1;
+        device.types(&format!("send ]d2010401234567890121UNIT{sent}"));
+        device.hears("identification");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let replayed = json(&lineside(&["replay", out, profile, "--root", root, "--json"]));
+    let codes = of_type(&replayed, "identification");
+    assert!(codes.len() > 3, "{replayed:#}");
+    for code in codes {
+        assert_eq!(code["gs1"]["01"], "04012345678901");
+        assert_eq!(code["unit"]["id"], code["gs1"]["21"]);
+    }
+    device.types("quit");
+    device.hears("frames made");
+}
+
 #[test]
 fn a_device_behind_a_serial_server_is_simulated_and_probed() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,11 @@
 //! A second, independent implementation of Open Protocol (the crate `open-protocol`) as the controller that our driver talks
 //! to, and its words against ours. It knows MID 0061 of revisions 1 to 3, and no empty texts.
 
-#![expect(clippy::unwrap_used, reason = "what a test's helper cannot do fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what a test's helper cannot do fails the test"
+)]
 
 use chrono::{Local, TimeZone};
 use lineside::clock::Clock;
@@ -22,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// As the crate writes it, with length and NUL.
@@ -218,7 +223,8 @@ async fn our_driver_takes_the_results_of_a_controller_that_somebody_else_wrote()
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (told, mut asked) = mpsc::channel(256);
-    let peer = tokio::spawn(controller(listener, told));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(controller(listener, told));
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
     let mut out = Diagnostics::new();
@@ -236,7 +242,7 @@ async fn our_driver_takes_the_results_of_a_controller_that_somebody_else_wrote()
         plan: Arc::new(plan),
         states: HashMap::new(),
     };
-    let link = tokio::spawn(device::run_link(
+    tasks.spawn(device::run_link(
         vec![start],
         reports,
         Clock::machine(),
@@ -283,6 +289,5 @@ async fn our_driver_takes_the_results_of_a_controller_that_somebody_else_wrote()
         acknowledged += usize::from(mid.unwrap().unwrap() == 62);
     }
     stop.cancel();
-    link.await.unwrap();
-    peer.abort();
+    tasks.shutdown().await;
 }

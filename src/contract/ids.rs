@@ -2,6 +2,7 @@
 
 use crate::model::Fields;
 use crate::model::commit::space;
+use crate::model::value::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -20,15 +21,6 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
         hash.update(part);
     }
     hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |at: u8| char::from(DIGITS.get(usize::from(at)).copied().unwrap_or(b'0'));
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
 }
 
 fn short<const N: usize>(parts: &[&[u8]]) -> [u8; N] {

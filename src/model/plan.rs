@@ -500,6 +500,12 @@ pub enum FramePlace {
     Gs1All,
     /// This data identifier of a scanned code after ISO/IEC 15434, format 06.
     DataIdentifier(Arc<str>),
+    /// The vehicle identification number that the code is, or that stands in it as the data identifier I (ISO 3779: 17 capitals
+    /// and digits without I, O and Q); absent where there is none.
+    Vin {
+        /// Its ninth place must be the check digit, which only North America demands (49 CFR 565).
+        check_digit: bool,
+    },
 }
 
 /// How a text is read. Numbers trim blanks.

@@ -92,6 +92,17 @@ impl PartialEq for Raw {
 
 impl Eq for Raw {}
 
+/// Lower-case hexadecimal, two digits a byte.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().map_or('0', char::from);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
+}
+
 /// A JSON number with exactly these digits; an integer beyond ±2^53 is a string (interface 3).
 #[must_use]
 pub fn json_number(value: Decimal) -> serde_json::Value {

@@ -320,6 +320,14 @@ pub(super) const POINT: &[Key] = &[
         ),
     ),
     of(
+        &FRAMES,
+        key(
+            "vin",
+            Kind::Words(&["shape", "check_digit"]),
+            "the VIN that a scanned code is: 17 characters without I, O, Q, a leading I taken off; check_digit: the ninth must be right, too",
+        ),
+    ),
+    of(
         &TELEGRAMS,
         key("pid", Kind::Integer(1, 99_999), "parameter of variable results: 2001"),
     ),

@@ -435,7 +435,7 @@ fn named(top: &Table) -> BTreeSet<&str> {
 fn digest(top: &Table) -> String {
     let mut text = String::new();
     canonical(top, &mut text);
-    format!("sha256:{}", plan::hex(&Sha256::digest(text.as_bytes())))
+    format!("sha256:{}", crate::model::value::hex(&Sha256::digest(text.as_bytes())))
 }
 
 fn canonical(table: &Table, text: &mut String) {

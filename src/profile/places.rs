@@ -35,7 +35,7 @@ pub(super) const ALWAYS: &[(&str, FramePlace, &str)] = &[
 pub(super) const CODE: &str = "code";
 
 /// Keys that say where a point is.
-const WHERE: &[&str] = &["columns", "column", "group", "gs1", "di"];
+const WHERE: &[&str] = &["columns", "column", "group", "gs1", "di", "vin"];
 /// Rules of numbers: a point that has one is no text.
 const NUMERIC: &[&str] = &[
     "uom",
@@ -170,6 +170,9 @@ fn said(key: &Key, node: &Node, connection: &Connection, out: &mut Diagnostics) 
             }
             Some(FramePlace::Gs1(text.into()))
         }
+        "vin" => Some(FramePlace::Vin {
+            check_digit: node.as_text()? == "check_digit",
+        }),
         _ => {
             let text = node.as_text()?;
             let digits = text.trim_end_matches(|c: char| c.is_ascii_uppercase());

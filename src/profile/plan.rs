@@ -5,6 +5,7 @@ use super::events::Event;
 use super::points::Point;
 use crate::model::event::EventType;
 use crate::model::plan::{Address, EventPlan, Link, ModbusLink, PointIx, SlotPlan, Trigger};
+use crate::model::value::hex;
 use crate::model::{DeviceIdentity, SlotName};
 use crate::wire::modbus;
 use sha2::{Digest, Sha256};
@@ -138,15 +139,5 @@ fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point], link: &
         name("ring", &[ring.index], &more);
     }
     name("id", &event.id, "");
-    hex(Sha256::digest(text.as_bytes()).iter().take(16))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
-    let mut text = String::new();
-    for byte in bytes {
-        let wrote = write!(text, "{byte:02x}");
-        debug_assert!(wrote.is_ok());
-    }
-    text
+    hex(Sha256::digest(text.as_bytes()).get(..16).unwrap_or_default())
 }

@@ -102,7 +102,7 @@ impl Protocol {
             ("at", Family::Telegrams) => {
                 "call the point as the field of the telegram (`lineside profile fields open-protocol`), or write pid = 2001"
             }
-            ("columns" | "column" | "group" | "pid" | "gs1" | "di", Family::Modbus) => {
+            ("columns" | "column" | "group" | "pid" | "gs1" | "di" | "vin", Family::Modbus) => {
                 "registers have addresses: at = \"holding:100\""
             }
             ("columns" | "column" | "group", Family::Telegrams) => {

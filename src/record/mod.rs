@@ -3,6 +3,7 @@
 //! Owns the format: its lines, its version, what of a damaged file is still read. Pure: no I/O, no clock. Does not own what
 //! bytes mean ([`crate::wire`]) nor what becomes of them ([`crate::replay`]).
 
+use crate::model::value::hex;
 use serde::{Deserialize, Serialize};
 
 /// Version of the format that is written. Later versions only add keys; a reader refuses a higher one.
@@ -128,17 +129,6 @@ pub struct Record {
     pub lines: Vec<Line>,
     /// What is wrong with the file, though it can be read: it breaks off.
     pub notes: Vec<String>,
-}
-
-/// Hex of bytes, two digits each.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().map_or('0', char::from);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-        .collect()
 }
 
 /// Bytes of hex; blanks between bytes are allowed. `None`: no hex.

@@ -7,7 +7,8 @@ use super::Watcher;
 use crate::model::plan::{ParsePlan, PointIx, Said, SlotPlan, Trigger};
 use crate::model::sample::TriggerState;
 use crate::model::{Moment, Raw};
-use crate::wire::framed::{FrameText, Parser, escaped};
+use crate::wire::escaped;
+use crate::wire::framed::{FrameText, Parser};
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ pub mod scan;
 pub mod shape;
 
 pub use framer::{Framed, Framer, encode, sum};
-pub use parser::{FrameText, Parser, escaped};
+pub use parser::{FrameText, Parser};
 
 #[cfg(test)]
 mod tests;

@@ -101,29 +101,5 @@ pub enum Fault {
     TooLong(usize),
 }
 
-/// Bytes as a person reads them: ASCII as it is, everything else as `\x..`.
-#[must_use]
-pub fn escaped(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b' '..=b'~' => out.push(char::from(*byte)),
-            other => {
-                out.push_str("\\x");
-                push_hex(&mut out, *other);
-            }
-        }
-    }
-    out
-}
-
-/// Two lower-case hexadecimal digits.
-fn push_hex(out: &mut String, byte: u8) {
-    for nibble in [byte >> 4, byte & 15] {
-        out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -22,12 +22,15 @@ from types import FrameType
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 
 import buses  # noqa: E402
+import floods  # noqa: E402
 import handshakes  # noqa: E402
 import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
 from tls import tls  # noqa: E402
+from torque import hold, torque  # noqa: E402
+from wires import wires  # noqa: E402
 
 SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "steady": scenarios.steady,
@@ -48,6 +51,10 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "bus": buses.bus,
     "bus_tcp": buses.bus_tcp,
     "tls": tls,
+    "torque": torque,
+    "hold": hold,
+    "wires": wires,
+    "flood": floods.flood,
 }
 
 

@@ -20,6 +20,7 @@ sys.path[:0] = [str(HERE.parent / "peers"), str(HERE.parent / "faults")]
 import json  # noqa: E402
 
 import ledger  # noqa: E402
+import second  # noqa: E402
 from layout import PROFILES  # noqa: E402
 from processes import Peer, die_with_parent  # noqa: E402
 from rig import TARGET, Failure, Rig, Tool, dump  # noqa: E402
@@ -190,16 +191,25 @@ def simulated(rig: Rig, tcp: Any, serial: Any) -> int:
     return 0
 
 
+def telegrams(rig: Rig) -> int:
+    """Other implementations of Open Protocol, in both roles: each against our own controller, the gateway and its simulator."""
+    return second.run(rig)
+
+
 def main() -> None:
     """Runs all, for both versions of MQTT where that matters."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--binary", type=Path, default=TARGET / "release" / "lineside")
+    parser.add_argument("--only", default="", help="these cases, with commas")
     args = parser.parse_args()
     # An ordinary exit, so that everything is taken down.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     failed = []
-    for name, case, version in [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5"), ("tools", tools, "5")]:
+    cases = [("session", session, "5"), ("session", session, "3.1.1"), ("values", values, "5"), ("tools", tools, "5"), ("telegrams", telegrams, "5")]
+    for name, case, version in cases:
+        if args.only and name not in args.only.split(","):
+            continue
         print(f"== interop {name} (MQTT {version})", flush=True)
         rig = Rig(f"interop-{name}-{version}", args.seed, args.binary.resolve(), 60, version)
         begun = time.monotonic()

@@ -1,8 +1,12 @@
 //! The demo's devices: a torque tool with a ready/acknowledge handshake and a cell's PLC, speaking Modbus TCP on
-//! loopback, with the register maps of `device-profiles/example`. They keep count of what they made.
+//! loopback, with the register maps of `device-profiles/example`; a torque controller that speaks Open Protocol, and a
+//! scanner. They keep count of what they made.
 
+use crate::device::framed::simulator::Simulator as Scanner;
 use crate::device::modbus::simulator::Simulator;
+use crate::device::open_protocol::simulator::{Config, Simulator as Controller};
 use crate::model::plan::Table::{Coil, Holding, Input};
+use crate::model::{Decimal, Raw};
 use rand::Rng;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,10 +26,12 @@ impl Made {
     }
 }
 
-/// Both devices, listening.
+/// All devices, listening.
 pub(super) struct Line {
     pub(super) tool: SocketAddr,
     pub(super) plc: SocketAddr,
+    pub(super) controller: SocketAddr,
+    pub(super) scanner: SocketAddr,
     pub(super) made: watch::Receiver<Made>,
 }
 
@@ -35,8 +41,12 @@ const SCAN: Duration = Duration::from_millis(5);
 const DWELL: Duration = Duration::from_millis(400);
 /// Before anything is made the gateway has taken its baseline.
 const FIRST: Duration = Duration::from_secs(1);
+/// How often the next unit is scanned.
+const SCANNED: Duration = Duration::from_secs(3);
+/// MID with which results are subscribed to.
+const SUBSCRIBES: u16 = 60;
 
-/// Starts both, and returns what runs them: they make things until `produce` is cancelled, and answer until `power` is.
+/// Starts all, and returns what runs them: they make things until `produce` is cancelled, and answer until `power` is.
 pub(super) async fn start(
     unit_here: &watch::Receiver<String>,
     produce: &CancellationToken,
@@ -44,6 +54,8 @@ pub(super) async fn start(
 ) -> std::io::Result<(Line, impl Future<Output = ()> + Send + use<>)> {
     let (tool, tool_at, tool_serves) = Simulator::bind("127.0.0.1:0").await?;
     let (plc, plc_at, plc_serves) = Simulator::bind("127.0.0.1:0").await?;
+    let (controller, controller_at, controller_serves) = Controller::bind("127.0.0.1:0", nutrunner()).await?;
+    let (scanner, scanner_at, scanner_serves) = Scanner::bind("127.0.0.1:0").await?;
     // Switched on now: that is part of the ids of their results.
     let [_, _, seconds @ ..] = crate::clock::Clock::machine()
         .now()
@@ -64,8 +76,11 @@ pub(super) async fn start(
             tokio::join!(
                 tool_serves,
                 plc_serves,
+                controller_serves,
+                scanner_serves,
                 tighten(&tool, unit_here, &made_in, &produce),
-                cycle(&plc, &made_in, &produce)
+                cycle(&plc, &made_in, &produce),
+                scan_and_tighten(&scanner, &controller, &made_in, &produce)
             )
         };
         power.run_until_cancelled(all).await;
@@ -74,6 +89,8 @@ pub(super) async fn start(
         Line {
             tool: tool_at,
             plc: plc_at,
+            controller: controller_at,
+            scanner: scanner_at,
             made,
         },
         run,
@@ -170,6 +187,72 @@ fn show_result(tool: &Simulator, number: u32, unit: &str) {
         image.put(Input, 13, &carrier);
         image.put(Input, 0, &[1]);
     });
+}
+
+/// What the torque controller says of itself and of every result.
+fn nutrunner() -> Config {
+    let number = |hundredths: i128| Raw::Dec(Decimal::new(hundredths, 2));
+    let text = |text: &str| Raw::Text(text.to_owned());
+    let fields = [
+        ("controller_name", text("Demo nutrunner")),
+        ("controller_serial_number", text("4711")),
+        ("parameter_set_number", Raw::Int(7)),
+        ("torque_min_limit", number(3_400)),
+        ("torque_max_limit", number(4_600)),
+        ("torque_final_target", number(4_000)),
+        ("angle_min", Raw::Int(20)),
+        ("angle_max", Raw::Int(420)),
+        ("tool_serial_number", text("C0761275")),
+    ];
+    Config {
+        fields: fields.map(|(name, value)| (name.to_owned(), value)).into(),
+        ..Config::default()
+    }
+}
+
+/// Units are scanned, now and then a badge; between two of them the controller tightens.
+async fn scan_and_tighten(
+    scanner: &Scanner,
+    controller: &Controller,
+    made: &watch::Sender<Made>,
+    produce: &CancellationToken,
+) {
+    let connected = async {
+        scanner.connected(1).await;
+        while !controller.heard().iter().any(|telegram| telegram.mid() == SUBSCRIBES) {
+            tokio::time::sleep(SCAN).await;
+        }
+    };
+    if produce.run_until_cancelled(connected).await.is_none() {
+        return;
+    }
+    let mut units = 0_u32;
+    loop {
+        units += 1;
+        if units.is_multiple_of(5) {
+            scanner.send(b"]C0BADGE 0815\r").await;
+            made.send_modify(|made| made.add("scanner/identification"));
+        }
+        scanner.send(format!("]C0WVWZZZ2JZXW{units:06}\r").as_bytes()).await;
+        made.send_modify(|made| made.add("scanner/identification"));
+        let until = tokio::time::Instant::now() + SCANNED;
+        while tokio::time::Instant::now() < until {
+            let wait = Duration::from_millis(rand::rng().random_range(500..900));
+            if !pause(wait, produce).await {
+                return;
+            }
+            let torque = rand::rng().random_range(3_600..4_700_i128);
+            let angle = rand::rng().random_range(80..120_i64);
+            let (word, high) = if torque <= 4_600 { ("ok", "ok") } else { ("nok", "high") };
+            controller.tighten([
+                ("torque", Raw::Dec(Decimal::new(torque, 2))),
+                ("angle", Raw::Int(angle)),
+                ("tightening_status", Raw::Text(word.to_owned())),
+                ("torque_status", Raw::Text(high.to_owned())),
+            ]);
+            made.send_modify(|made| made.add("nutrunner/tightening"));
+        }
+    }
 }
 
 /// Runs cycles; now and then the guard opens.

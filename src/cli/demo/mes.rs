@@ -106,6 +106,7 @@ fn told(kind: &str, data: &Value) -> String {
             text(&data["duration_s"])
         ),
         "state" => text(&data["state"]),
+        "identification" => format!("{} ({})", text(&data["code"]), text(&data["symbology"])),
         "readings" => data["values"].to_string(),
         "quarantine" => data["reasons"].to_string(),
         _ => data.to_string(),

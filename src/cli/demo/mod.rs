@@ -101,10 +101,12 @@ async fn demo(time: Option<Duration>) -> Result<bool, DemoError> {
     tasks.spawn(run_line);
 
     print(&format!(
-        "A torque tool on {} and a PLC on {} by Modbus TCP, an MQTT 5 broker on port {broker}, a gateway between them.\n\
-         Its files are in {} while this runs{}.\n",
+        "A torque tool on {} and a PLC on {} by Modbus TCP, a nutrunner on {} by Open Protocol, a scanner on {},\n\
+         an MQTT 5 broker on port {broker}, a gateway between them. Its files are in {} while this runs{}.\n",
         line.tool,
         line.plc,
+        line.controller,
+        line.scanner,
         folder.path().display(),
         if time.is_some() { "" } else { "; Ctrl-C ends it" },
     ));
@@ -179,7 +181,9 @@ async fn watch_events(mut heard: mpsc::Receiver<consumer::Message>, received: wa
 /// Writes the configuration of the demo and reads it, as `lineside run` would.
 fn configure(folder: &Path, broker: u16, line: &devices::Line) -> Result<setup::Setup, DemoError> {
     let profiles = folder.join("device-profiles");
-    std::fs::create_dir_all(profiles.join("example"))?;
+    for folder in ["example", "open-protocol", "scanner"] {
+        std::fs::create_dir_all(profiles.join(folder))?;
+    }
     let files = [
         (
             "example/torque-tool.toml",
@@ -194,6 +198,19 @@ fn configure(folder: &Path, broker: u16, line: &devices::Line) -> Result<setup::
             installed("example/torque-tool", &line.tool.to_string()),
         ),
         ("st10.cell.toml", installed("example/plc-cell", &line.plc.to_string())),
+        (
+            "open-protocol/controller.toml",
+            include_str!("../../../device-profiles/open-protocol/controller.toml").to_owned(),
+        ),
+        (
+            "scanner/text.toml",
+            include_str!("../../../device-profiles/scanner/text.toml").to_owned(),
+        ),
+        (
+            "st20.nutrunner.toml",
+            installed("open-protocol/controller", &line.controller.to_string()),
+        ),
+        ("st20.scanner.toml", scanner(&line.scanner.to_string())),
     ];
     for (name, text) in files {
         std::fs::write(profiles.join(name), text)?;
@@ -213,6 +230,14 @@ fn configure(folder: &Path, broker: u16, line: &devices::Line) -> Result<setup::
 
 fn installed(extends: &str, address: &str) -> String {
     format!("profile = 1\nextends = \"{extends}\"\nserial = \"demo\"\n[connection]\naddress = \"{address}\"\n")
+}
+
+/// The catalog's scanner, here by TCP: it has no serial port.
+fn scanner(address: &str) -> String {
+    format!(
+        "profile = 1\nextends = \"scanner/text\"\nserial = \"demo\"\nremove = [\"connection.baud\", \"connection.framing\"]\n\
+         [connection]\nprotocol = \"tcp\"\naddress = \"{address}\"\n"
+    )
 }
 
 /// What was made and has not arrived, by `slot/type`.

@@ -168,6 +168,8 @@ fn part(at: &FramePoint) -> String {
         FramePlace::Gs1(ai) => format!("gs1 {ai}"),
         FramePlace::Gs1All => "gs1".to_owned(),
         FramePlace::DataIdentifier(di) => format!("di {di}"),
+        FramePlace::Vin { check_digit: false } => "vin".to_owned(),
+        FramePlace::Vin { check_digit: true } => "vin with check digit".to_owned(),
     };
     match at.kind {
         TextKind::Text => place,

@@ -107,6 +107,28 @@ fn base(profile: &Profile) -> BTreeMap<String, Raw> {
     ] {
         base.remove(own);
     }
+    let number = |text: &str| Raw::Dec(text.parse().unwrap_or(Decimal::ZERO));
+    // What a profile maps should not be blank because no example says it.
+    for (name, value) in [
+        ("vin_number", Raw::Text("WVWZZZ1JZXW000001".to_owned())),
+        ("parameter_set_number", Raw::Int(1)),
+        ("batch_size", Raw::Int(4)),
+        ("batch_counter", Raw::Int(1)),
+        ("torque_min_limit", number("10.8")),
+        ("torque_max_limit", number("13.2")),
+        ("torque_final_target", number("12")),
+        ("angle_min", Raw::Int(40)),
+        ("angle_max", Raw::Int(60)),
+        ("final_angle_target", Raw::Int(50)),
+        ("rundown_angle", Raw::Int(720)),
+        ("tool_serial_number", Raw::Text("SIM-T1".to_owned())),
+        (
+            "last_change_of_parameter_set",
+            Raw::Text("2026-01-01:08:00:00".to_owned()),
+        ),
+    ] {
+        base.entry(name.to_owned()).or_insert(value);
+    }
     base
 }
 
@@ -161,10 +183,10 @@ async fn listen(
     Ok((simulator, at.to_owned(), Box::pin(serving)))
 }
 
-fn spoilt(fault: Fault) -> Option<Spoilt> {
+fn spoilt(fault: &Fault) -> Option<Spoilt> {
     match fault {
         Fault::Drop => Some(Spoilt::Drop),
-        Fault::Delay(by) => Some(Spoilt::Delay(by)),
+        Fault::Delay(by) => Some(Spoilt::Delay(*by)),
         Fault::Close | Fault::Short => Some(Spoilt::Cut),
         Fault::Garbage => Some(Spoilt::Noise(vec![0x55, 0xFF, 0x00, 0x13])),
         Fault::Duplicate => Some(Spoilt::Duplicate),
@@ -244,7 +266,7 @@ impl Virtual for Controller {
             let id = self.simulator.tighten_elsewhere(ELSEWHERE);
             lines.push(format!("result {id} of another station"));
         }
-        if let Some(fault) = self.faults.draw().and_then(spoilt) {
+        if let Some(fault) = self.faults.draw().as_ref().and_then(spoilt) {
             lines.push(format!("the next telegram goes wrong: {fault:?}"));
             self.simulator.fail([fault]);
         }

@@ -13,7 +13,8 @@ use crate::model::{Raw, Sample};
 use crate::profile::{Meaning, Profile, SlotContract, show};
 use crate::replay::nobody;
 use crate::watch::frames::FrameWatch;
-use crate::wire::framed::{Framed, Framer, Parser, encode, escaped};
+use crate::wire::escaped;
+use crate::wire::framed::{Framed, Framer, Parser, encode};
 use rand::Rng;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, HashMap};
@@ -238,7 +239,7 @@ impl Frames {
         for event in 0..self.plan.events.len() {
             let of = self.profile.rehearsal(event);
             for measured in &of.measures {
-                self.edit(&mut content, measured.value, |text| vary(text));
+                self.edit(&mut content, measured.value, vary);
             }
             for (point, text) in self.profile.clock(event, wall) {
                 self.edit(&mut content, point, |old| fit(old, &text));
@@ -300,7 +301,7 @@ impl Frames {
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = whole;
             return lines;
         }
-        if let Some(fault) = self.faults.draw().and_then(spoilt) {
+        if let Some(fault) = self.faults.draw().as_ref().and_then(spoilt) {
             lines.push(format!("and this goes wrong: {fault:?}"));
             self.simulator.fail([fault]);
         }
@@ -315,10 +316,10 @@ impl Frames {
     }
 }
 
-fn spoilt(fault: Fault) -> Option<Spoilt> {
+fn spoilt(fault: &Fault) -> Option<Spoilt> {
     match fault {
         Fault::Drop => Some(Spoilt::Drop),
-        Fault::Delay(by) => Some(Spoilt::Delay(by)),
+        Fault::Delay(by) => Some(Spoilt::Delay(*by)),
         Fault::Close => Some(Spoilt::Restart),
         Fault::Short => Some(Spoilt::Half),
         Fault::Garbage => Some(Spoilt::Noise(vec![0x55, 0xFF, 0x00, 0x13])),

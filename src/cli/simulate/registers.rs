@@ -31,17 +31,17 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
     let introduced = describe(&profile, &plan, &at, &who);
     if arguments.fault.draws() {
         let faults = arguments.fault.clone();
-        simulator.judge(move |_, _| faults.draw().and_then(spoilt));
+        simulator.judge(move |_, _| faults.draw().as_ref().and_then(spoilt));
     }
     let mut device = Device::new(profile, simulator, arguments.nok_rate, every, arguments.no_wait);
     stage(arguments, &mut device, every, &introduced, serving).await
 }
 
-fn spoilt(fault: Fault) -> Option<Spoilt> {
+fn spoilt(fault: &Fault) -> Option<Spoilt> {
     match fault {
         Fault::Drop => Some(Spoilt::Silence),
-        Fault::Delay(by) => Some(Spoilt::Delay(by)),
-        Fault::Exception(code) => Some(Spoilt::Exception(code)),
+        Fault::Delay(by) => Some(Spoilt::Delay(*by)),
+        Fault::Exception(code) => Some(Spoilt::Exception(*code)),
         Fault::Close => Some(Spoilt::Close),
         Fault::Short => Some(Spoilt::Short),
         Fault::Garbage => Some(Spoilt::Garbage(vec![0x55; 9])),

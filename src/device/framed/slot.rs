@@ -8,7 +8,7 @@ use crate::model::plan::{FramedLink, SlotPlan};
 use crate::model::sample::{Counted, LinkState, Report};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::frames::{FrameHeard, FrameWatch};
-use crate::wire::framed::escaped;
+use crate::wire::escaped;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 

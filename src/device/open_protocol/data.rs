@@ -7,7 +7,7 @@ use super::ledger::{Owed, Ticket};
 use super::recover::{Recovery, Way};
 use super::results::{self, Incoming};
 use super::session::{Again, Backlog, Out, Session, Stage};
-use super::slot::Made;
+use super::slot::{Made, Slot};
 use super::stages::CATCHING;
 use crate::model::Moment;
 use crate::model::plan::{Acknowledge, Recover, ResultSource, Said};
@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 
 /// Telegrams on their way to be durable; what was fetched waits meanwhile.
 const OPEN: usize = 32;
+/// Milliseconds after which an acknowledgement is late.
+const SLOW: u64 = 1_000;
 /// Telegrams that came by themselves and wait.
 const HELD: usize = 256;
 /// Milliseconds within which a controller that says what it kept goes on, where its clock does not tell.
@@ -373,8 +375,40 @@ impl Session {
         if settled.failed && !self.failed {
             self.not_durable(now);
         }
+        if let Some(opened) = settled.opened {
+            self.was_owed(now, opened);
+        }
         self.pay(now, settled.owed);
         self.advance(now);
+    }
+
+    /// An acknowledgement was owed since `opened`: controllers send again after a second or more, and then close. Told once
+    /// when it begins to take long, and once when it does no more.
+    fn was_owed(&mut self, now: Moment, opened: u64) {
+        let took = now.tick.saturating_sub(opened);
+        let slow = took > SLOW;
+        if slow == self.slow {
+            return;
+        }
+        self.slow = slow;
+        let text = if slow {
+            format!(
+                "a result was acknowledged {took} ms after it came, since the disk or the outbox took that long: look at both before the controller closes the link"
+            )
+        } else {
+            "results are acknowledged in time again".to_owned()
+        };
+        let alarm = |slot: &Slot| {
+            let report = Report::Alarm {
+                slot: slot.name().clone(),
+                code: "ack_slow",
+                active: slow,
+                text: text.clone(),
+                at: now,
+            };
+            Out::Report(report, None)
+        };
+        self.out.extend(self.slots.iter().map(alarm));
     }
 
     fn pay(&mut self, now: Moment, owed: Option<Owed>) {

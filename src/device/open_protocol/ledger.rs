@@ -34,6 +34,8 @@ pub(super) struct Settled {
     pub(super) state: Option<(usize, usize, TriggerState)>,
     /// It could not be made durable.
     pub(super) failed: bool,
+    /// Since which tick the acknowledgement was owed that may be sent now.
+    pub(super) opened: Option<u64>,
 }
 
 /// All that came of one telegram.
@@ -143,8 +145,11 @@ impl Ledger {
             group.open = group.open.saturating_sub(1);
             group.failed |= !durable;
         }
+        let opened = self.groups.get(&entry.group).map(|group| group.opened);
+        let owed = self.settle(entry.group);
         Settled {
-            owed: self.settle(entry.group),
+            opened: opened.filter(|_| owed.is_some()),
+            owed,
             state: entry.state.filter(|_| durable),
             failed: !durable,
         }

@@ -114,6 +114,8 @@ pub(super) enum Backlog {
     reason = "independent findings about a controller, not a state"
 )]
 pub(super) struct Session {
+    /// Acknowledgements take long, and that was told.
+    pub(super) slow: bool,
     pub(super) link: OpenProtocolLink,
     pub(super) slots: Vec<Slot>,
     pub(super) subscriptions: Vec<Subscription>,
@@ -192,6 +194,7 @@ impl Session {
             .filter_map(|said| Subscription::new(said, link))
             .collect();
         Self {
+            slow: false,
             start: Ladder::of_start(link.revision.start),
             recovery_ladder: Ladder::down(link.revision.recovery),
             known: slots.iter().filter_map(Slot::known).min(),

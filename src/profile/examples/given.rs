@@ -130,7 +130,7 @@ fn frames(plan: &SlotPlan, node: &Node, out: &mut Diagnostics) -> Option<Vec<Fra
         let mut cut = framer.push(0, &bytes(text));
         cut.extend(framer.close());
         if !cut.iter().any(|framed| matches!(framed, Framed::Frame { .. })) {
-            let edge = |bytes: &[u8]| crate::wire::framed::escaped(bytes);
+            let edge = |bytes: &[u8]| crate::wire::escaped(bytes);
             out.push(
                 Diagnostic::error(&node.place, "no frame comes out of this")
                     .label(format!("{} bytes", bytes(text).len()))

@@ -230,6 +230,34 @@ fn a_gs1_code_names_the_unit_by_its_serial_number() {
 }
 
 #[test]
+fn a_vin_is_found_in_a_code_and_a_badge_is_none() {
+    let of = |vin: &str| {
+        format!(
+            "[frame]\nend = \"\\r\"\n[points]\nvin = {{ vin = \"{vin}\" }}\n[events.identification]\nwhen = \"frame\"\ncode = \"vin\"\n"
+        )
+    };
+    let code = |body: &str, text: &str| made(body, &format!("{{ frame = \"{text}\\r\" }}"))[0]["code"].clone();
+    // ISO 3779 with the I of a label; of a label after ISO 15434 the data identifier I.
+    assert_eq!(code(&of("shape"), "]A0IWVWZZZ1JZXW000001"), "WVWZZZ1JZXW000001");
+    assert_eq!(
+        code(
+            &of("shape"),
+            "[)>\\u001E06\\u001DIWVWZZZ1JZXW000001\\u001DP12\\u001E\\u0004"
+        ),
+        "WVWZZZ1JZXW000001"
+    );
+    assert_eq!(code(&of("check_digit"), "1M8GDM9AXKP042788"), "1M8GDM9AXKP042788");
+    for (vin, text) in [
+        ("check_digit", "1M8GDM9A1KP042788"),
+        ("shape", "BADGE 0815"),
+        ("shape", "WVWZZZ1JZXWO00001"),
+    ] {
+        let events = made(&of(vin), &format!("{{ frame = \"{text}\\r\" }}"));
+        assert_eq!(events[0]["type"], "quarantine", "{text}");
+    }
+}
+
+#[test]
 fn a_group_called_code_is_the_scanned_code() {
     let body = "[frame]\nend = \"\\r\"\npattern = '^(?<label>\\w)(?<code>.+)$'\n[events.identification]\nwhen = \"frame\"\nextra = [\"label\", \"frame\"]\n";
     let events = made(body, "{ frame = \"X]A0I123\\r\" }");

@@ -5,8 +5,8 @@
 use super::scan;
 use crate::model::plan::{Address, FramePlace, FramePoint, ParsePlan, PointIx, PointPlan, TextKind};
 use crate::model::{Decimal, Raw};
+use crate::wire::escaped;
 use regex::Regex;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -166,6 +166,13 @@ impl Parser {
             FramePlace::Gs1(ai) => scan::gs1(code, aim)?
                 .and_then(|elements| elements.into_iter().find(|(of, _)| **of == **ai))
                 .map(|(_, value)| value),
+            FramePlace::Vin { check_digit } => {
+                let fields = scan::iso15434(code)?;
+                let within = fields.and_then(|fields| fields.into_iter().find(|(of, _)| of == "I"));
+                let text = within.map_or_else(|| code.to_owned(), |(_, value)| value);
+                let vin = scan::vin(&text).filter(|vin| scan::vin_is_valid(vin, *check_digit));
+                vin.map(str::to_owned)
+            }
             FramePlace::DataIdentifier(di) => scan::iso15434(code)?
                 .and_then(|fields| fields.into_iter().find(|(of, _)| **of == **di))
                 .map(|(_, value)| value),
@@ -210,6 +217,7 @@ impl Parser {
             | FramePlace::Symbology
             | FramePlace::Gs1(_)
             | FramePlace::Gs1All
+            | FramePlace::Vin { .. }
             | FramePlace::DataIdentifier(_) => return None,
         };
         content.get(found.clone()).map(|_| found)
@@ -235,21 +243,6 @@ fn text(bytes: &[u8]) -> (String, bool) {
         Ok(text) => (text.to_owned(), false),
         Err(_) => (bytes.iter().copied().map(char::from).collect(), true),
     }
-}
-
-/// Bytes for a person and for `origin.raw`: what is no printable ASCII as `\x02`, a backslash doubled.
-#[must_use]
-pub fn escaped(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for byte in bytes {
-        match byte {
-            b'\\' => out.push_str("\\\\"),
-            b' '..=b'~' => out.push(char::from(*byte)),
-            // Writing to a text does not fail.
-            _ => drop(write!(out, "\\x{byte:02x}")),
-        }
-    }
-    out
 }
 
 fn no_value(point: &PointPlan, text: &str) -> bool {

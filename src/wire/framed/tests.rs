@@ -4,6 +4,7 @@ use crate::model::plan::{
     TextKind as Kind,
 };
 use crate::model::{Decimal, Raw};
+use crate::wire::escaped;
 use proptest::prelude::*;
 
 fn frame(start: &str, end: &str) -> Frame {
@@ -678,7 +679,7 @@ proptest! {
         let text = parser.parse(&bytes, &bytes);
         for place in [
             Place::Whole, Place::Aim, Place::Symbology, Place::Code, Place::Gs1All, Place::Gs1("21".into()),
-            Place::DataIdentifier("S".into()), Place::Columns(at, 20), Place::Column(at), Place::Group("end".into()),
+            Place::DataIdentifier("S".into()), Place::Vin { check_digit: at % 2 == 0 }, Place::Columns(at, 20), Place::Column(at), Place::Group("end".into()),
         ] {
             for kind in [Kind::Text, Kind::Decimal, Kind::Bool, Kind::U16, Kind::I16, Kind::U32, Kind::I32, Kind::U64, Kind::I64] {
                 let read = parser.read(&FramePoint { place: place.clone(), kind }, &text);

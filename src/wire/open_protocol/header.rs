@@ -2,7 +2,9 @@
 //!
 //! Owns their bytes. Does not own where one telegram ends in a stream ([`super::splitter`]).
 
-use super::{Fault, escaped, push_hex};
+use super::Fault;
+use crate::model::value::hex;
+use crate::wire::escaped;
 
 /// Bytes of a header.
 pub const HEADER: usize = 20;
@@ -265,9 +267,7 @@ impl Telegram {
         let mut out = escaped(whole.get(..end).unwrap_or(&whole));
         if !self.binary.is_empty() {
             out.push_str("\\x00 ");
-            for byte in &self.binary {
-                push_hex(&mut out, *byte);
-            }
+            out.push_str(&hex(&self.binary));
         }
         out
     }

@@ -17,7 +17,7 @@ fn decoded(raw: &str) -> Decoded {
 }
 
 fn decoded_bytes(raw: &[u8]) -> Decoded {
-    let telegram = Telegram::parse(raw).unwrap_or_else(|fault| panic!("{fault}: {}", super::escaped(raw)));
+    let telegram = Telegram::parse(raw).unwrap_or_else(|fault| panic!("{fault}: {}", crate::wire::escaped(raw)));
     let out = decode(&telegram).unwrap_or_else(|fault| panic!("{fault}"));
     listed(&out);
     out

@@ -38,7 +38,7 @@ pub(super) fn count(mid: u16, data: &[u8], at: &mut usize, width: usize, what: &
     number.ok_or_else(|| Fault::Unreadable {
         mid,
         what,
-        text: super::escaped(bytes),
+        text: crate::wire::escaped(bytes),
     })
 }
 

@@ -392,6 +392,33 @@ fn the_acknowledgement_is_of_the_kind_that_is_wanted_and_after_all_is_durable() 
 }
 
 #[test]
+fn an_acknowledgement_that_takes_long_is_an_alarm_once_and_so_is_its_end() {
+    let mut desk = Desk::up(link());
+    let told = |desk: &mut Desk| -> Vec<bool> {
+        let alarm = |report: Report| match report {
+            Report::Alarm {
+                code: "ack_slow",
+                active,
+                ..
+            } => Some(active),
+            _ => None,
+        };
+        std::mem::take(&mut desk.others).into_iter().filter_map(alarm).collect()
+    };
+    for (id, wait, expected) in [
+        (1, 100, vec![]),
+        (2, 1_200, vec![true]),
+        (3, 1_300, vec![]),
+        (4, 50, vec![false]),
+    ] {
+        desk.say(result(61, id));
+        desk.pass(wait);
+        desk.durable();
+        assert_eq!(told(&mut desk), expected, "result {id} after {wait} ms");
+    }
+}
+
+#[test]
 fn what_nobody_takes_is_acknowledged_at_once() {
     let mut desk = Desk::up(link());
     desk.say(Telegram::new(52, 1).with_data("VIN                      "));
