@@ -720,38 +720,66 @@ async fn results_of_variable_fields_are_recovered_from_their_index() {
         refuses: BTreeMap::from([(60, 99)]),
         ..Config::default()
     };
-    let mut rig = Rig::new(config).await;
-    let change = |address: &str| {
-        let mut link = link(address);
-        (link.results, link.recover) = (ResultSource::Variable, Recover::FromIndex);
-        let mut plan = plan("a", link);
-        plan.events[0].id = vec![5];
-        plan
-    };
-    let of = change(&rig.address);
-    rig.simulator.tighten([]);
-    rig.run_plans(vec![of.clone()]);
-    rig.online().await;
-    while !rig.simulator.acknowledged().iter().any(|ack| ack.data == 1202) {
-        if let Ok(Some(report)) = tokio::time::timeout(Duration::from_millis(5), rig.reports.recv()).await {
-            rig.beside(report);
+    // The index need not be the id of an event.
+    for id_point in [5, 0] {
+        let mut rig = Rig::new(config.clone()).await;
+        let change = |address: &str| {
+            let mut link = link(address);
+            (link.results, link.recover) = (ResultSource::Variable, Recover::FromIndex);
+            let mut plan = plan("a", link);
+            plan.events[0].id = vec![id_point];
+            plan
+        };
+        let of = change(&rig.address);
+        let stamp = |seconds: i64| {
+            let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds - 37);
+            let text = jiff::tz::TimeZone::UTC
+                .to_datetime(time)
+                .strftime("%Y-%m-%d:%H:%M:%S")
+                .to_string();
+            [("time_stamp", Raw::Text(text))]
+        };
+        rig.simulator.tighten(stamp(-60));
+        rig.run_plans(vec![of.clone()]);
+        rig.online().await;
+        while !rig.simulator.acknowledged().iter().any(|ack| ack.data == 1202) {
+            if let Ok(Some(report)) = tokio::time::timeout(Duration::from_millis(5), rig.reports.recv()).await {
+                rig.beside(report);
+            }
         }
+        assert_eq!(rig.stored["tightening"].mark.unwrap().index, 1);
+        // A controller shows the last one at once, and the first is where the count begins.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        rig.simulator.tighten(stamp(0));
+        let live = rig.sample().await;
+        assert_eq!((id(&live), live.backfill, live.since), (2, false, Some(live.seen)));
+        assert!(live.raw.contains("1201") && live.raw.contains("1202"), "{}", live.raw);
+        durable(live);
+        rig.until("its acknowledgement", |simulator| simulator.acknowledged().len() >= 4)
+            .await;
+        rig.stop.cancel();
+        for age in [-9, -6, -3] {
+            rig.simulator.tighten(stamp(age));
+        }
+        rig.run_plans(vec![of]);
+        assert_eq!(rig.results(3).await, [(3, true), (4, true), (5, true)]);
+        let subscription = rig
+            .simulator
+            .heard()
+            .into_iter()
+            .rfind(|telegram| telegram.mid() == 8)
+            .unwrap();
+        let asked = lineside::wire::open_protocol::session::asked(&subscription).unwrap();
+        assert_eq!(
+            asked.extra,
+            format!("1{:19}00000000031", ""),
+            "from the first that is missing"
+        );
+        // What is made now is new, however soon it comes.
+        rig.simulator.tighten(stamp(1));
+        assert_eq!(rig.result().await, (6, false));
+        assert!(rig.gaps.is_empty());
     }
-    // A controller shows the last one within this time, and the first is where the count begins.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    rig.simulator.tighten([]);
-    let live = rig.sample().await;
-    assert_eq!((id(&live), live.backfill), (2, false));
-    assert!(live.raw.contains("1201") && live.raw.contains("1202"), "{}", live.raw);
-    durable(live);
-    rig.until("its acknowledgement", |simulator| simulator.acknowledged().len() >= 4)
-        .await;
-    rig.stop.cancel();
-    for _ in 0..3 {
-        rig.simulator.tighten([]);
-    }
-    rig.run_plans(vec![of]);
-    assert_eq!(rig.results(3).await, [(3, true), (4, true), (5, true)]);
 }
 
 #[tokio::test]

@@ -107,6 +107,7 @@ mod tests {
                 .collect(),
             taken: None,
             owed: None,
+            mark: None,
         }
     }
 

@@ -18,6 +18,19 @@ pub struct TriggerState {
     pub taken: Option<Vec<Option<Raw>>>,
     /// An acknowledgement is owed for `taken`: the value to write.
     pub owed: Option<Raw>,
+    /// Where the last result that is stored stands in the memory of a device that says again what follows there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+/// A place in the memory of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its index.
+    pub index: i64,
+    /// Milliseconds that the device's clock is behind, as it is learned from what was seen live; its zone is part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<i64>,
 }
 
 /// What a device said at one moment, for one event of its plan.

@@ -135,6 +135,7 @@ impl Track {
             last: self.last.clone(),
             taken: self.taken.clone(),
             owed: self.owed.clone(),
+            mark: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns the way down through revisions of a start, and what is known of the controller. Does not own requests
 //! ([`super::session`]).
 
+use super::data::Offset;
 use super::results::get;
 use super::session::{Again, Asking, Request, Session, Stage};
 use super::subscribe::{Standing, Subscription};
@@ -42,6 +43,7 @@ impl Session {
             if !self.another {
                 self.known = None;
             }
+            self.clock = Offset::default();
             self.no_recovery = None;
             self.recovery_ladder.again();
             self.steps = 0;

@@ -11,8 +11,9 @@ use super::slot::{Made, Slot};
 use super::stages::CATCHING;
 use crate::model::Moment;
 use crate::model::plan::{Acknowledge, Recover, ResultSource, Said};
-use crate::model::sample::{Counted, Report};
+use crate::model::sample::{Counted, Mark, Report};
 use crate::wire::open_protocol::{Telegram, link, session};
+use std::collections::VecDeque;
 
 /// Telegrams on their way to be durable; what was fetched waits meanwhile.
 const OPEN: usize = 32;
@@ -20,6 +21,36 @@ const OPEN: usize = 32;
 const SLOW: u64 = 1_000;
 /// Telegrams that came by themselves and wait.
 const HELD: usize = 256;
+/// Milliseconds within which a controller that says what it kept goes on, where its clock does not tell.
+const FOLLOWS: u64 = 150;
+/// Milliseconds of a second: as fine as controllers tell time.
+const SECOND: i64 = 1_000;
+/// Milliseconds by which the offset of a controller's clock may be taken for too large.
+const SLACK: i64 = 100;
+/// Results that the offset of a controller's clock is learned from.
+const LEARNED: usize = 64;
+
+/// How far the controller's clock is behind: the least of the last results that were seen live.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offset(VecDeque<i64>);
+
+impl Offset {
+    /// As it was stored.
+    pub(super) fn of(behind: Option<i64>) -> Self {
+        Self(behind.into_iter().collect())
+    }
+
+    fn learn(&mut self, behind: i64) {
+        if self.0.len() >= LEARNED {
+            self.0.pop_front();
+        }
+        self.0.push_back(behind);
+    }
+
+    fn behind(&self) -> Option<i64> {
+        self.0.iter().copied().min()
+    }
+}
 
 impl Session {
     /// A data telegram came.
@@ -44,6 +75,10 @@ impl Session {
         }
         let orphan = self.ledger.is_orphan(&incoming.key);
         if orphan || incoming.lasting && self.ledger.knows(&incoming.key) {
+            if said == Said::Result && incoming.id == self.known {
+                // Where nothing is newer a controller says the last one once more.
+                self.catching = None;
+            }
             return self.duplicate(now, said, owed);
         }
         if said == Said::Alarm && self.is_status_again(&incoming, owed.mid) {
@@ -82,10 +117,17 @@ impl Session {
     }
 
     /// Whether a result was made while somebody listened.
-    fn is_live(&self, now: Moment, incoming: &Incoming) -> bool {
+    fn is_live(&mut self, now: Moment, incoming: &Incoming) -> bool {
         if self.link.results == ResultSource::Variable {
-            // Just after a subscription a controller says what it kept.
-            return self.catching.is_none_or(|until| now.tick >= until);
+            let Some(until) = self.catching else { return true };
+            // What it kept comes first, one behind the other, then what is new.
+            let made = incoming.made.zip(self.clock.behind());
+            let later = |(made, behind): (i64, i64)| made + SECOND + behind > self.began + SLACK;
+            let new = now.tick >= until || made.is_some_and(later);
+            if new {
+                self.catching = None;
+            }
+            return new;
         }
         let listening = matches!(self.stage, Stage::Subscribing | Stage::Looking | Stage::Up);
         let old = |(id, memory)| id <= memory;
@@ -140,14 +182,20 @@ impl Session {
         let catching = !incoming.live;
         if catching {
             self.catching = Some(now.tick.saturating_add(CATCHING));
+        } else if let (Some(made), Some(seen)) = (incoming.made, incoming.seen) {
+            self.clock.learn(seen.wall.saturating_sub(made));
         }
+        let behind = self.clock.behind();
+        incoming.mark = Some(Mark { index: id, behind });
         match self.known {
             Some(known) if known == id && catching => {
+                self.catching = None;
                 self.duplicate(now, Said::Result, owed);
                 return false;
             }
             None if catching && !self.slots.iter().any(super::slot::Slot::takes_first) => {
-                // The first thing ever said: where the count begins.
+                // The first thing ever said: where the count begins. More it does not keep for us.
+                self.catching = None;
                 let group = self.ledger.open(now.tick, Some(owed), Some(incoming.key.clone()));
                 for index in 0..self.slots.len() {
                     let made = self
@@ -369,10 +417,20 @@ impl Session {
         }
     }
 
+    /// What a controller kept comes at once behind an acknowledgement; later it is new.
+    fn follows(&mut self, now: Moment) {
+        if self.catching.is_some_and(|until| now.tick < until) && self.clock.behind().is_none() {
+            self.catching = Some(now.tick.saturating_add(FOLLOWS));
+        }
+    }
+
     /// Acknowledges a data telegram, where the connection is still the one on which it came.
     fn acknowledge(&mut self, now: Moment, owed: Owed) {
         if owed.connection != self.connection || matches!(self.stage, Stage::Down | Stage::Starting) {
             return;
+        }
+        if matches!(owed.mid, 1201 | 1202) {
+            self.follows(now);
         }
         if let Some(sequence) = owed.sequence {
             return self.send(now, link::ack(owed.mid, sequence));

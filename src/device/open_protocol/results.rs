@@ -4,6 +4,7 @@
 
 use super::ledger::Owed;
 use crate::model::plan::{OpenProtocolLink, ResultSource, Said};
+use crate::model::sample::Mark;
 use crate::model::{Moment, Raw};
 use crate::wire::open_protocol::said::Hearer;
 use crate::wire::open_protocol::{Field, Telegram, TraceOrder};
@@ -39,6 +40,10 @@ pub(super) struct Incoming {
     pub(super) backfill: bool,
     /// Its number.
     pub(super) id: Option<i64>,
+    /// When it was made, as the controller's clock said; milliseconds, in whatever zone.
+    pub(super) made: Option<i64>,
+    /// Of results of variable fields: what is stored of its place.
+    pub(super) mark: Option<Mark>,
     /// The same telegram has the same key.
     pub(super) key: String,
     /// The key tells it from later ones, too: it says when or which.
@@ -88,6 +93,7 @@ pub(super) fn read(hearer: &mut Hearer, telegram: Telegram, results: ResultSourc
     };
     if let (Said::Result, Some(fields)) = (word.said, incoming.readings.first()) {
         incoming.id = get(fields, id_field(results)).and_then(number);
+        incoming.made = get(fields, "time_stamp").and_then(made);
         if let (Some(id), [fields]) = (incoming.id, incoming.readings.as_slice())
             && word.mid != 101
         {
@@ -98,6 +104,14 @@ pub(super) fn read(hearer: &mut Hearer, telegram: Telegram, results: ResultSourc
         matches!(word.said, Said::Alarm | Said::Trace) || incoming.id.is_some() || incoming.readings.len() > 1;
     incoming.lasting |= word.mid == 101 && incoming.faults.is_empty();
     Some(incoming)
+}
+
+/// A time of the specification, whole seconds, without its zone.
+fn made(raw: &Raw) -> Option<i64> {
+    let text = raw.text();
+    let time = jiff::civil::DateTime::strptime("%Y-%m-%d:%H:%M:%S", text.trim()).ok()?;
+    let zoned = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+    Some(zoned.as_millisecond())
 }
 
 /// A result is the same whichever MID brings it.

@@ -4,6 +4,7 @@
 //! Owns start, requests and their repetition, keep-alive, and when a connection is given up. What follows a start is in
 //! [`super::stages`], what data become in [`super::data`].
 
+use super::data::Offset;
 use super::layer::{Came, Layer};
 use super::ledger::{Ledger, Ticket};
 use super::recover::Recovery;
@@ -158,6 +159,8 @@ pub(super) struct Session {
     pub(super) baselines: BTreeSet<Ticket>,
     /// Results that a new subscription shows once are old ones until this tick.
     pub(super) catching: Option<u64>,
+    /// A connection was ended since a question about the memory was not answered.
+    pub(super) asked_in_vain: bool,
     /// The alarm that is active.
     pub(super) alarm: Option<String>,
     /// The newest id that the controller had when it was last asked on this connection.
@@ -168,6 +171,10 @@ pub(super) struct Session {
     pub(super) kept: Option<Incoming>,
     /// Its key: for the same one that is not done again.
     pub(super) vouched: Option<String>,
+    /// When the subscription began that shows them, by the wall clock.
+    pub(super) began: i64,
+    /// How far the controller's clock is behind.
+    pub(super) clock: Offset,
     /// An id before which a subscription from an index was already tried.
     pub(super) jumped: Option<i64>,
     last_sent: u64,
@@ -192,6 +199,7 @@ impl Session {
             recovery_ladder: Ladder::down(link.revision.recovery),
             known: slots.iter().filter_map(Slot::known).min(),
             serial: slots.iter().find_map(Slot::known_serial),
+            clock: Offset::of(slots.iter().find_map(Slot::behind)),
             link: link.clone(),
             subscriptions,
             slots,
@@ -218,11 +226,13 @@ impl Session {
             failed: false,
             baselines: BTreeSet::new(),
             catching: None,
+            asked_in_vain: false,
             alarm: None,
             memory: None,
             fetched: None,
             kept: None,
             vouched: None,
+            began: 0,
             jumped: None,
             last_sent: 0,
             last_heard: 0,
@@ -293,6 +303,7 @@ impl Session {
 
     pub(super) fn thrives(&mut self) {
         self.healthy = true;
+        self.steps = self.refusals();
         self.lost = None;
     }
 
@@ -481,7 +492,12 @@ impl Session {
             self.link.timeout
         );
         match asking {
-            Asking::Old(_) => self.give_up_recovery(&text),
+            Asking::Old(_) if self.asked_in_vain => self.give_up_recovery(&text),
+            Asking::Old(_) => {
+                // On another connection, before anything is said, so that all comes in order.
+                self.asked_in_vain = true;
+                self.close(text, Again::BackOff);
+            }
             Asking::Start => self.close(
                 format!("{text}: is this an Open Protocol controller, and its port right?"),
                 Again::BackOff,

@@ -6,7 +6,7 @@ use super::results::{Incoming, id_field, number};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
 use crate::model::plan::{Address, EventPlan, OnStart, ResultSource, Said, SlotPlan, Trigger};
-use crate::model::sample::{LinkState, Report, TriggerState};
+use crate::model::sample::{LinkState, Mark, Report, TriggerState};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::Watcher;
 use crate::wire::open_protocol::Field;
@@ -24,8 +24,11 @@ pub(super) struct Slot {
     watcher: Watcher,
     /// States as they are stored for certain.
     stored: HashMap<String, TriggerState>,
-    /// Result events with a number: event, place in its id.
-    numbered: Vec<(usize, usize)>,
+    /// Result events with a number: event, place in its id. Results of variable fields all have one.
+    numbered: Vec<(usize, Option<usize>)>,
+    variable: bool,
+    /// Of results of variable fields: the last one that was taken.
+    mark: Option<Mark>,
     told: Option<(LinkState, String)>,
     offline_since: Option<Moment>,
     last: Vec<Option<Raw>>,
@@ -36,17 +39,21 @@ impl Slot {
     pub(super) fn new(start: SlotStart, results: ResultSource) -> Self {
         let plan = start.plan;
         let field = id_field(results);
+        let variable = results == ResultSource::Variable;
         let numbered = plan
             .events
             .iter()
             .enumerate()
             .filter(|(_, event)| hears(event, Said::Result))
-            .filter_map(|(index, event)| Some((index, place(&plan, event, field)?)))
+            .map(|(index, event)| (index, place(&plan, event, field)))
+            .filter(|(_, place)| variable || place.is_some())
             .collect();
         Self {
             watcher: Watcher::new(plan.clone(), &start.states),
+            mark: mark(&plan, &start.states).filter(|_| variable),
             stored: start.states,
             numbered,
+            variable,
             told: None,
             offline_since: None,
             last: vec![None; plan.points.len()],
@@ -71,11 +78,19 @@ impl Slot {
 
     /// The number of the last result that it took; of several events the lowest.
     pub(super) fn known(&self) -> Option<i64> {
-        let taken = |(event, place): &(usize, usize)| {
+        if self.variable {
+            return self.mark.map(|mark| mark.index);
+        }
+        let taken = |(event, place): &(usize, Option<usize>)| {
             let taken = self.watcher.state(*event)?.taken?;
-            number(taken.get(*place)?.as_ref()?)
+            number(taken.get((*place)?)?.as_ref()?)
         };
         self.numbered.iter().filter_map(taken).min()
+    }
+
+    /// Milliseconds that the controller's clock is behind, where that is known.
+    pub(super) fn behind(&self) -> Option<i64> {
+        self.mark.and_then(|mark| mark.behind)
     }
 
     /// The controller's serial number, where it is among what was taken.
@@ -93,7 +108,7 @@ impl Slot {
 
     /// Whether the newest result at the first start is a result.
     pub(super) fn takes_first(&self) -> bool {
-        let takes = |(event, _): &(usize, usize)| {
+        let takes = |(event, _): &(usize, Option<usize>)| {
             let event = self.plan.events.get(*event);
             event.is_some_and(|event| event.on_start == OnStart::Take)
         };
@@ -104,20 +119,26 @@ impl Slot {
     pub(super) fn baseline(&mut self, id: i64) -> Vec<Made> {
         let mut states = self.states();
         let mut made = Vec::new();
+        let behind = self.behind();
+        self.mark = self.variable.then_some(Mark { index: id, behind });
         for (index, place) in &self.numbered {
             let Some(event) = self.plan.events.get(*index) else {
                 continue;
             };
-            let mut taken = vec![None; event.id.len()];
-            if let Some(taken) = taken.get_mut(*place) {
-                *taken = Some(Raw::Int(id));
-            }
+            let taken = place.map(|place| {
+                let mut taken = vec![None; event.id.len()];
+                if let Some(taken) = taken.get_mut(place) {
+                    *taken = Some(Raw::Int(id));
+                }
+                taken
+            });
             let watched = event.triggers.iter().map(|trigger| trigger.points().len()).sum();
             let state = TriggerState {
                 fingerprint: event.fingerprint.clone(),
                 last: vec![None; watched],
-                taken: Some(taken),
+                taken,
                 owed: None,
+                mark: self.mark,
             };
             states.insert(event.name.to_string(), state.clone());
             let report = Report::State {
@@ -147,6 +168,7 @@ impl Slot {
     /// What followed the last stored states could not be stored.
     pub(super) fn roll_back(&mut self) {
         self.watcher = Watcher::new(self.plan.clone(), &self.stored);
+        self.mark = mark(&self.plan, &self.stored).filter(|_| self.variable);
     }
 
     /// The controller told of itself.
@@ -197,12 +219,19 @@ impl Slot {
                 continue;
             }
             let heard = self.watcher.hear(now, &values, incoming.said);
-            for happening in heard.happened {
+            if incoming.mark.is_some() && !self.numbered.is_empty() {
+                self.mark = incoming.mark;
+            }
+            for mut happening in heard.happened {
+                if let Some(state) = &mut happening.state {
+                    state.mark = incoming.mark;
+                }
                 let state = happening.state.clone().map(|state| (happening.event, state));
                 let sample = sample(happening.event, happening.values, happening.before, happening.state);
                 made.push((Report::Sample(Box::new(sample)), state));
             }
-            for (index, state) in heard.moved {
+            for (index, mut state) in heard.moved {
+                state.mark = incoming.mark;
                 let Some(event) = self.plan.events.get(index) else {
                     continue;
                 };
@@ -220,7 +249,7 @@ impl Slot {
 
     /// Results that are missing for good, of each event that no counter tells of.
     pub(super) fn gap(&self, now: Moment, after: Option<i64>, before: Option<i64>, count: Option<u64>) -> Vec<Report> {
-        let event = |(event, _): &(usize, usize)| {
+        let event = |(event, _): &(usize, Option<usize>)| {
             let counted = self.plan.events.get(*event).is_some_and(|event| event.counted);
             (!counted).then(|| Report::Gap {
                 slot: self.plan.slot.clone(),
@@ -275,6 +304,15 @@ impl Slot {
             faults: Vec::new(),
         }
     }
+}
+
+/// The earliest place up to which results were taken.
+fn mark(plan: &SlotPlan, states: &HashMap<String, TriggerState>) -> Option<Mark> {
+    let of = |event: &EventPlan| {
+        let state = states.get(&*event.name)?;
+        state.mark.filter(|_| state.fingerprint == event.fingerprint)
+    };
+    plan.events.iter().filter_map(of).min_by_key(|mark| mark.index)
 }
 
 /// Whether the event has a trigger of this kind.

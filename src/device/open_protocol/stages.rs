@@ -146,6 +146,7 @@ impl Session {
         subscription.standing = Standing::Stands;
         if subscription.said == Said::Result && self.link.results == ResultSource::Variable {
             self.catching = Some(now.tick.saturating_add(CATCHING));
+            self.began = now.wall;
         }
     }
 
@@ -221,6 +222,7 @@ impl Session {
     /// A recovery has ended.
     fn recovered(&mut self, now: Moment, finding: Finding<Telegram>) {
         let first = self.stage == Stage::Recovering;
+        self.asked_in_vain = false;
         if first {
             self.baselines(now, &finding);
         }
