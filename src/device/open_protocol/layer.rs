@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 /// How often a telegram is sent that is not acknowledged.
 const TRIES: u8 = 3;
+/// MID of a keep-alive and of its mirror.
+const ALIVE: u16 = 9999;
 /// Telegrams that may wait to be sent.
 const WAITING: usize = 32;
 
@@ -105,6 +107,11 @@ impl Layer {
                 out.extend(self.follow(tick));
             }
             return Came::Done;
+        }
+        // Controllers mirror a keep-alive with a header of their own, some without a link acknowledgement.
+        let mirrored = |(sent, ..): &mut (Telegram, u64, u8)| (sent.mid(), telegram.mid()) == (ALIVE, ALIVE);
+        if self.sent.take_if(mirrored).is_some() {
+            out.extend(self.follow(tick));
         }
         let Some(number) = telegram.header.sequence else {
             return Came::New;
@@ -208,6 +215,24 @@ mod tests {
         assert_eq!((refusal.mid(), refusal.header.sequence), (9998, Some(2)));
         let stopped = session::accepted(3).with_sequence(Some(3));
         assert_eq!(layer.came(&stopped, 0, &mut out), Came::New, "the quirk of PF4000");
+    }
+
+    #[test]
+    fn a_mirrored_keep_alive_is_an_acknowledged_one() {
+        let (mut layer, mut out) = (on(), Vec::new());
+        layer.send(session::keep_alive(), 0).unwrap();
+        assert_eq!(layer.send(session::accepted(61), 0), None);
+        let mirror = Telegram::parse(b"00209999001 0000    ").unwrap();
+        assert_eq!(layer.came(&mirror, 0, &mut out), Came::New);
+        assert_eq!(
+            out.pop().map(|next| (next.mid(), next.header.sequence)),
+            Some((5, Some(2)))
+        );
+        assert_eq!(layer.came(&link::ack(9999, 1), 0, &mut out), Came::Done);
+        assert!(
+            out.is_empty() && layer.tick(100, 100).unwrap().is_some(),
+            "0005 is still to be acknowledged"
+        );
     }
 
     #[test]
