@@ -50,7 +50,7 @@ class Client:
         self.outstanding: tuple[Telegram, int] | None = None
         self.tries = 0
         # What was sent and is not acknowledged, each time that it was: acknowledgements come in this order, and name no result.
-        self.owed: deque[Telegram] = deque()
+        self.owed: deque[tuple[Telegram, float]] = deque()
         self.forgiven = 0
         self.lied = False
         self.due = 0.0
@@ -138,7 +138,7 @@ class Client:
         telegram, number = self.waiting or self.outstanding
         self.tries += 1
         if self.waiting is None:
-            self.owed.append(telegram)
+            self.owed.append((telegram, time.monotonic()))
         self.due = time.monotonic() + self.controller.timeout
         self.note_sent(number, self.tries)
         if number and not self.closed and self.controller.chance("rough"):
@@ -159,10 +159,11 @@ class Client:
             if self.forgiven < 0:
                 self.controller.violation(f"MID {mid:04} was acknowledged, and nothing was owed an acknowledgement")
             return
-        of = self.owed.popleft()
+        self.forget_copies()
+        of, _ = self.owed.popleft()
         # What stood behind a length that lied may have been taken for a part of it.
         while of.mid != mid and self.owed and self.lied:
-            of = self.owed.popleft()
+            of, _ = self.owed.popleft()
         if of.mid != mid:
             self.controller.violation(f"MID {mid:04} was acknowledged while {of.mid:04} was sent")
             return
@@ -177,6 +178,13 @@ class Client:
         if telegram.note:
             self.controller.ledger.write(e="trace_acked", of=telegram.note)
         self.advance()
+
+    def forget_copies(self) -> None:
+        """What was sent again while the client stored the first copy has one answer: a second one could be taken for the next
+        message's. A copy that came behind the answer is answered at once."""
+        now, asked = time.monotonic(), self.outstanding[0] if self.outstanding else None
+        while len(self.owed) > 1 and self.owed[0][0] is not asked and now - self.owed[0][1] > self.controller.timeout / 2:
+            self.owed.popleft()
 
     def tick(self, now: float) -> None:
         """Time passes: silence, and what is not acknowledged in time."""
@@ -329,7 +337,7 @@ class Client:
                 if self.outstanding and PARENT[self.outstanding[0].mid] == parent:
                     self.outstanding = None
                 # It may be acknowledged all the same, later.
-                kept = deque(telegram for telegram in self.owed if PARENT[telegram.mid] != parent)
+                kept = deque(entry for entry in self.owed if PARENT[entry[0].mid] != parent)
                 self.forgiven += len(self.owed) - len(kept)
                 self.owed = kept
                 self.accept(quoted)
