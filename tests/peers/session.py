@@ -222,7 +222,8 @@ class Client:
         mid = telegram.mid
         self.controller.heard[f"{mid:04}"] = self.controller.heard.get(f"{mid:04}", 0) + 1
         if mid == 9999:
-            if self.link and telegram.sequence and not self.in_sequence(telegram):
+            # With nothing subscribed a keep-alive may be the first telegram that is numbered.
+            if telegram.sequence and not self.in_sequence(telegram):
                 return
             # As a PF6000 mirrors it: the header is its own.
             self.writer.write(b"00209999001 0000    \0")
