@@ -8,6 +8,8 @@ pub mod modbus;
 pub mod open_protocol;
 mod port;
 pub mod tap;
+mod tcp;
+mod told;
 
 use crate::clock::Clock;
 use crate::model::plan::{Link, SlotPlan};

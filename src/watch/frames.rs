@@ -127,13 +127,7 @@ impl FrameWatch {
 
     /// A frame of which nothing is believed but that it came.
     fn unreadable(&self, fault: String) -> FrameHeard {
-        let frames = |trigger: &Trigger| *trigger == Trigger::Said(Said::Frame);
-        let by_frame = self
-            .plan
-            .events
-            .iter()
-            .position(|event| event.triggers.iter().any(frames));
-        let event = by_frame.unwrap_or(0);
+        let event = self.plan.takes(Some(Said::Frame)).unwrap_or(0);
         let none = vec![None; self.plan.points.len()];
         let events = self
             .plan

@@ -4,6 +4,7 @@
 
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
+use crate::device::told::{Told, pass_on};
 use crate::model::plan::{FramedLink, SlotPlan};
 use crate::model::sample::{Counted, LinkState, Report};
 use crate::model::{Moment, Raw, Sample, SlotName};
@@ -38,8 +39,7 @@ pub(super) struct Arrived<'a> {
 pub(super) struct Slot {
     plan: Arc<SlotPlan>,
     watch: FrameWatch,
-    told: Option<(LinkState, String)>,
-    offline_since: Option<Moment>,
+    told: Told,
     connected: bool,
     last: Option<Reading>,
     /// What could not be read last, as it came.
@@ -75,8 +75,7 @@ impl Slot {
             Ok(watch) => Ok(Self {
                 plan,
                 watch,
-                told: None,
-                offline_since: None,
+                told: Told::default(),
                 connected: false,
                 last: None,
                 unread: None,
@@ -181,10 +180,7 @@ impl Slot {
     /// At which tick the life sign is missed, where there is one.
     pub(super) fn due(&self) -> Option<u64> {
         let alive = self.plan.alive.as_ref()?;
-        let told = self
-            .told
-            .as_ref()
-            .is_some_and(|(state, _)| *state == LinkState::Degraded);
+        let told = self.told.is(LinkState::Degraded);
         let within = u64::try_from(alive.within.as_millis()).unwrap_or(u64::MAX);
         (self.connected && !told).then(|| self.life.1.saturating_add(within))
     }
@@ -243,7 +239,7 @@ impl Slot {
         if before {
             return Ok(());
         }
-        self.offline_since = None;
+        self.told.reached();
         self.life.1 = now.tick;
         if self.plan.alive.is_some() {
             // Connected is not enough: its life sign must move.
@@ -260,9 +256,8 @@ impl Slot {
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
         self.connected = false;
-        let since = *self.offline_since.get_or_insert(now);
-        let text = format!("{}: {reason} (since {})", self.plan.link.address(), since.rfc3339());
-        self.tell(LinkState::Offline, text, since, reports).await
+        let told = self.told.offline(&self.plan, now, reason);
+        pass_on(told, reports, Closed).await
     }
 
     async fn tell(
@@ -272,21 +267,7 @@ impl Slot {
         at: Moment,
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
-        let same = self
-            .told
-            .as_ref()
-            .is_some_and(|(was, text)| *was == state && *text == reason);
-        if same {
-            return Ok(());
-        }
-        self.told = Some((state, reason.clone()));
-        let slot = self.plan.slot.clone();
-        let report = Report::Link {
-            slot,
-            state,
-            reason,
-            at,
-        };
-        reports.send(report).await.map_err(|_| Closed)
+        let told = self.told.say(&self.plan, state, reason, at);
+        pass_on(told, reports, Closed).await
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Owns what a transport that fails is called in a sentence. Owns no frames.
 
+use crate::device::tcp;
 use crate::model::plan::{ByteTransport, FramedLink};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 /// Bytes that go both ways.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -99,22 +99,10 @@ impl Source {
 }
 
 async fn connect(address: &str, limit: Duration) -> Result<Box<dyn Wire>, String> {
-    let told = |fault: std::io::Error| match fault.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "it refuses the connection: is the device set to listen, and the port right?".to_owned()
-        }
-        _ => format!("no connection: {fault}"),
-    };
-    match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => {
-            watched(&stream).map_err(told)?;
-            Ok(Box::new(stream))
-        }
-        Ok(Err(fault)) => Err(told(fault)),
-        Err(_) => Err(format!(
-            "no connection within {limit:?}: is the device switched on, and the address right?"
-        )),
-    }
+    let refused = "is the device set to listen, and the port right?";
+    let stream = tcp::connect(address, limit, "the device", refused).await?;
+    watched(&stream).map_err(|fault| format!("no connection: {fault}"))?;
+    Ok(Box::new(stream))
 }
 
 /// A device that only speaks now and then may vanish unnoticed: TCP is to find that out.

@@ -7,13 +7,16 @@
 use super::line::Line;
 use super::tcp::Tcp;
 use crate::device::tap::Tap;
+use crate::device::tcp;
 use crate::model::plan::{ModbusLink, ModbusTransport, Table};
 use crate::record::What;
 use crate::wire::modbus::pdu::{Answer, Ask};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
+
+/// What to look at when a device refuses the connection.
+const REFUSED: &str = "is its Modbus server switched on, and the port right?";
 
 /// A serial port that was there.
 pub(super) const GONE: &str = "the port is gone";
@@ -99,12 +102,12 @@ impl Connection {
     pub(super) async fn open(link: &ModbusLink, several: bool, tap: Tap) -> Result<Self, String> {
         let transport = match &link.transport {
             ModbusTransport::Tcp => Transport::Tcp(Tcp::new(
-                connect(&link.address, link.timeout).await?,
+                tcp::connect(&link.address, link.timeout, "the device", REFUSED).await?,
                 link.timeout,
                 several,
             )),
             ModbusTransport::RtuOverTcp => {
-                let stream = connect(&link.address, link.timeout).await?;
+                let stream = tcp::connect(&link.address, link.timeout, "the device", REFUSED).await?;
                 Transport::Line(Line::new(Box::new(stream), link.timeout, None))
             }
             ModbusTransport::Rtu(settings) => {
@@ -163,29 +166,6 @@ impl Connection {
             Transport::Tcp(_) => 0,
             Transport::Line(line) => line.take_noise(),
         }
-    }
-}
-
-async fn connect(address: &str, limit: Duration) -> Result<TcpStream, String> {
-    let stream = match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(fault)) => return Err(unreachable(&fault)),
-        Err(_) => {
-            return Err(format!(
-                "no connection within {limit:?}: is the device switched on, and the address right?"
-            ));
-        }
-    };
-    stream.set_nodelay(true).map_err(|fault| unreachable(&fault))?;
-    Ok(stream)
-}
-
-fn unreachable(fault: &std::io::Error) -> String {
-    match fault.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "it refuses the connection: is its Modbus server switched on, and the port right?".to_owned()
-        }
-        _ => format!("no connection: {fault}"),
     }
 }
 

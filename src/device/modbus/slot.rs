@@ -7,8 +7,9 @@ use super::requests::{Cut, Limits, Request, coalesce, place};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
+use crate::device::told::{Told, pass_on};
 use crate::model::plan::{ModbusLink, ModbusTransport, PointIx, SlotPlan};
-use crate::model::sample::{Counted, LinkState, Report};
+use crate::model::sample::{Counted, Report};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::{Out, Poller, Step, Ticket};
 use crate::wire::modbus;
@@ -73,8 +74,7 @@ pub(super) struct Slot {
     words: Vec<u16>,
     /// Raw values of the step under way, by point.
     values: Vec<Option<Raw>>,
-    told: Option<(LinkState, String)>,
-    offline_since: Option<Moment>,
+    told: Told,
     backoff: Backoff,
     /// Registers by which the record of a ring lies behind the first, while it is read.
     shift: u16,
@@ -113,8 +113,7 @@ impl Slot {
             words: vec![0; length],
             places,
             ready: HashMap::new(),
-            told: None,
-            offline_since: None,
+            told: Told::default(),
             backoff: match link.transport {
                 ModbusTransport::Tcp => Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
                 // Each try costs the others on the line a time-out.
@@ -246,9 +245,8 @@ impl Slot {
         self.poller.link_lost();
         self.answers_now = false;
         let Some(reason) = reason else { return Ok(()) };
-        let since = *self.offline_since.get_or_insert(now);
-        let text = format!("{}: {reason} (since {})", self.link.address, since.rfc3339());
-        self.tell(LinkState::Offline, text, since, reports).await
+        let told = self.told.offline(&self.plan, now, reason);
+        pass_on(told, reports, Closed).await
     }
 
     /// This server gave no answer. Said of the slot at the second time in a row; before, it may have been a disturbance.
@@ -260,7 +258,7 @@ impl Slot {
         reports: &mpsc::Sender<Report>,
     ) -> Result<(), Closed> {
         self.misses = self.misses.saturating_add(1);
-        let first = self.misses < 2 && self.told.is_some();
+        let first = self.misses < 2 && self.told.anything();
         self.lost(now, (!first).then_some(reason), reports).await?;
         if garbled {
             // It is there: its line is bad, and it is not left alone for longer and longer.
@@ -286,33 +284,6 @@ impl Slot {
     pub(super) fn rest(&mut self, now: Moment) {
         let wait = u64::try_from(self.backoff.wait().as_millis()).unwrap_or(u64::MAX);
         self.rests_until = now.tick.saturating_add(wait);
-    }
-
-    async fn tell(
-        &mut self,
-        state: LinkState,
-        reason: String,
-        at: Moment,
-        reports: &mpsc::Sender<Report>,
-    ) -> Result<(), Closed> {
-        let same = self
-            .told
-            .as_ref()
-            .is_some_and(|(was, text)| *was == state && *text == reason);
-        if same {
-            return Ok(());
-        }
-        self.told = Some((state, reason.clone()));
-        let slot = self.plan.slot.clone();
-        reports
-            .send(Report::Link {
-                slot,
-                state,
-                reason,
-                at,
-            })
-            .await
-            .map_err(|_| Closed)
     }
 
     /// Passes on what the last step led to, and how the slot is now.
@@ -358,8 +329,8 @@ impl Slot {
             reports.send(report).await.map_err(|_| Closed)?;
         }
         if let (true, Some((state, reason))) = (self.answers_now, self.poller.condition(now)) {
-            self.offline_since = None;
-            self.tell(state, reason, now, reports).await?;
+            self.told.reached();
+            pass_on(self.told.say(&self.plan, state, reason, now), reports, Closed).await?;
         }
         Ok(())
     }

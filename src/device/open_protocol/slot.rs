@@ -5,6 +5,7 @@
 use super::results::{Incoming, id_field, number};
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
+use crate::device::told::Told;
 use crate::model::plan::{Address, EventPlan, OnStart, ResultSource, Said, SlotPlan, Trigger};
 use crate::model::sample::{LinkState, Mark, Report, TriggerState};
 use crate::model::{Moment, Raw, Sample, SlotName};
@@ -29,8 +30,7 @@ pub(super) struct Slot {
     variable: bool,
     /// Of results of variable fields: the last one that was taken.
     mark: Option<Mark>,
-    told: Option<(LinkState, String)>,
-    offline_since: Option<Moment>,
+    told: Told,
     last: Vec<Option<Raw>>,
     last_at: Option<Moment>,
 }
@@ -54,8 +54,7 @@ impl Slot {
             stored: start.states,
             numbered,
             variable,
-            told: None,
-            offline_since: None,
+            told: Told::default(),
             last: vec![None; plan.points.len()],
             last_at: None,
             plan,
@@ -265,34 +264,18 @@ impl Slot {
 
     /// The link was lost or could not be made.
     pub(super) fn lost(&mut self, now: Moment, reason: &str) -> Option<Report> {
-        let since = *self.offline_since.get_or_insert(now);
-        let text = format!("{}: {reason} (since {})", self.plan.link.address(), since.rfc3339());
-        self.tell(LinkState::Offline, text, since)
+        self.told.offline(&self.plan, now, reason)
     }
 
     /// Whether it was last told to be out of reach.
     pub(super) fn is_offline(&self) -> bool {
-        matches!(self.told, Some((LinkState::Offline, _)))
+        self.told.is(LinkState::Offline)
     }
 
     /// It is reached, and this is how it is.
     pub(super) fn reached(&mut self, now: Moment, state: LinkState, reason: String) -> Option<Report> {
-        self.offline_since = None;
-        self.tell(state, reason, now)
-    }
-
-    fn tell(&mut self, state: LinkState, reason: String, at: Moment) -> Option<Report> {
-        let told = Some((state, reason.clone()));
-        if self.told == told {
-            return None;
-        }
-        self.told = told;
-        Some(Report::Link {
-            slot: self.plan.slot.clone(),
-            state,
-            reason,
-            at,
-        })
+        self.told.reached();
+        self.told.say(&self.plan, state, reason, now)
     }
 
     /// What its points last said.

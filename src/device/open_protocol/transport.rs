@@ -2,7 +2,7 @@
 //!
 //! Owns streams and what is on its way through them. Does not own telegrams' order ([`super::session`]).
 
-use crate::device::port;
+use crate::device::{port, tcp};
 use crate::model::plan::TelegramTransport;
 use crate::wire::open_protocol::block3964r::{self, Outcome, Priority};
 use crate::wire::open_protocol::serial::{self, Sender, Unwrapped, Unwrapper};
@@ -10,8 +10,10 @@ use crate::wire::open_protocol::{Split, Splitter, Telegram};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+/// What to look at when a controller refuses the connection.
+const REFUSED: &str = "is Open Protocol switched on in the controller, and the port right?";
 
 /// Bytes that are read at once.
 const CHUNK: usize = 4_096;
@@ -57,7 +59,7 @@ impl Line {
     pub(super) async fn open(address: &str, transport: &TelegramTransport, limit: Duration) -> Result<Self, String> {
         match transport {
             TelegramTransport::Tcp => {
-                let stream = connect(address, limit).await?;
+                let stream = tcp::connect(address, limit, "the controller", REFUSED).await?;
                 Ok(Self::new(Box::new(stream), transport, Sender::Gateway, limit))
             }
             TelegramTransport::Ascii(settings) | TelegramTransport::Block3964R(settings) => {
@@ -257,29 +259,6 @@ fn of_split(split: Split) -> Heard {
     match split {
         Split::Telegram(telegram, raw) => Heard::Telegram(telegram, raw),
         Split::Noise(bytes) => Heard::Noise(bytes),
-    }
-}
-
-async fn connect(address: &str, limit: Duration) -> Result<TcpStream, String> {
-    let stream = match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(fault)) => return Err(unreachable(&fault)),
-        Err(_) => {
-            return Err(format!(
-                "no connection within {limit:?}: is the controller switched on, and the address right?"
-            ));
-        }
-    };
-    stream.set_nodelay(true).map_err(|fault| unreachable(&fault))?;
-    Ok(stream)
-}
-
-fn unreachable(fault: &std::io::Error) -> String {
-    match fault.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            "it refuses the connection: is Open Protocol switched on in the controller, and the port right?".to_owned()
-        }
-        _ => format!("no connection: {fault}"),
     }
 }
 
