@@ -85,6 +85,7 @@ fn plan(link: FramedLink) -> SlotPlan {
             counted: false,
             fingerprint: "f".into(),
         }],
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -64,6 +64,7 @@ fn plan(address: &str, server: u8) -> SlotPlan {
             counted: false,
             fingerprint: "f".into(),
         }],
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -62,6 +62,7 @@ fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
             counted: false,
             fingerprint: "f".into(),
         }],
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -83,6 +83,7 @@ fn plan(slot: &str, link: OpenProtocolLink) -> SlotPlan {
         .map(point)
         .to_vec(),
         events: vec![event("tightening", Said::Result, vec![0, 1, 2, 3], vec![0])],
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod framed;
 pub mod modbus;
+pub mod opcua;
 pub mod open_protocol;
 mod port;
 pub mod tap;
@@ -64,6 +65,7 @@ pub async fn run_link(
             Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
             Link::Framed(link) => framed::run(&link, slots, &reports, &clock, service).await,
             Link::OpenProtocol(link) => open_protocol::run(&link, slots, &reports, &clock, service).await,
+            Link::Opcua(link) => opcua::run(&link, slots, &reports, &clock, service).await,
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

@@ -4,6 +4,7 @@
 
 use crate::model::{Moment, Raw, SlotName};
 use crate::record::What;
+use std::path::PathBuf;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Exchanges that a tap may be behind.
@@ -79,6 +80,8 @@ pub struct Service {
     pub asks: mpsc::Receiver<Look>,
     /// Exchanges.
     pub tap: Tap,
+    /// A folder of the gateway's own, where a driver keeps what it made once (its certificate); `None`: nothing is kept.
+    pub home: Option<PathBuf>,
 }
 
 /// Both ends.
@@ -86,7 +89,14 @@ pub struct Service {
 pub fn service() -> (Probe, Service) {
     let (asks, receiver) = mpsc::channel(WAITING);
     let tap = Tap::default();
-    (Probe { asks, tap: tap.clone() }, Service { asks: receiver, tap })
+    (
+        Probe { asks, tap: tap.clone() },
+        Service {
+            asks: receiver,
+            tap,
+            home: None,
+        },
+    )
 }
 
 impl Probe {

@@ -4,10 +4,15 @@
 //! the state machines that run a plan are in [`crate::watch`], the bytes in [`crate::wire`].
 
 mod framed;
+mod opcua;
 mod open_protocol;
 
 pub use framed::{
     ByteTransport, Checksum, ChecksumAt, FramePlace, FramePlan, FramePoint, FramePoll, FramedLink, ParsePlan, TextKind,
+};
+pub use opcua::{
+    Condition, FieldPath, FieldStep, Identifier, Identity, Namespace, NodeRef, Notice, OpcuaLink, OpcuaPart,
+    OpcuaPoint, OpcuaType, Security, SecurityMode, SecurityPolicy, Selector, Trust,
 };
 pub use open_protocol::{Acknowledge, OpenProtocolLink, Recover, ResultSource, Revisions, TelegramTransport};
 
@@ -29,6 +34,8 @@ pub struct SlotPlan {
     pub points: Vec<PointPlan>,
     /// When it has something to say.
     pub events: Vec<EventPlan>,
+    /// Events of an OPC UA server that are subscribed to; addressed by [`Said::Event`].
+    pub notices: Vec<Notice>,
     /// Optional: answering is not enough to be online.
     pub alive: Option<Alive>,
 }
@@ -59,6 +66,8 @@ pub enum Link {
     OpenProtocol(OpenProtocolLink),
     /// Lines and frames, by TCP or on a serial line.
     Framed(FramedLink),
+    /// OPC UA, by TCP.
+    Opcua(OpcuaLink),
 }
 
 impl Link {
@@ -69,6 +78,7 @@ impl Link {
             Self::Modbus(link) => &link.address,
             Self::OpenProtocol(link) => &link.address,
             Self::Framed(link) => &link.address,
+            Self::Opcua(link) => &link.address,
         }
     }
 
@@ -84,6 +94,10 @@ impl Link {
                 (&mut link.address, (!serial).then_some(4545))
             }
             Self::Framed(link) => (&mut link.address, None),
+            Self::Opcua(link) => {
+                link.address = opcua::filled(text);
+                return;
+            }
         };
         let named = match text.rsplit_once(':') {
             Some((host, port)) => (host.ends_with(']') || !host.contains(':')) && port.parse::<u16>().is_ok(),
@@ -98,7 +112,7 @@ impl Link {
     /// From now on only looks: nothing is acknowledged, replied to, or fetched.
     pub fn only_look(&mut self) {
         match self {
-            Self::Modbus(_) => {}
+            Self::Modbus(_) | Self::Opcua(_) => {}
             Self::OpenProtocol(link) => {
                 link.acknowledge = Acknowledge::Nothing;
                 link.recover = Recover::None;
@@ -116,6 +130,7 @@ impl Link {
             Self::OpenProtocol(link) if link.transport == TelegramTransport::Tcp => "192.0.2.20:4545",
             Self::Framed(link) if !matches!(link.transport, ByteTransport::Serial(_)) => "192.0.2.21:5000",
             Self::OpenProtocol(_) | Self::Framed(_) => "/dev/serial/by-id/…",
+            Self::Opcua(_) => "opc.tcp://192.0.2.30:4840",
         }
     }
 
@@ -124,7 +139,7 @@ impl Link {
     pub fn modbus(&self) -> Option<&ModbusLink> {
         match self {
             Self::Modbus(link) => Some(link),
-            Self::OpenProtocol(_) | Self::Framed(_) => None,
+            Self::OpenProtocol(_) | Self::Framed(_) | Self::Opcua(_) => None,
         }
     }
 
@@ -137,6 +152,7 @@ impl Link {
             }
             (Self::OpenProtocol(a), Self::OpenProtocol(b)) => a == b,
             (Self::Framed(a), Self::Framed(b)) => a == b,
+            (Self::Opcua(a), Self::Opcua(b)) => a == b,
             _ => false,
         }
     }
@@ -239,6 +255,8 @@ pub enum Address {
     Field(Arc<str>),
     /// A part of a frame.
     Frame(FramePoint),
+    /// A variable of an OPC UA server, or a field of its events.
+    Opcua(OpcuaPoint),
 }
 
 impl Address {
@@ -247,7 +265,16 @@ impl Address {
     pub fn modbus(&self) -> Option<&ModbusPoint> {
         match self {
             Self::Modbus(at) => Some(at),
-            Self::Field(_) | Self::Frame(_) => None,
+            Self::Field(_) | Self::Frame(_) | Self::Opcua(_) => None,
+        }
+    }
+
+    /// Where it is, of OPC UA.
+    #[must_use]
+    pub fn opcua(&self) -> Option<&OpcuaPoint> {
+        match self {
+            Self::Opcua(at) => Some(at),
+            Self::Modbus(_) | Self::Field(_) | Self::Frame(_) => None,
         }
     }
 
@@ -494,10 +521,12 @@ pub enum Said {
     Program,
     /// Digital inputs (0211).
     Inputs,
+    /// An event of an OPC UA server, by its index in [`SlotPlan::notices`].
+    Event(u16),
 }
 
 impl Said {
-    /// All of them.
+    /// Those that are a word of their own in profiles.
     pub const ALL: [Self; 8] = [
         Self::Frame,
         Self::Result,
@@ -521,6 +550,7 @@ impl Said {
             Self::Job => "job",
             Self::Program => "program",
             Self::Inputs => "inputs",
+            Self::Event(_) => "event",
         }
     }
 }

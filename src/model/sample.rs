@@ -1,6 +1,6 @@
 //! What drivers report. Owns the shape of a report; nobody above a driver builds one, but examples and replay.
 
-use super::plan::SlotPlan;
+use super::plan::{PointIx, SlotPlan};
 use super::{Moment, Raw, SlotName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct Sample {
     /// Why it cannot be an event, found before anything was decoded: a broken check sum, a text that does not parse.
     /// Not empty: it goes to quarantine with what stood on the wire.
     pub faults: Vec<String>,
+    /// Of points that the device itself does not call good: what it says of them, `BadSensorFailure`.
+    pub quality: Vec<(PointIx, Arc<str>)>,
     /// To be stored with it.
     pub state: Option<TriggerState>,
     /// Answered once it is durable; dropped where it could not be made so.
@@ -82,6 +84,7 @@ impl Sample {
             raw: String::new(),
             backfill: false,
             faults: Vec::new(),
+            quality: Vec::new(),
             state: None,
             durable: None,
         }

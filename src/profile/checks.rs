@@ -85,6 +85,8 @@ fn id(event: &Event, points: &[Point], out: &mut Diagnostics) {
         Address::Frame(_) => true,
         // Ids of tightenings go on, and another controller makes another device.
         Address::Field(_) => false,
+        // A counter of a program's own may be of any width.
+        Address::Opcua(at) => at.node.is_some(),
     });
     if counts && narrow {
         out.push(

@@ -53,6 +53,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
         link: link.clone(),
         points: points.iter().map(Point::plan).collect(),
         events: events.collect(),
+        notices: Vec::new(),
         alive: profile.alive.clone(),
     }
 }
@@ -117,6 +118,7 @@ fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point], link: &
                 ),
                 Address::Field(field) => write!(text, " {field}"),
                 Address::Frame(at) => write!(text, " {:?}:{:?}", at.place, at.kind),
+                Address::Opcua(at) => write!(text, " {at}"),
             };
             debug_assert!(wrote.is_ok());
         }

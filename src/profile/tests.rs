@@ -94,6 +94,7 @@ fn make_of(
         raw: "0007".into(),
         backfill: false,
         faults: Vec::new(),
+        quality: Vec::new(),
         state: None,
         durable: None,
     };

@@ -97,7 +97,7 @@ pub(super) fn listen(record: &Record, plan: &Arc<SlotPlan>) -> Result<Listened, 
         Link::Framed(link) => frames(record, link, &mut hearing)?,
         Link::OpenProtocol(link) => telegrams(record, link, &mut hearing),
         // What is asked is read by its requests.
-        Link::Modbus(_) => {}
+        Link::Modbus(_) | Link::Opcua(_) => {}
     }
     Ok(hearing.listened)
 }

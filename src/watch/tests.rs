@@ -37,6 +37,7 @@ pub(super) fn slot(points: Vec<PointPlan>, event: EventPlan) -> Arc<SlotPlan> {
         }),
         points,
         events: vec![event],
+        notices: Vec::new(),
         alive: None,
     })
 }

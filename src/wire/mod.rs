@@ -2,6 +2,7 @@
 
 pub mod framed;
 pub mod modbus;
+pub mod opcua;
 pub mod open_protocol;
 
 use std::fmt::Write as _;

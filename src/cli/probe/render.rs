@@ -146,6 +146,7 @@ fn at(plan: &SlotPlan, point: PointIx) -> (String, bool) {
         Address::Modbus(at) => at,
         Address::Field(name) => return (name.to_string(), false),
         Address::Frame(at) => return (part(at), false),
+        Address::Opcua(at) => return (at.to_string(), false),
     };
     let kind = match at.kind {
         ModbusType::Text(bytes) => format!("string {bytes}"),

@@ -179,6 +179,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
         Link::Modbus(_) => registers::simulate(arguments, profile, every).await,
         Link::Framed(link) => frames::simulate(arguments, profile, link, every).await,
         Link::OpenProtocol(link) => controller::simulate(arguments, profile, link, every).await,
+        Link::Opcua(_) => Err("OPC UA servers cannot be simulated yet".to_owned()),
     }
 }
 

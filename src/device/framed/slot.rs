@@ -147,6 +147,7 @@ impl Slot {
                 raw: escaped(frame.whole),
                 backfill: false,
                 faults: event.faults,
+                quality: Vec::new(),
                 state: event.state,
                 durable: self.owes(owed),
             };

@@ -302,6 +302,7 @@ impl Slot {
                         since: happened.since,
                         backfill: false,
                         faults: Vec::new(),
+                        quality: Vec::new(),
                         state: happened.happening.state,
                         durable,
                     }))

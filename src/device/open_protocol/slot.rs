@@ -202,6 +202,7 @@ impl Slot {
                 raw: incoming.raw.clone(),
                 backfill: incoming.backfill,
                 faults: incoming.faults.clone(),
+                quality: Vec::new(),
                 state,
                 durable: None,
             };

@@ -87,7 +87,7 @@ impl Subscription {
     pub(super) fn new(said: Said, link: &OpenProtocolLink) -> Option<Self> {
         let revision = link.revision;
         let (data, highest) = match said {
-            Said::Frame => return None,
+            Said::Frame | Said::Event(_) => return None,
             Said::Result => match link.results {
                 ResultSource::Last => (61, revision.results),
                 ResultSource::Multi => (101, revision.results.min(5)),

@@ -37,7 +37,7 @@ pub(super) fn drafts(
         watcher: Watcher::new(plan.clone(), &HashMap::new()),
         frames: match &plan.link {
             Link::Framed(link) => Some(FrameWatch::new(plan.clone(), &link.parse, &HashMap::new())?),
-            Link::Modbus(_) | Link::OpenProtocol(_) => None,
+            Link::Modbus(_) | Link::OpenProtocol(_) | Link::Opcua(_) => None,
         },
         controller: Vec::new(),
         hearer: Hearer::new(match &plan.link {

@@ -62,6 +62,7 @@ fn watch(events: Vec<EventPlan>) -> FrameWatch {
         }),
         points: vec![point("code", TextKind::Text), point("torque", TextKind::Decimal)],
         events,
+        notices: Vec::new(),
         alive: None,
     };
     FrameWatch::new(Arc::new(plan), &parse, &HashMap::new()).unwrap()

@@ -40,6 +40,7 @@ fn plan(points: Vec<PointPlan>) -> SlotPlan {
         link: Link::Modbus(link(125, 8)),
         points,
         events: vec![],
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -51,6 +51,7 @@ fn plan(link: OpenProtocolLink, events: &[(&str, Said)]) -> SlotPlan {
         link: Link::OpenProtocol(link),
         points: points.to_vec(),
         events: events.iter().map(event).collect(),
+        notices: Vec::new(),
         alive: None,
     }
 }

@@ -1,0 +1,372 @@
+//! How an OPC UA server is reached, and where its points are. Owns only the data; texts are parsed and trees are walked in
+//! [`crate::wire::opcua`].
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of an OPC UA link; all of them belong to the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpcuaLink {
+    /// `opc.tcp://host[:port][/path]`, port 4840 filled in. It is what is connected to, whatever host the server says of itself.
+    pub address: String,
+    /// What travels how.
+    pub security: Security,
+    /// Which server certificates are taken.
+    pub trust: Trust,
+    /// Who the gateway says it is.
+    pub identity: Identity,
+    /// How long an answer may take; also for connecting.
+    pub timeout: Duration,
+    /// How often the server publishes what changed.
+    pub publishing: Duration,
+    /// How often the server looks at a value; `None`: as often as it publishes.
+    pub sampling: Option<Duration>,
+    /// Changes of one value that the server keeps between two publishings, 1 or more.
+    pub queue: u32,
+    /// Values are asked for instead of subscribed to, every `publishing`.
+    pub polled: bool,
+}
+
+/// The address with its port: 4840 where none is said. `host`, `host:port` and a path without `opc.tcp://` are taken, too.
+pub(super) fn filled(text: &str) -> String {
+    let rest = text.strip_prefix("opc.tcp://").unwrap_or(text);
+    let (host, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let named = match host.rsplit_once(':') {
+        Some((name, port)) => (name.ends_with(']') || !name.contains(':')) && port.parse::<u16>().is_ok(),
+        None => false,
+    };
+    let port = if named { "" } else { ":4840" };
+    format!("opc.tcp://{host}{port}{path}")
+}
+
+/// What travels how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Security {
+    /// The strongest that the server offers; never none.
+    #[default]
+    Strongest,
+    /// Exactly this.
+    Exactly(SecurityPolicy, SecurityMode),
+    /// Neither signed nor encrypted: must be written.
+    None,
+}
+
+/// Security policies that are built, weakest first (OPC 10000-7). `Basic128Rsa15` and `Basic256` are not safe any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecurityPolicy {
+    /// `Basic256Sha256`
+    Basic256Sha256,
+    /// `Aes128_Sha256_RsaOaep`
+    Aes128Sha256RsaOaep,
+    /// `Aes256_Sha256_RsaPss`
+    Aes256Sha256RsaPss,
+}
+
+impl SecurityPolicy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::Basic256Sha256,
+        Self::Aes128Sha256RsaOaep,
+        Self::Aes256Sha256RsaPss,
+    ];
+
+    /// The word that profiles use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Basic256Sha256 => "Basic256Sha256",
+            Self::Aes128Sha256RsaOaep => "Aes128Sha256RsaOaep",
+            Self::Aes256Sha256RsaPss => "Aes256Sha256RsaPss",
+        }
+    }
+
+    /// Its URI (OPC 10000-7, 6.6).
+    #[must_use]
+    pub const fn uri(self) -> &'static str {
+        match self {
+            Self::Basic256Sha256 => "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256",
+            Self::Aes128Sha256RsaOaep => "http://opcfoundation.org/UA/SecurityPolicy#Aes128_Sha256_RsaOaep",
+            Self::Aes256Sha256RsaPss => "http://opcfoundation.org/UA/SecurityPolicy#Aes256_Sha256_RsaPss",
+        }
+    }
+}
+
+/// Whether messages are also encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SecurityMode {
+    /// Signed.
+    Sign,
+    /// Signed and encrypted.
+    SignAndEncrypt,
+}
+
+impl SecurityMode {
+    /// The word that profiles use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sign => "Sign",
+            Self::SignAndEncrypt => "SignAndEncrypt",
+        }
+    }
+}
+
+/// Which server certificates are taken. Of several, any one suffices; of none, no certificate is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// SHA-256 of server certificates (DER).
+    pub pins: Vec<[u8; 32]>,
+    /// A file of certificates (PEM or DER): the server's own, or those of authorities that sign it.
+    pub file: Option<PathBuf>,
+}
+
+/// Who the gateway says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Identity {
+    /// Nobody.
+    #[default]
+    Anonymous,
+    /// A user with a password, which stands in a file.
+    User {
+        /// The name.
+        name: String,
+        /// Where the password is.
+        password_file: PathBuf,
+    },
+    /// A user with a certificate.
+    Certificate {
+        /// PEM or DER.
+        cert_file: PathBuf,
+        /// PKCS 8 or PKCS 1, PEM or DER.
+        key_file: PathBuf,
+    },
+}
+
+/// A node, its namespace as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeRef {
+    /// Which namespace.
+    pub namespace: Namespace,
+    /// The rest.
+    pub id: Identifier,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Namespace {
+    /// By its URI: looked up in each session.
+    Uri(Arc<str>),
+    /// By its index: may be another after the server was configured otherwise.
+    Index(u16),
+}
+
+/// The identifier of a node in its namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identifier {
+    /// `i=`
+    Number(u32),
+    /// `s=`
+    Text(Arc<str>),
+    /// `g=`, as its 16 bytes in the order of the text.
+    Guid([u8; 16]),
+    /// `b=`, base 64.
+    Bytes(Arc<[u8]>),
+}
+
+/// A point of an OPC UA server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpcuaPoint {
+    /// Which variable; `None`: a field of an event.
+    pub node: Option<NodeRef>,
+    /// Where it is inside the value, or in the event: the first of these that exists. Empty: the value itself.
+    pub paths: Vec<FieldPath>,
+    /// What of the value is meant.
+    pub part: OpcuaPart,
+    /// How a raw value written to it is typed; `None`: as the server says.
+    pub kind: Option<OpcuaType>,
+    /// How often the server looks at it; `None`: as the link says.
+    pub sampling: Option<Duration>,
+}
+
+/// What of a variable is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OpcuaPart {
+    /// Its value.
+    #[default]
+    Value,
+    /// When its source says it became so.
+    SourceTimestamp,
+    /// When the server says it became so.
+    ServerTimestamp,
+    /// Its status code, as the name of the specification (`Good`, `BadSensorFailure`).
+    Status,
+}
+
+/// Built-in scalar types (OPC 10000-6, 5.1.2) that a profile may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpcuaType {
+    /// `bool`
+    Bool,
+    /// `i8`, `SByte`
+    I8,
+    /// `u8`, `Byte`
+    U8,
+    /// `i16`
+    I16,
+    /// `u16`
+    U16,
+    /// `i32`
+    I32,
+    /// `u32`
+    U32,
+    /// `i64`
+    I64,
+    /// `u64`
+    U64,
+    /// `f32`
+    F32,
+    /// `f64`
+    F64,
+    /// `string`
+    Text,
+}
+
+/// A way through structures: `Result/ResultContent[0]/OverallResultValues[PhysicalQuantity=2,ValueTag=1]/MeasuredValue`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPath {
+    /// As it is written.
+    pub text: Arc<str>,
+    /// Step by step, at least one.
+    pub steps: Vec<FieldStep>,
+}
+
+/// One step of a way: a name, then what is chosen of the array that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldStep {
+    /// Names of the field, any of which is it (`High|HighLimit`), without a namespace.
+    pub names: Vec<Arc<str>>,
+    /// What is chosen, one behind the other. Without any, an array is meant whole.
+    pub selectors: Vec<Selector>,
+}
+
+/// What is chosen of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// `[0]`, `[-1]` the last.
+    Index(i32),
+    /// `[*]`: all of them, what follows is collected into one list.
+    All,
+    /// `[each]`: an event for each of them; with conditions, of those that fulfil all.
+    Each(Vec<Condition>),
+    /// `[PhysicalQuantity=2,ValueTag=1]`: the first that fulfils all.
+    First(Vec<Condition>),
+    /// `[last,ValueTag=1]`: the last that fulfils all.
+    Last(Vec<Condition>),
+    /// `[*,PhysicalQuantity=2]`: all that fulfil all.
+    Where(Vec<Condition>),
+}
+
+/// A condition on an element of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The way to a field of the element.
+    pub field: FieldPath,
+    /// It says one of these texts (numbers in shortest form); empty: it exists, and is not null, empty or an empty list.
+    pub is: Vec<Arc<str>>,
+}
+
+/// Events that a server tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Which type, its subtypes with it.
+    pub event_type: NodeRef,
+    /// The object that tells them; the `Server` object unless said.
+    pub notifier: NodeRef,
+}
+
+impl NodeRef {
+    /// Of namespace 0.
+    #[must_use]
+    pub const fn core(id: u32) -> Self {
+        Self {
+            namespace: Namespace::Index(0),
+            id: Identifier::Number(id),
+        }
+    }
+
+    /// The `Server` object (OPC 10000-5, 8.3.2).
+    pub const SERVER: Self = Self::core(2253);
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for OpcuaPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = self.node.iter().map(ToString::to_string).collect::<Vec<_>>();
+        parts.extend(self.paths.first().map(ToString::to_string));
+        parts.extend(match self.part {
+            OpcuaPart::Value => None,
+            OpcuaPart::SourceTimestamp => Some("source timestamp".to_owned()),
+            OpcuaPart::ServerTimestamp => Some("server timestamp".to_owned()),
+            OpcuaPart::Status => Some("status".to_owned()),
+        });
+        f.write_str(&parts.join(" "))
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uri(uri) => write!(f, "nsu={uri};"),
+            Self::Index(0) => Ok(()),
+            Self::Index(index) => write!(f, "ns={index};"),
+        }
+    }
+}
+
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.namespace, self.id)
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        match self {
+            Self::Number(number) => write!(f, "i={number}"),
+            Self::Text(text) => write!(f, "s={text}"),
+            Self::Guid(bytes) => {
+                write!(f, "g=")?;
+                for (at, byte) in bytes.iter().enumerate() {
+                    let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+                    write!(f, "{dash}{byte:02x}")?;
+                }
+                Ok(())
+            }
+            Self::Bytes(bytes) => {
+                write!(f, "b=")?;
+                for chunk in bytes.chunks(3) {
+                    let byte = |at: usize| chunk.get(at).copied().map_or(0, u32::from);
+                    let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+                    for at in 0..4_u32 {
+                        let digit = usize::try_from(bits >> (18 - 6 * at) & 63).unwrap_or(0);
+                        let shown = usize::try_from(at).is_ok_and(|at| at <= chunk.len());
+                        let digit = BASE64.get(digit).copied().filter(|_| shown).unwrap_or(b'=');
+                        write!(f, "{}", char::from(digit))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! OPC UA values: trees of named fields, ways through them, the binary encoding of structures that only their server
+//! describes, and the text of node ids and paths (OPC 10000-3, 5.8; 10000-6, 5.1 and 5.2).
+//!
+//! Owns no connection, no service and no message: `device/opcua` has those. All decoders are total.
+
+use crate::model::Raw;
+use crate::model::plan::Identifier;
+use std::sync::Arc;
+
+/// A node id with the namespace index of one session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeKey {
+    /// Index in the session's table of namespaces.
+    pub namespace: u16,
+    /// The rest.
+    pub id: Identifier,
+}
+
+/// What a variable or a field of an event says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tree {
+    /// Nothing.
+    Null,
+    /// A scalar. Times are RFC 3339 text, byte strings hex, GUIDs and node ids their text, status codes their number.
+    Value(Raw),
+    /// A structure; of a union, its one field. `LocalizedText` and `QualifiedName` are structures, too.
+    Struct(Arc<Structure>),
+    /// An array; of several dimensions, one behind the other.
+    List(Vec<Tree>),
+}
+
+/// A structure, as its server describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Structure {
+    /// Its type's name: `ResultMetaDataType`.
+    pub name: Arc<str>,
+    /// Its fields in order, those of base types first; optional ones that are not there are left out.
+    pub fields: Vec<(Arc<str>, Tree)>,
+}
+
+impl Tree {
+    /// Whether there is nothing in it: null, an empty text, an empty array, a structure of such.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Value(Raw::Text(text)) => text.is_empty(),
+            Self::Value(_) => false,
+            Self::Struct(structure) => structure.fields.iter().all(|(_, tree)| tree.is_nothing()),
+            Self::List(items) => items.is_empty(),
+        }
+    }
+
+    /// The field of this name, of a structure.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Struct(structure) => structure
+                .fields
+                .iter()
+                .find(|(field, _)| &**field == name)
+                .map(|(_, tree)| tree),
+            _ => None,
+        }
+    }
+}
