@@ -3,6 +3,9 @@
 //!
 //! Owns no connection, no service and no message: `device/opcua` has those. All decoders are total.
 
+pub mod node;
+pub mod path;
+
 use crate::model::Raw;
 use crate::model::plan::Identifier;
 use std::sync::Arc;
