@@ -17,7 +17,7 @@ use std::str::CharIndices;
 use std::sync::Arc;
 
 /// Conditions within conditions, at most.
-const DEEPEST: usize = 8;
+const DEEPEST: usize = 4;
 /// Steps of a way, at most.
 const STEPS: usize = 64;
 
