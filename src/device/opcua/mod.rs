@@ -2,6 +2,12 @@
 //!
 //! Owns sessions, subscriptions and the order of reads. Owns no byte of a structure ([`crate::wire::opcua`]).
 
+mod certificate;
+pub mod choose;
+pub mod identity;
+pub mod own;
+pub mod trust;
+
 use crate::clock::Clock;
 use crate::device::SlotStart;
 use crate::device::tap::Service;
