@@ -275,6 +275,15 @@ impl Poller {
         self.told = self.told.map(|_| true);
     }
 
+    /// What the device tells shows how it was at this time: nothing of what it tells next had happened yet.
+    pub fn looked_until(&mut self, moment: Moment) {
+        for looked in &mut self.looked {
+            if looked.is_none_or(|looked| looked.tick < moment.tick) {
+                *looked = Some(moment);
+            }
+        }
+    }
+
     /// What is looked at: triggers, what must be equal before and behind, the life sign.
     #[must_use]
     pub fn watched(&self) -> &[PointIx] {

@@ -5,6 +5,7 @@
 use super::convert::{bytes, key, unkey};
 use super::fault::Fault;
 use super::session::Session;
+use crate::model::value::hex;
 use crate::wire::opcua::binary::{self, Fault as Unreadable};
 use crate::wire::opcua::types::{Builtin, Field, StructureKind, StructureType, Types};
 use crate::wire::opcua::{NodeKey, Tree};
@@ -56,6 +57,12 @@ impl Describer {
             }
         }
         Ok(Err("its structure needs more descriptions than can be read".to_owned()))
+    }
+
+    /// What stood on the wire.
+    pub(super) fn hex(&self, values: &[Variant]) -> String {
+        let shown: Vec<String> = values.iter().map(|value| hex(&bytes(value, &self.context))).collect();
+        shown.join(" ")
     }
 
     /// Reads the description of a data type, given by itself or by its binary encoding.

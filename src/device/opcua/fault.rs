@@ -30,17 +30,6 @@ pub(super) enum Fault {
 /// What to do about a status.
 fn hint(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::BadUserAccessDenied | StatusCode::BadIdentityTokenRejected | StatusCode::BadIdentityTokenInvalid => {
-            ": user name, password or certificate are not right for this server"
-        }
-        StatusCode::BadSecurityChecksFailed
-        | StatusCode::BadCertificateUntrusted
-        | StatusCode::BadCertificateInvalid
-        | StatusCode::BadCertificateTimeInvalid
-        | StatusCode::BadCertificateUriInvalid
-        | StatusCode::BadCertificateUseNotAllowed => {
-            ": let the server trust the gateway's certificate, `own.der` in the folder `opcua` of its state directory"
-        }
         StatusCode::BadTooManySessions => ": end other clients of the server, or raise its limit of sessions",
         StatusCode::BadTooManySubscriptions => ": raise the server's limit of subscriptions, or write polled = true",
         StatusCode::BadTcpEndpointUrlInvalid => {

@@ -4,22 +4,23 @@
 //! Owns what outlives a connection ([`Kept`]). Does not own certificates, trust and identities (beside), nor subscriptions.
 
 use super::choose::{self, Chosen};
-use super::dial::{self, Channel, Pump};
+use super::dial::{self, Channel};
 use super::fault::Fault;
-use super::identity::{self, Material};
+use super::identity::{self, Material, Weight};
 use super::own::Own;
 use super::trust;
 use crate::clock::Clock;
-use crate::model::plan::{OpcuaLink, Security};
+use crate::model::plan::OpcuaLink;
 use opcua::core::{RequestMessage, ResponseMessage};
-use opcua::crypto::{SecurityPolicy, X509};
+use opcua::crypto::SecurityPolicy;
 use opcua::types::{
     ActivateSessionRequest, ApplicationDescription, ApplicationType, BrowseDescription, BrowseNextRequest, BrowseRequest,
     ByteString, CallMethodRequest, CallMethodResult, CallRequest, CloseSessionRequest, CreateMonitoredItemsRequest,
     CreateSessionRequest, DataValue, EndpointDescription, GetEndpointsRequest, LocalizedText, MonitoredItemCreateRequest,
-    MonitoredItemCreateResult, NodeId, ReadRequest, ReadValueId, ReferenceDescription, SignatureData, StatusCode,
+    MonitoredItemCreateResult, NodeId, ReadRequest, ReadValueId, ReferenceDescription, StatusCode,
     TimestampsToReturn, UAString, ViewDescription, WriteRequest, WriteValue,
 };
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -107,10 +108,13 @@ pub(super) struct Maker<'a> {
     pub(super) name: String,
 }
 
+/// Moves the bytes of a channel until it ends, and says why it did.
+pub(super) type Running = Pin<Box<dyn Future<Output = Fault> + Send>>;
+
 /// A made session, and what moves its bytes.
 pub(super) struct Made {
     pub(super) session: Session,
-    pub(super) pump: Pump,
+    pub(super) running: Running,
     /// It is the one from before: its subscriptions live.
     pub(super) resumed: bool,
 }
@@ -146,31 +150,25 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// The server is not reached, not trusted, offers not what is wanted, or refuses the gateway.
-    pub(super) async fn make(&self, kept: Option<&Kept>) -> Result<Made, Fault> {
+    pub(super) async fn make(&self, material: &Material, kept: Option<&Kept>) -> Result<Made, Fault> {
         let link = self.link;
         let endpoints = self.endpoints().await?;
-        let chosen = choose::choose(&endpoints, link.security, &link.identity).map_err(|refused| Fault::Final(refused.to_string()))?;
-        let mut endpoint = chosen.endpoint.clone();
-        if link.security != Security::None {
-            let judged = trust::judge(
-                &link.trust,
-                endpoint.server_certificate.as_ref(),
-                endpoint.server.application_uri.as_ref(),
-                &dial::host(&link.address),
-                self.clock.now().wall / 1000,
-            );
-            let trusted = judged.map_err(|refusal| Fault::Final(refusal.to_string()))?;
-            endpoint.server_certificate = ByteString::from(trusted.leaf);
+        let chosen = choose::choose(&endpoints, link).map_err(|refusal| Fault::Final(refusal.to_string()))?;
+        if chosen.needs_trust() {
+            let uri = chosen.endpoint.server.application_uri.as_ref();
+            let now = self.clock.now().wall / 1000;
+            trust::judge(&link.trust, &chosen.chain, uri, &dial::host(&link.address), now)
+                .map_err(|refusal| Fault::Final(refusal.to_string()))?;
         }
-        let material = identity::load(&link.identity).map_err(|fault| Fault::Final(fault.to_string()))?;
-        let (channel, pump) = Channel::open(&link.address, &endpoint, self.own, link.timeout).await?;
-        let enter = self.enter(&channel, &endpoint, &chosen, &material, kept);
-        let mut running = Box::pin(pump.run());
+        let (channel, pump) = Channel::open(&link.address, &chosen.endpoint, self.own, link.timeout)
+            .await
+            .map_err(|fault| self.advised(fault))?;
+        let mut running: Running = Box::pin(pump.run());
         let entered = tokio::select! {
             fault = &mut running => Err(fault),
-            entered = enter => entered,
+            entered = self.enter(&channel, &chosen, material, kept) => entered,
         };
-        let (kept, resumed) = entered?;
+        let (kept, resumed) = entered.map_err(|fault| self.advised(fault))?;
         Ok(Made {
             session: Session {
                 channel,
@@ -179,30 +177,43 @@ impl Maker<'_> {
                 limits: Limits::default(),
                 namespaces: Vec::new(),
             },
-            pump: running,
+            running,
             resumed,
         })
+    }
+
+    /// What to do about a status that will not pass by itself.
+    fn advised(&self, fault: Fault) -> Fault {
+        let Some(status) = fault.status() else { return fault };
+        let text = match identity::advice(status, self.own) {
+            Some(advice) => format!("{fault}: {advice}"),
+            None => fault.to_string(),
+        };
+        match identity::weigh(status) {
+            Weight::Passing => fault,
+            Weight::Slowly => Fault::Final(text),
+            Weight::Never => Fault::Credentials(text),
+        }
     }
 
     async fn enter(
         &self,
         channel: &Channel,
-        endpoint: &EndpointDescription,
         chosen: &Chosen,
         material: &Material,
         kept: Option<&Kept>,
     ) -> Result<(Kept, bool), Fault> {
-        if let Some(kept) = kept.filter(|kept| kept.certificate == endpoint.server_certificate) {
-            match self.activate(channel, endpoint, chosen, material, kept.clone()).await {
+        if let Some(kept) = kept.filter(|kept| kept.certificate == chosen.endpoint.server_certificate) {
+            match self.activate(channel, chosen, material, kept.clone()).await {
                 Ok(kept) => return Ok((kept, true)),
                 Err(fault) if matches!(fault, Fault::Link(_)) => return Err(fault),
                 // It has ended meanwhile.
                 Err(fault) => tracing::debug!("{fault}"),
             }
         }
-        let kept = self.create(channel, endpoint).await?;
+        let kept = self.create(channel, chosen).await?;
         let token = kept.token.clone();
-        match self.activate(channel, endpoint, chosen, material, kept).await {
+        match self.activate(channel, chosen, material, kept).await {
             Ok(kept) => Ok((kept, false)),
             Err(fault) => {
                 // It would stand there until its time is over, and count among the sessions that a server allows.
@@ -216,9 +227,8 @@ impl Maker<'_> {
         }
     }
 
-    async fn create(&self, channel: &Channel, endpoint: &EndpointDescription) -> Result<Kept, Fault> {
+    async fn create(&self, channel: &Channel, chosen: &Chosen) -> Result<Kept, Fault> {
         let doing = "making a session";
-        let policy = SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
         let nonce = opcua::crypto::random::byte_string(32);
         let request = CreateSessionRequest {
             request_header: channel.header(&NodeId::null(), self.link.timeout),
@@ -230,85 +240,61 @@ impl Maker<'_> {
                 ..ApplicationDescription::default()
             },
             server_uri: UAString::null(),
-            endpoint_url: endpoint.endpoint_url.clone(),
+            endpoint_url: chosen.endpoint.endpoint_url.clone(),
             session_name: UAString::from(self.name.as_str()),
             client_nonce: nonce.clone(),
-            client_certificate: if policy == SecurityPolicy::None {
-                ByteString::null()
-            } else {
-                self.own.certificate.as_byte_string()
+            client_certificate: match chosen.policy {
+                SecurityPolicy::None => ByteString::null(),
+                _ => self.own.certificate.as_byte_string(),
             },
             requested_session_timeout: LIFETIME,
             max_response_message_size: 0,
         };
         let ResponseMessage::CreateSession(answer) = channel.call(doing, request, self.link.timeout).await? else {
-            return Err(Fault::Link(format!("{doing}: another answer than asked for")));
+            return Err(foreign(doing));
         };
-        if policy != SecurityPolicy::None {
-            let certificate = X509::from_byte_string(&endpoint.server_certificate)
-                .map_err(|error| Fault::Final(format!("the server's certificate cannot be read: {error}")))?;
-            let same = answer
-                .server_certificate
-                .as_ref()
-                .starts_with(endpoint.server_certificate.as_ref());
-            if !same {
-                return Err(Fault::Final(
-                    "the server shows another certificate in its session than in its endpoint: something stands between, or it is not set up right"
-                        .to_owned(),
-                ));
-            }
-            opcua::crypto::verify_signature_data(
-                &answer.server_signature,
-                policy,
-                &certificate,
-                &self.own.certificate,
-                nonce.as_ref(),
-            )
-            .map_err(|_| {
-                Fault::Final("the server does not prove that its certificate is its own (wrong signature)".to_owned())
-            })?;
-        }
+        let proven = identity::check_server(
+            self.own,
+            chosen,
+            &nonce,
+            &answer.server_certificate,
+            &answer.server_signature,
+        );
+        proven.map_err(|fault| Fault::Final(fault.to_string()))?;
+        let repeated = answer.server_endpoints.as_deref().unwrap_or_default();
+        choose::confirm(chosen, repeated, self.link).map_err(|refusal| Fault::Final(refusal.to_string()))?;
         Ok(Kept {
             token: answer.authentication_token.clone(),
             nonce: answer.server_nonce.clone(),
-            certificate: endpoint.server_certificate.clone(),
+            certificate: chosen.endpoint.server_certificate.clone(),
         })
     }
 
     async fn activate(
         &self,
         channel: &Channel,
-        endpoint: &EndpointDescription,
         chosen: &Chosen,
         material: &Material,
         kept: Kept,
     ) -> Result<Kept, Fault> {
-        let policy = SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref());
+        let doing = "logging in";
+        let cannot = |fault: identity::Fault| Fault::Final(fault.to_string());
         let (user_identity_token, user_token_signature) =
-            identity::user_token(material, chosen, &kept.certificate, &kept.nonce)
-                .map_err(|fault| Fault::Final(fault.to_string()))?;
-        let client_signature = match policy {
-            SecurityPolicy::None => SignatureData::null(),
-            policy => identity::client_signature(&self.own.key, policy, &kept.certificate, &kept.nonce)
-                .map_err(|fault| Fault::Final(fault.to_string()))?,
-        };
+            identity::user_token(material, chosen, &kept.nonce).map_err(cannot)?;
         let request = ActivateSessionRequest {
             request_header: channel.header(&kept.token, self.link.timeout),
-            client_signature,
+            client_signature: identity::client_signature(self.own, chosen, &kept.nonce).map_err(cannot)?,
             client_software_certificates: None,
             locale_ids: Some(vec![UAString::from("en")]),
             user_identity_token,
             user_token_signature,
         };
-        let doing = "logging in";
-        match channel.call(doing, request, self.link.timeout).await {
-            Ok(ResponseMessage::ActivateSession(answer)) => Ok(Kept {
+        match channel.call(doing, request, self.link.timeout).await? {
+            ResponseMessage::ActivateSession(answer) => Ok(Kept {
                 nonce: answer.server_nonce.clone(),
                 ..kept
             }),
-            Ok(_) => Err(Fault::Link(format!("{doing}: another answer than asked for"))),
-            Err(fault) if fault.status().is_some_and(identity::is_refusal) => Err(Fault::Credentials(fault.to_string())),
-            Err(fault) => Err(fault),
+            _ => Err(foreign(doing)),
         }
     }
 }
