@@ -5,6 +5,8 @@
 
 pub mod binary;
 mod json;
+pub mod node;
+pub mod path;
 mod scalar;
 pub mod select;
 pub mod types;
