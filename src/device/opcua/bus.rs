@@ -156,7 +156,9 @@ impl<'a> Bus<'a> {
         let read = tokio::task::spawn_blocking(move || {
             let own = match own {
                 Some(own) => own,
-                None => Arc::new(Own::load_or_make(home.as_deref(), now).map_err(|fault| Fault::Final(fault.to_string()))?),
+                None => {
+                    Arc::new(Own::load_or_make(home.as_deref(), now).map_err(|fault| Fault::Final(fault.to_string()))?)
+                }
             };
             let material = Material::read(&identity, now).map_err(|fault| Fault::Final(fault.to_string()))?;
             Ok((own, material))
@@ -217,7 +219,10 @@ impl<'a> Bus<'a> {
 
     async fn make(&mut self) -> Result<Made, Fault> {
         let (own, material) = self.entry().await?;
-        let slot = self.slots.first().map_or_else(String::new, |slot| slot.name().to_string());
+        let slot = self
+            .slots
+            .first()
+            .map_or_else(String::new, |slot| slot.name().to_string());
         let maker = Maker {
             link: self.link,
             own: &own,
@@ -349,9 +354,9 @@ impl<'a> Bus<'a> {
         }
         let again = session.monitor(id, &plainer).await?;
         for (request, result) in plainer.iter().zip(again) {
-            let same = requests
-                .iter()
-                .position(|other| other.requested_parameters.client_handle == request.requested_parameters.client_handle);
+            let same = requests.iter().position(|other| {
+                other.requested_parameters.client_handle == request.requested_parameters.client_handle
+            });
             if let Some(slot) = same.and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -408,7 +413,13 @@ impl<'a> Bus<'a> {
     ) -> Result<Result<MonitoredItemCreateRequest, String>, Fault> {
         let sampling = |wanted: Option<Duration>| wanted.map_or(-1.0, |every| every.as_secs_f64() * 1000.0);
         let (node, attribute, sampling, filter, queue) = match target {
-            Target::Namespaces => (NodeId::new(0, 2255_u32), AttributeId::Value, 5_000.0, ExtensionObject::null(), 1),
+            Target::Namespaces => (
+                NodeId::new(0, 2255_u32),
+                AttributeId::Value,
+                5_000.0,
+                ExtensionObject::null(),
+                1,
+            ),
             Target::Value(_, item) => {
                 let filter = item.deadband.map_or_else(ExtensionObject::null, |band| {
                     ExtensionObject::from_message(DataChangeFilter {
@@ -495,7 +506,11 @@ impl<'a> Bus<'a> {
                 clock: self.clock,
             };
             let until = slot.turn(&mut reader, self.reports).await?;
-            let life = slot.plan.alive.as_ref().map(|_| self.clock.now().tick.saturating_add(LIFE));
+            let life = slot
+                .plan
+                .alive
+                .as_ref()
+                .map(|_| self.clock.now().tick.saturating_add(LIFE));
             wake = wake.into_iter().chain(until).chain(life).min();
         }
         let now = self.clock.now();
@@ -557,7 +572,9 @@ impl<'a> Bus<'a> {
         if self.mute >= 2 {
             self.polled = true;
             return Fault::Service {
-                doing: format!("the server took the subscription and published nothing for {for_long:?}; from now on its values are asked for"),
+                doing: format!(
+                    "the server took the subscription and published nothing for {for_long:?}; from now on its values are asked for"
+                ),
                 status: StatusCode::BadNoCommunication,
                 hint: "",
             };
@@ -759,11 +776,13 @@ impl<'a> Bus<'a> {
             self.joining.told(index, tree);
         }
         for (fields, backfill) in due {
-            self.hear(session, index, notice, fields, backfill, &raw, guard, now).await?;
+            self.hear(session, index, notice, fields, backfill, &raw, guard, now)
+                .await?;
         }
         for held in self.joining.release(index, self.clock) {
             let (fields, backfill) = held.said;
-            self.hear(session, index, held.notice, fields, backfill, "", &held.guard, now).await?;
+            self.hear(session, index, held.notice, fields, backfill, "", &held.guard, now)
+                .await?;
         }
         Ok(())
     }

@@ -107,7 +107,8 @@ pub(super) fn variant(raw: &Raw, kind: VariantScalarTypeId) -> Result<Variant, S
             Variant::$variant(<$type>::try_from(value).map_err(|fault| fault.to_string())?)
         }};
     }
-    let float = || number().and_then(|value: Decimal| value.to_string().parse::<f64>().map_err(|fault| fault.to_string()));
+    let float =
+        || number().and_then(|value: Decimal| value.to_string().parse::<f64>().map_err(|fault| fault.to_string()));
     Ok(match kind {
         VariantScalarTypeId::Boolean => Variant::Boolean(raw.truth()),
         VariantScalarTypeId::SByte => integer!(SByte, i8),

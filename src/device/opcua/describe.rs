@@ -50,6 +50,9 @@ impl Describer {
                         return Ok(Err(reason.clone()));
                     }
                     if let Err(reason) = self.load(session, &key).await? {
+                        tracing::warn!("{reason}");
+                        // A structure inside a value that nobody describes is left out; a field of unknown length cannot be.
+                        self.types.give_up(key.clone());
                         self.hopeless.insert(key, reason);
                     }
                 }
@@ -96,16 +99,14 @@ impl Describer {
                     none if none.is_null() => self.encoding(session, &data_type).await?,
                     id => Some(key(id)),
                 };
-                // A description need not name the encoding that the server then uses.
-                let encoding = encoding.or_else(|| (*wanted != key(&data_type)).then(|| wanted.clone()));
-                self.types.insert(described(&data_type, encoding, &name, structure));
-                if *wanted != key(&data_type) {
-                    self.types.alias(wanted.clone(), &key(&data_type));
-                }
+                // What stands in a value counts, whatever the description names.
+                let used = (*wanted != key(&data_type)).then(|| wanted.clone());
+                self.types
+                    .insert(described(&data_type, used.or(encoding), &name, structure));
                 return Ok(Ok(()));
             }
             if object.inner_is::<EnumDefinition>() {
-                self.types.simple(key(&data_type), Builtin::Int32);
+                self.types.declare(key(&data_type), Builtin::Int32);
                 return Ok(Ok(()));
             }
         }
@@ -123,18 +124,22 @@ impl Describer {
                         "the server does not describe the fields of `{name}` ({data_type}); it is too old for that, or set up without"
                     ))),
                     Some(builtin) => {
-                        self.types.simple(key(&data_type), builtin);
+                        self.types.declare(key(&data_type), builtin);
                         Ok(Ok(()))
                     }
                 }
             }
-            None => Ok(Err(format!("the server does not describe the data type `{name}` ({data_type})"))),
+            None => Ok(Err(format!(
+                "the server does not describe the data type `{name}` ({data_type})"
+            ))),
         }
     }
 
     /// The binary encoding of a data type.
     async fn encoding(&self, session: &Session, data_type: &NodeId) -> Result<Option<NodeKey>, Fault> {
-        let found = session.browse(&[follow(data_type, 38, BrowseDirection::Forward)]).await?;
+        let found = session
+            .browse(&[follow(data_type, 38, BrowseDirection::Forward)])
+            .await?;
         let binary = found
             .into_iter()
             .flatten()
@@ -180,7 +185,12 @@ pub(super) fn attribute(node: &NodeId, attribute: AttributeId) -> ReadValueId {
     }
 }
 
-fn described(data_type: &NodeId, encoding: Option<NodeKey>, name: &str, definition: &StructureDefinition) -> StructureType {
+fn described(
+    data_type: &NodeId,
+    encoding: Option<NodeKey>,
+    name: &str,
+    definition: &StructureDefinition,
+) -> StructureType {
     let fields = definition.fields.as_deref().unwrap_or_default();
     StructureType {
         data_type: key(data_type),

@@ -50,12 +50,12 @@ impl Pump {
         loop {
             let mut step = pin!(self.0.poll());
             // What a server sends must not end the process, even where the library trips over it.
-            let outcome = poll_fn(|context| {
-                match catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(context))) {
+            let outcome = poll_fn(
+                |context| match catch_unwind(AssertUnwindSafe(|| step.as_mut().poll(context))) {
                     Ok(poll) => poll.map(Ok),
                     Err(_) => std::task::Poll::Ready(Err(())),
-                }
-            })
+                },
+            )
             .await;
             match outcome {
                 Ok(TransportPollResult::Closed(status)) => return Fault::closed(status),

@@ -98,7 +98,9 @@ impl Asked {
                 if !COMMON.contains(&missing) && faults.is_empty() {
                     let known: BTreeSet<&str> = declared.iter().map(|field| field.name.name.as_ref()).collect();
                     let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                    faults.push(format!("events of type {wanted} have no field `{missing}`; they have {known}"));
+                    faults.push(format!(
+                        "events of type {wanted} have no field `{missing}`; they have {known}"
+                    ));
                 }
                 continue;
             };

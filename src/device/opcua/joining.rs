@@ -36,7 +36,13 @@ impl Recovery {
     }
 
     /// Whether something before this result is missing and was asked for.
-    pub(super) async fn before(&mut self, _session: &Session, _slot: usize, _result: &Tree, _clock: &Clock) -> Result<bool, Fault> {
+    pub(super) async fn before(
+        &mut self,
+        _session: &Session,
+        _slot: usize,
+        _result: &Tree,
+        _clock: &Clock,
+    ) -> Result<bool, Fault> {
         Ok(false)
     }
 
@@ -44,7 +50,8 @@ impl Recovery {
     pub(super) fn told(&mut self, _slot: usize, _result: &Tree) {}
 
     /// This waits.
-    pub(super) fn hold(&mut self, _slot: usize, _notice: u16, _said: (Result<Tree, String>, bool), _guard: Arc<Guard>) {}
+    pub(super) fn hold(&mut self, _slot: usize, _notice: u16, _said: (Result<Tree, String>, bool), _guard: Arc<Guard>) {
+    }
 
     /// What need not wait any more.
     pub(super) fn release(&mut self, _slot: usize, _clock: &Clock) -> Vec<Held> {

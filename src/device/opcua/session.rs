@@ -14,11 +14,11 @@ use crate::model::plan::OpcuaLink;
 use opcua::core::{RequestMessage, ResponseMessage};
 use opcua::crypto::SecurityPolicy;
 use opcua::types::{
-    ActivateSessionRequest, ApplicationDescription, ApplicationType, BrowseDescription, BrowseNextRequest, BrowseRequest,
-    ByteString, CallMethodRequest, CallMethodResult, CallRequest, CloseSessionRequest, CreateMonitoredItemsRequest,
-    CreateSessionRequest, DataValue, EndpointDescription, GetEndpointsRequest, LocalizedText, MonitoredItemCreateRequest,
-    MonitoredItemCreateResult, NodeId, ReadRequest, ReadValueId, ReferenceDescription, StatusCode,
-    TimestampsToReturn, UAString, ViewDescription, WriteRequest, WriteValue,
+    ActivateSessionRequest, ApplicationDescription, ApplicationType, BrowseDescription, BrowseNextRequest,
+    BrowseRequest, ByteString, CallMethodRequest, CallMethodResult, CallRequest, CloseSessionRequest,
+    CreateMonitoredItemsRequest, CreateSessionRequest, DataValue, EndpointDescription, GetEndpointsRequest,
+    LocalizedText, MonitoredItemCreateRequest, MonitoredItemCreateResult, NodeId, ReadRequest, ReadValueId,
+    ReferenceDescription, StatusCode, TimestampsToReturn, UAString, ViewDescription, WriteRequest, WriteValue,
 };
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,8 +123,7 @@ impl Maker<'_> {
     /// Which endpoints the server offers.
     async fn endpoints(&self) -> Result<Vec<EndpointDescription>, Fault> {
         let link = self.link;
-        let (channel, pump) =
-            Channel::open(&link.address, &dial::plain(&link.address), self.own, link.timeout).await?;
+        let (channel, pump) = Channel::open(&link.address, &dial::plain(&link.address), self.own, link.timeout).await?;
         let request = GetEndpointsRequest {
             request_header: channel.header(&NodeId::null(), link.timeout),
             endpoint_url: UAString::from(link.address.as_str()),
@@ -142,7 +141,9 @@ impl Maker<'_> {
         };
         match answer? {
             ResponseMessage::GetEndpoints(answer) => Ok(answer.endpoints.unwrap_or_default()),
-            _ => Err(Fault::Link("asking for its endpoints: another answer than asked for".to_owned())),
+            _ => Err(Fault::Link(
+                "asking for its endpoints: another answer than asked for".to_owned(),
+            )),
         }
     }
 
@@ -340,7 +341,9 @@ impl Session {
         let (doing, limit) = ("reading", &self.limits.read);
         let mut values = Vec::with_capacity(nodes.len());
         while let Some(rest) = nodes.get(values.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest.get(..limit.load(Ordering::Relaxed).min(rest.len())).unwrap_or(rest);
+            let part = rest
+                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
+                .unwrap_or(rest);
             let request = ReadRequest {
                 request_header: self.header(self.timeout),
                 max_age: 0.0,
@@ -366,7 +369,9 @@ impl Session {
         let (doing, limit) = ("writing", &self.limits.write);
         let mut results = Vec::with_capacity(nodes.len());
         while let Some(rest) = nodes.get(results.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest.get(..limit.load(Ordering::Relaxed).min(rest.len())).unwrap_or(rest);
+            let part = rest
+                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
+                .unwrap_or(rest);
             let request = WriteRequest {
                 request_header: self.header(self.timeout),
                 nodes_to_write: Some(part.to_vec()),
@@ -394,7 +399,9 @@ impl Session {
         let (doing, limit) = ("subscribing", &self.limits.items);
         let mut results = Vec::with_capacity(items.len());
         while let Some(rest) = items.get(results.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest.get(..limit.load(Ordering::Relaxed).min(rest.len())).unwrap_or(rest);
+            let part = rest
+                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
+                .unwrap_or(rest);
             let request = CreateMonitoredItemsRequest {
                 request_header: self.header(self.timeout),
                 subscription_id: subscription,
@@ -423,7 +430,9 @@ impl Session {
         let (doing, limit) = ("browsing", &self.limits.browse);
         let mut found: Vec<Vec<ReferenceDescription>> = Vec::with_capacity(nodes.len());
         while let Some(rest) = nodes.get(found.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest.get(..limit.load(Ordering::Relaxed).min(rest.len())).unwrap_or(rest);
+            let part = rest
+                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
+                .unwrap_or(rest);
             let request = BrowseRequest {
                 request_header: self.header(self.timeout),
                 view: ViewDescription::default(),
@@ -468,7 +477,12 @@ impl Session {
             methods_to_call: Some(vec![call]),
         };
         match self.call(doing, request, self.timeout).await? {
-            ResponseMessage::Call(answer) => Ok(answer.results.unwrap_or_default().into_iter().next().unwrap_or_default()),
+            ResponseMessage::Call(answer) => Ok(answer
+                .results
+                .unwrap_or_default()
+                .into_iter()
+                .next()
+                .unwrap_or_default()),
             _ => Err(foreign(doing)),
         }
     }
@@ -478,13 +492,17 @@ impl Session {
         // NamespaceArray; MaxNodesPerRead, -Write, -Browse, MaxMonitoredItemsPerCall (OPC 10000-5, 12).
         let nodes = [2255_u32, 11705, 11707, 11710, 11714].map(|id| ReadValueId::from(NodeId::new(0, id)));
         let mut values = self.read(&nodes).await?.into_iter().map(|value| value.value);
-        let namespaces = values.next().flatten().and_then(|value| value.try_cast_to::<Vec<UAString>>().ok());
-        self.namespaces = namespaces
-            .unwrap_or_default()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let mut limit = || values.next().flatten().and_then(|value| value.try_cast_to::<u32>().ok());
+        let namespaces = values
+            .next()
+            .flatten()
+            .and_then(|value| value.try_cast_to::<Vec<UAString>>().ok());
+        self.namespaces = namespaces.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let mut limit = || {
+            values
+                .next()
+                .flatten()
+                .and_then(|value| value.try_cast_to::<u32>().ok())
+        };
         learn(&self.limits.read, limit());
         learn(&self.limits.write, limit());
         learn(&self.limits.browse, limit());

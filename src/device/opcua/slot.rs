@@ -5,7 +5,6 @@
 mod values;
 
 use super::fault::Fault;
-use super::session::Session;
 use super::subscribe::Guard;
 use crate::device::SlotStart;
 use crate::device::tap::Reading;
@@ -107,7 +106,13 @@ pub(super) struct Slot {
 fn told_whole(plan: &SlotPlan) -> Vec<BTreeSet<PointIx>> {
     let whole = |event: &EventPlan| {
         let watched: BTreeSet<PointIx> = event.triggers.iter().flat_map(Trigger::points).copied().collect();
-        let all: BTreeSet<PointIx> = event.points.iter().chain(&event.id).copied().chain(watched.iter().copied()).collect();
+        let all: BTreeSet<PointIx> = event
+            .points
+            .iter()
+            .chain(&event.id)
+            .copied()
+            .chain(watched.iter().copied())
+            .collect();
         (!watched.is_empty() && event.ack.is_none() && all == watched).then_some(all)
     };
     plan.events.iter().filter_map(whole).collect()
@@ -175,12 +180,16 @@ impl Slot {
     pub(super) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = Vec::new();
         for point in self.poller.watched() {
-            let (Some(Ok(node)), Some(at), Some(of)) = (self.nodes.get(*point), self.at(*point), self.plan.points.get(*point))
+            let (Some(Ok(node)), Some(at), Some(of)) =
+                (self.nodes.get(*point), self.at(*point), self.plan.points.get(*point))
             else {
                 continue;
             };
             let plain = at.paths.is_empty() && at.part == OpcuaPart::Value;
-            let deadband = of.deadband.filter(|_| plain).and_then(|band| band.to_string().parse().ok());
+            let deadband = of
+                .deadband
+                .filter(|_| plain)
+                .and_then(|band| band.to_string().parse().ok());
             match items.iter_mut().find(|item| item.node == *node) {
                 Some(item) => {
                     item.points.push(*point);
@@ -227,7 +236,8 @@ impl Slot {
         } else {
             "the server keeps all changes of its values"
         };
-        self.alarm("values_lost", overflown, text.to_owned(), now, reports).await
+        self.alarm("values_lost", overflown, text.to_owned(), now, reports)
+            .await
     }
 
     /// Data flow: the server said something.
@@ -306,7 +316,9 @@ impl Slot {
             seen = Some(picture.seen);
             self.holding = Some(picture.guard);
         }
-        let known = points.iter().all(|point| self.image.get(*point).is_some_and(Option::is_some));
+        let known = points
+            .iter()
+            .all(|point| self.image.get(*point).is_some_and(Option::is_some));
         if let Some(seen) = seen.filter(|_| known) {
             let faults = self.told_faults(points);
             let values = self.pick(points);
@@ -385,7 +397,12 @@ impl Slot {
         Ok(())
     }
 
-    async fn send(&mut self, mut sample: Sample, guard: &Arc<Guard>, reports: &mpsc::Sender<Report>) -> Result<(), Broken> {
+    async fn send(
+        &mut self,
+        mut sample: Sample,
+        guard: &Arc<Guard>,
+        reports: &mpsc::Sender<Report>,
+    ) -> Result<(), Broken> {
         let (sender, answer) = oneshot::channel();
         sample.durable = Some(sender);
         self.awaited.push(Awaited {
@@ -470,7 +487,9 @@ impl Slot {
                     }))
                 }
                 Out::State { event, state, ticket } => {
-                    let Some(of) = self.plan.events.get(event) else { continue };
+                    let Some(of) = self.plan.events.get(event) else {
+                        continue;
+                    };
                     let name = of.name.clone();
                     Report::State {
                         slot: self.plan.slot.clone(),
@@ -592,7 +611,12 @@ impl Slot {
         let faults = self.read(reader, &nodes).await;
         let mut values = self.pick(&nodes);
         let words = (0..self.plan.points.len())
-            .map(|point| self.quality.get(point).and_then(Option::as_ref).map_or_else(String::new, ToString::to_string))
+            .map(|point| {
+                self.quality
+                    .get(point)
+                    .and_then(Option::as_ref)
+                    .map_or_else(String::new, ToString::to_string)
+            })
             .collect();
         (self.image, self.quality, self.stamps) = kept;
         let mut faults: Vec<String> = faults?.into_iter().map(|fault| fault.text).collect();

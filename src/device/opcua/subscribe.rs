@@ -278,7 +278,10 @@ impl Subscription {
             subscription_id: self.id,
             retransmit_sequence_number: number,
         };
-        match session.call("asking for a missed message", request, session.timeout()).await {
+        match session
+            .call("asking for a missed message", request, session.timeout())
+            .await
+        {
             Ok(ResponseMessage::Republish(answer)) => {
                 Ok(Some(answer.notification_message.notification_data.unwrap_or_default()))
             }

@@ -10,9 +10,7 @@ use crate::model::plan::{OpcuaPart, PointIx, Trigger};
 use crate::model::{Decimal, Raw};
 use crate::watch::Fault as PointFault;
 use crate::wire::opcua::{Tree, first};
-use opcua::types::{
-    AttributeId, DataValue, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue,
-};
+use opcua::types::{AttributeId, DataValue, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -112,7 +110,11 @@ impl Slot {
                         let raw = found.as_ref().and_then(Tree::raw);
                         if let (None, Some(Tree::Struct(structure))) = (&raw, &found) {
                             said.fault = Some((
-                                format!("{name} is a structure `{}`: say which field is meant, field = \"{}\"", structure.name, names(tree)),
+                                format!(
+                                    "{name} is a structure `{}`: say which field is meant, field = \"{}\"",
+                                    structure.name,
+                                    names(tree)
+                                ),
                                 false,
                             ));
                         }
@@ -168,7 +170,8 @@ impl Slot {
     /// Whether a point is looked at only for its own changes.
     fn is_told_only(&self, point: PointIx) -> bool {
         let any = |trigger: &Trigger| matches!(trigger, Trigger::ChangesAny { points, .. } if points.contains(&point));
-        let other = |trigger: &Trigger| !matches!(trigger, Trigger::ChangesAny { .. }) && trigger.points().contains(&point);
+        let other =
+            |trigger: &Trigger| !matches!(trigger, Trigger::ChangesAny { .. }) && trigger.points().contains(&point);
         let mut triggers = self.plan.events.iter().flat_map(|event| &event.triggers);
         let told = triggers.clone().any(any);
         told && !triggers.any(other)
@@ -226,7 +229,10 @@ impl Slot {
                 _ => {}
             }
         }
-        let asked: Vec<ReadValueId> = nodes.iter().map(|(node, _)| attribute(node, AttributeId::Value)).collect();
+        let asked: Vec<ReadValueId> = nodes
+            .iter()
+            .map(|(node, _)| attribute(node, AttributeId::Value))
+            .collect();
         let values = reader.session.read(&asked).await?;
         for ((_, points), value) in nodes.iter().zip(&values) {
             for said in self.decode(reader.session, reader.describer, points, value).await? {
@@ -261,7 +267,9 @@ impl Slot {
             Some(Err(reason)) => return Ok(Err(fault(format!("{name}: {reason}"), false))),
             None => return Ok(Ok(())),
         };
-        let whole = self.at(point).is_some_and(|at| at.paths.is_empty() && at.part == OpcuaPart::Value);
+        let whole = self
+            .at(point)
+            .is_some_and(|at| at.paths.is_empty() && at.part == OpcuaPart::Value);
         if !whole {
             let text = format!("{name} is a part of a variable: only whole variables are written");
             return Ok(Err(fault(text, false)));
@@ -315,14 +323,14 @@ impl Slot {
         if let Some(kind) = self.kinds.get(point).copied().flatten() {
             return Ok(kind);
         }
-        let asked = [attribute(node, AttributeId::Value), attribute(node, AttributeId::DataType)];
+        let asked = [
+            attribute(node, AttributeId::Value),
+            attribute(node, AttributeId::DataType),
+        ];
         let mut values = reader.session.read(&asked).await?.into_iter().map(|value| value.value);
         let current = values.next().flatten().and_then(|value| value.scalar_type_id());
         let data_type = match values.next().flatten() {
-            Some(Variant::NodeId(node)) if node.namespace == 0 => match node.identifier {
-                opcua::types::Identifier::Numeric(id) => VariantScalarTypeId::try_from(i32::try_from(id).unwrap_or(0)).ok(),
-                _ => None,
-            },
+            Some(Variant::NodeId(node)) => VariantScalarTypeId::try_from(&*node).ok(),
             _ => None,
         };
         let kind = current.or(data_type).unwrap_or(match value {
@@ -352,7 +360,10 @@ impl Slot {
             Some(value) => reader.describer.tree(reader.session, value).await?,
             None => return Ok(Err("it has no value to set bits of".to_owned())),
         };
-        let word = word.ok().and_then(|tree| tree.raw()).and_then(|raw| raw.number()?.to_i128());
+        let word = word
+            .ok()
+            .and_then(|tree| tree.raw())
+            .and_then(|raw| raw.number()?.to_i128());
         let bits = value.number().and_then(Decimal::to_i128);
         Ok(match (word, bits) {
             (Some(word), Some(bits)) => {
@@ -386,7 +397,12 @@ impl Slot {
 /// The fields of a structure, for help.
 fn names(tree: &Tree) -> String {
     match tree {
-        Tree::Struct(structure) => structure.fields.iter().map(|(name, _)| &**name).collect::<Vec<_>>().join("\", \""),
+        Tree::Struct(structure) => structure
+            .fields
+            .iter()
+            .map(|(name, _)| &**name)
+            .collect::<Vec<_>>()
+            .join("\", \""),
         _ => String::new(),
     }
 }
