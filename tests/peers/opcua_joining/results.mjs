@@ -60,7 +60,13 @@ export class Maker {
   make(namespace, name, fields) {
     const type = this.space.findDataType(name, namespace);
     if (!type) throw new Error(`there is no data type ${name} in namespace ${namespace}`);
-    return this.space.constructExtensionObject(type, fields);
+    const made = this.space.constructExtensionObject(type, fields);
+    // node-opcua 2.186 encodes the fields of a base type twice where a subtype's own list holds them, too (JoiningTraceDataType).
+    const inherited = new Set();
+    for (let base = made.schema.getBaseSchema(); base; base = base.getBaseSchema()) base.fields.forEach((field) => inherited.add(field.name));
+    const own = made.schema.fields;
+    for (let at = own.length - 1; at >= 0; at -= 1) if (inherited.has(own[at].name)) own.splice(at, 1);
+    return made;
   }
 
   variant(value) {
