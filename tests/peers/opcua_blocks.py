@@ -34,6 +34,13 @@ BLOCK = {
 }
 ACK = {"counter": ua.VariantType.UInt32, "level": ua.VariantType.Boolean}
 CODES = {"ok": 1, "nok": 2}
+SIMPLE = {
+    "Number": ua.VariantType.UInt32,
+    "Torque": ua.VariantType.Double,
+    "Angle": ua.VariantType.Double,
+    "Judgement": ua.VariantType.Int32,
+    "Vin": ua.VariantType.String,
+}
 JUDGEMENTS = ["Undefined", "OK", "NotOK"]
 
 
@@ -67,6 +74,17 @@ def expected(raw: dict[str, Any]) -> dict[str, str]:
         "angle.value": str(raw["angle"]),
         "angle.uom": "deg",
         "program.id": str(raw["program"]),
+        "result_id": str(raw["result_count"]),
+        "unit.id": raw["vin"],
+    }
+
+
+def plain(raw: dict[str, Any]) -> dict[str, str]:
+    """What the MES has to receive of a plain event with these raw values."""
+    return {
+        "result": next(word for word, code in CODES.items() if code == raw["judgement"]),
+        "torque.value": format(Decimal(repr(raw["torque"])), "f"),
+        "angle.value": str(raw["angle"]),
         "result_id": str(raw["result_count"]),
         "unit.id": raw["vin"],
     }
@@ -218,7 +236,6 @@ async def add_odd(space: Space) -> None:
     await space.add(folder, "bytes", b"\x01\x02", ua.VariantType.ByteString)
     await space.add(folder, "when", ua.uatypes.datetime(2026, 11, 22, 10, 15, 2, tzinfo=ua.uatypes.timezone.utc), ua.VariantType.DateTime)
     await space.add(folder, "array", [1.5, 2.5, 3.5], number)
-    await space.add(folder, "life", 0, ua.VariantType.UInt32)
     await space.put("Odd.bad", 1.0, ua.StatusCodes.BadSensorFailure)
     await space.put("Odd.uncertain", 21.25, ua.StatusCodes.UncertainLastUsableValue)
 
@@ -231,6 +248,7 @@ class Events:
         self.slot = slot
         self.seed = f"{seed}/{slot}"
         self.ledger = out
+        self.path = ledger_path
         self.made = max((line["n"] for line in ledger.read(ledger_path) if line["e"] == "raised"), default=0)
         self.nulls = 0
         self.generator: Any = None
@@ -259,6 +277,11 @@ class Events:
         await kind.add_property(index, "Number", ua.Variant(0, ua.VariantType.UInt32))
         await kind.add_property(index, "Result", ua.Variant(self.result(0)), datatype=result.nodeid)
         self.type_id = kind.nodeid
+        simple = await base.add_object_type(ua.NodeId("PeerSimpleEventType", index), f"{index}:PeerSimpleEventType")
+        for name, variant in SIMPLE.items():
+            await simple.add_property(index, name, ua.Variant("" if variant == ua.VariantType.String else 0, variant))
+        self.plain = await server.get_event_generator(simple, server.nodes.server)
+        self.simples = max((line["n"] for line in ledger.read(self.path) if line["e"] == "simple"), default=0)
         folder = await self.space.folder("Struct")
         node = await folder.add_variable(ua.NodeId("Struct.result", index), f"{index}:result", ua.Variant(self.result(0)), datatype=result.nodeid)
         self.variable = node.nodeid
@@ -277,6 +300,17 @@ class Events:
             if name not in without:
                 made.Values.append(ua.PeerValue(Name=name, Value=value, Quantity=quantity, High=high))
         return made
+
+    async def raise_plain(self) -> None:
+        """One event whose fields are plain values."""
+        self.simples += 1
+        raw = derive(self.seed, self.simples)
+        event = self.plain.event
+        event.Number, event.Torque, event.Angle = self.simples, raw["torque"], float(raw["angle"])
+        event.Judgement, event.Vin = raw["judgement"], raw["vin"]
+        event.Message = ua.LocalizedText(f"result {self.simples}")
+        self.ledger.write(e="simple", n=self.simples, expect=plain(raw))
+        await self.plain.trigger()
 
     async def raise_one(self, without: tuple[str, ...] = (), null: bool = False) -> None:
         """One event, or one whose `Result` is null."""

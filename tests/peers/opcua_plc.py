@@ -5,6 +5,7 @@ Prints {"port": N, "thumbprint": "…"} and then answers commands, one JSON obje
   {"do": "stats"}    {"do": "resume", "rate": 20, "limit": 500}    {"do": "pause"}
   {"do": "items", "rate": 10}  (0: they stand still)               {"do": "events", "count": 5, "rate": 10, "without": ["torque"], "null": false}
   {"do": "publish", "on": false}   sessions and subscriptions live, and nothing is ever published, not even a keep-alive
+  {"do": "simple", "count": 1}     events of plain values
   {"do": "drop"}                   resets every connection         {"do": "forget", "what": "sessions" | "subscriptions"}
   {"do": "put", "node": "Odd.good", "value": 3.5, "status": 0}     {"do": "restart_counter"}       {"do": "stop"}
 
@@ -224,6 +225,7 @@ class Plc:
             self.items = Items(self.space, args.items, self.ledger)
             await self.items.begin(max((line["k"] for line in read(path) if line["e"] == "tick"), default=0))
         folder = await self.space.folder("Machine")
+        await self.space.add(folder, "life", 0, ua.VariantType.UInt32)
         await folder.add_method(ua.NodeId("Machine.reset", index), f"{index}:reset", self.reset, [ua.VariantType.Int32], [ua.VariantType.Int32])
 
     def reset(self, _parent: Any, number: ua.Variant) -> list[ua.Variant]:
@@ -246,9 +248,13 @@ class Plc:
 
     async def clock(self) -> None:
         """Makes what is due."""
-        tick = event = time.monotonic()
+        tick = event = beat = time.monotonic()
         while not self.stopped.is_set():
             now = time.monotonic()
+            if now >= beat:
+                beat = now + 0.05
+                self.counts["life"] += 1
+                await self.space.put("Machine.life", self.counts["life"])
             nearest = now + 0.05
             for block in self.blocks:
                 if block.showing or self.paused or (self.limit and block.made >= self.limit):
@@ -283,6 +289,7 @@ class Plc:
             "acked": sum(block.acked for block in self.blocks),
             "showing": sum(block.showing for block in self.blocks),
             "blocks": {block.slot: [block.made, block.acked] for block in self.blocks},
+            "simple": self.events.simples if self.events else 0,
             "raised": self.events.made if self.events else 0,
             "to raise": self.to_raise["count"],
             "ticks": self.items.ticks if self.items else 0,
@@ -313,6 +320,9 @@ class Plc:
                 self.item_rate = float(order["rate"])
             case "events":
                 self.to_raise = {"count": 1, "rate": 10.0, "without": (), "null": False} | order
+            case "simple":
+                for _ in range(order.get("count", 1)):
+                    await self.events.raise_plain()
             case "publish":
                 self.publishing = bool(order["on"])
             case "drop":

@@ -139,6 +139,14 @@ function blockValues(n) {
     motor_temp: (n % 500) / 10, stamp: block.stamp,
   };
 }
+// What the MES has to receive of it: a single has few digits here, so that its shortest decimal is the hundredth.
+function blockExpect(n) {
+  const raw = derive(n);
+  return {
+    result: raw.good ? "ok" : "nok", "torque.value": String(raw.torque / 100), "torque.min": String(raw.torqueMin / 100), "torque.uom": "N.m", "angle.value": String(raw.angle),
+    "angle.uom": "deg", "program.id": String(raw.pset), result_id: String(n), "unit.id": raw.vin,
+  };
+}
 const counter = folder("Counter");
 for (const [name, kind] of Object.entries({ torque: "Float", torque_min: "UInt16", angle: "Int32", judgement: "Int16", program: "UInt16", vin: "String", stamp: "UInt32", motor_temp: "Double", result_count: "UInt32" })) {
   const value = block.made ? { ...blockValues(block.made), result_count: block.made }[name] : kind === "String" ? "" : 0;
@@ -157,7 +165,7 @@ function show() {
   block.made += 1;
   block.stamp = Math.max(Math.floor(Date.now() / 1000), block.stamp);
   block.showing = true;
-  write({ e: "shown", slot: "st10.counter", n: block.made, counter: block.made, stamp: block.stamp, expect: {} });
+  write({ e: "shown", slot: "st10.counter", n: block.made, counter: block.made, stamp: block.stamp, expect: blockExpect(block.made) });
   for (const [name, value] of Object.entries(blockValues(block.made))) put(`Counter.${name}`, value);
   put("Counter.result_count", block.made);
 }
@@ -189,7 +197,10 @@ for (const [name, dataType] of Object.entries({ Number: "UInt32", Torque: "Doubl
 function simple() {
   counts.simple += 1;
   const raw = derive(counts.simple);
-  write({ e: "simple", n: counts.simple });
+  const expect = {
+    result: raw.good ? "ok" : "nok", "torque.value": String(raw.torque / 100), "angle.value": String(raw.angle), result_id: String(counts.simple), "unit.id": raw.vin,
+  };
+  write({ e: "simple", n: counts.simple, expect });
   space.rootFolder.objects.server.raiseEvent(simpleType, {
     number: { dataType: DataType.UInt32, value: counts.simple }, torque: { dataType: DataType.Double, value: raw.torque / 100 },
     angle: { dataType: DataType.Double, value: raw.angle }, judgement: { dataType: DataType.Int32, value: raw.good ? 1 : 2 },
