@@ -142,7 +142,7 @@ class Plc:
         argument = ns0.datatypes.Argument
         await self.server.addMethod(
             "reset", self.node("Machine"), self.reset, nodeId=o6.NodeId(self.node("Machine.reset")), ns=self.index,
-            inputArgs=[argument(name="number", dataType=o6.NodeId("i=6"))], outputArgs=[argument(name="result", dataType=o6.NodeId("i=6"))],
+            inputArgs=[argument(name="number", dataType=o6.NodeId("i=6"), valueRank=-1)], outputArgs=[argument(name="result", dataType=o6.NodeId("i=6"), valueRank=-1)],
         )  # fmt: skip
         self.event_type = await self.server.addObjectType(
             "PeerSimpleEventType", "i=2041", nodeId=self.node("PeerSimpleEventType"), ns=self.index
