@@ -28,7 +28,7 @@ pub(super) struct Mode {
     pub(super) one: bool,
     /// Readings that must agree.
     pub(super) need: u8,
-    /// Looked at by poll, not only by its own cadence.
+    /// Looked at by poll, not only by its own cadence, nor when the device says something.
     pub(super) polled: bool,
     /// Waits for its trigger to fall once acknowledged.
     pub(super) level: bool,
@@ -114,7 +114,10 @@ impl Mode {
             flags,
             one: whole,
             need: event.stable.max(if unguarded && !loose { 2 } else { 1 }),
-            polled: event.triggers.iter().any(|t| !matches!(t, Trigger::Every(_))),
+            polled: event
+                .triggers
+                .iter()
+                .any(|t| !matches!(t, Trigger::Every(_) | Trigger::Said(_))),
             level: event
                 .triggers
                 .iter()
