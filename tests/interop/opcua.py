@@ -351,11 +351,11 @@ def certificates(rig: Rig, _stack: str) -> int:
     pki = Certificates(rig.folder / "pki")
     other = pki.make("someone-else", "urn:lineside:peer:else")
     stranger = pki.authority("stranger")
-    ports = {kind: free_port() for kind in ("self", "ca", "expired", "future", "host", "none", "weak", "hidden")}
-    more = {kind: {"cert": kind} for kind in ("self", "ca", "expired", "future", "host")}
+    ports = {kind: free_port() for kind in ("self", "ca", "expired", "future", "ca-host", "none", "weak", "hidden")}
+    more = {kind: {"cert": kind} for kind in ("self", "ca", "expired", "future", "ca-host")}
     more |= {"none": {"policies": "None"}, "weak": {"policies": "None,Basic256Sha256/Sign"}, "hidden": {"host": "plc-7.nowhere.invalid"}}
     servers = {kind: start(rig, "asyncua", port, kind, **more[kind]) for kind, port in ports.items()}
-    pair = {kind: pki.server(PLC_URI, kind if kind in ("ca", "expired", "future", "host") else "self") for kind in ports}
+    pair = {kind: pki.server(PLC_URI, kind if kind in ("ca", "expired", "future", "ca-host") else "self") for kind in ports}
 
     def slot(name: str, kind: str, *lines: str) -> None:
         case.slot(name, profiles.head(name, case.address(ports[kind]), *lines, 'timeout = "5s"') + profiles.SIMPLE)
@@ -384,7 +384,7 @@ def certificates(rig: Rig, _stack: str) -> int:
     slot("stranger", "ca", 'security = "Aes256Sha256RsaPss/SignAndEncrypt"', f'trust_file = "{stranger.cert}"')
     slot("expired", "expired", both, f'trust_file = "{pair["expired"].cert}"')
     slot("future", "future", both, f'trust_file = "{pair["future"].cert}"')
-    slot("renamed", "host", both, f'trust_file = "{pair["host"].cert}"')
+    slot("renamed", "ca-host", both, f'trust_file = "{pki.authority().cert}"')
     # Nobody wrote None: a server that offers nothing else is refused.
     slot("plain", "none")
     case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
@@ -404,11 +404,11 @@ def certificates(rig: Rig, _stack: str) -> int:
             if text.lower() not in reason.lower():
                 faults.append(f"{name}: its status does not name {text!r}: {reason}")
         rig.say(f"{name}: {reason}")
-    for kind in ("expired", "future", "host", "none"):
+    for kind in ("expired", "future", "ca-host", "none"):
         stats = servers[kind].ask("stats")
         if stats["accepted"] or stats["refused"] or stats["sessions"]:
             faults.append(f"{kind}: {stats['sessions']} sessions and {stats['names']} log-ins at a server that is not trusted")
-    # The certificate is renewed: refused with the new thumbprint; the line is written, and data comes without a restart.
+    # The certificate is renewed: refused with the new thumbprint; the line is written, and data comes.
     servers["self"].process.kill()
     servers["self"].process.wait()
     renewed = pki.server(PLC_URI, "renewed")
@@ -418,11 +418,15 @@ def certificates(rig: Rig, _stack: str) -> int:
     except Failure:
         faults.append(f"pinned: the certificate was renewed, and its status is {': '.join(case.seen.state('pinned'))}")
     count = len(case.seen.readings["pinned"])
+    case.slots.pop("pinned")
     slot("pinned", "self", both, renewed.trust)
+    if problem := rig.gateway.stop():
+        faults.append(problem)
+    rig.gateway.start()
     try:
         case.wait("the new line is taken up", lambda: len(case.seen.readings["pinned"]) > count + 2, 20)
     except Failure:
-        faults.append(f"pinned: the new thumbprint was written, and its status is {': '.join(case.seen.state('pinned'))}")
+        faults.append(f"pinned: the new thumbprint was written, and its status is {', '.join(case.seen.state('pinned'))}")
     case.end()
     return tell(faults)
 

@@ -394,7 +394,7 @@ def main() -> None:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--ledger", required=True)
     parser.add_argument("--pki", required=True, help="folder of certificates, made where they are not there")
-    parser.add_argument("--cert", default="self", help="self, renewed, ca, expired, future, host, uri")
+    parser.add_argument("--cert", default="self", help="self, renewed, ca, expired, future, host, ca-host, uri")
     parser.add_argument("--policies", default=",".join(POLICIES), help="with commas")
     parser.add_argument("--identities", default=",".join(IDENTITIES), help="with commas")
     parser.add_argument("--user", action="append", default=[], help="name=password")
