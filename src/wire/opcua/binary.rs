@@ -129,3 +129,6 @@ pub fn encode_variant(types: &Types, as_type: &NodeKey, value_rank: i32, tree: &
     encoder.variant(wire, array, tree)?;
     Ok(encoder.into_bytes())
 }
+
+#[cfg(test)]
+mod tests;
