@@ -50,7 +50,9 @@ fuzz_target!(|input: (&[u8], Vec<(u8, Vec<(u8, u8, i8)>)>, &str)| {
         if let Ok(tree) = decode_structure(&types, &encoding, bytes) {
             look(&tree);
             if let Ok(written) = encode_structure(&types, &data_type, &tree) {
-                assert_eq!(decode_structure(&types, &encoding, &written), Ok(tree));
+                // A decimal in a variant is written as a double: the same digits.
+                let again = decode_structure(&types, &encoding, &written).expect("what is written is read");
+                assert_eq!(again.to_json(), tree.to_json());
             }
         }
     }

@@ -226,6 +226,7 @@ fn what_is_no_value_is_a_fault() {
             "16 00 32 01 13 00 00 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11",
             "a decimal of more than 16 bytes",
         ),
+        ("16 00 32 01 03 00 00 00 91 01 07", "a decimal of scale 401"),
         (
             "03 07 08",
             "1 bytes more than its type has: the server's description of the type is not that of the value",
