@@ -238,6 +238,34 @@ proptest! {
     }
 
     #[test]
+    fn any_description_of_any_bytes_is_a_value_or_a_fault(
+        bytes in proptest::collection::vec(prop_oneof![2 => 0..4_u8, 1 => any::<u8>()], 0..120),
+        described in proptest::collection::vec((0..5, proptest::collection::vec((0..30_u32, any::<bool>(), -1..3), 0..8)), 1..5),
+    ) {
+        let mut types = Types::core();
+        let ids: Vec<_> = (1_u32..).take(described.len()).collect();
+        for (id, (kind, fields)) in ids.iter().zip(&described) {
+            // Low numbers are each other, the others of namespace 0.
+            let of = |number: u32| if ids.contains(&number) { NodeKey::number(2, number) } else { NodeKey::core(number) };
+            let fields: Vec<_> = fields.iter().map(|(number, flag, rank)| ("F", of(*number), *rank, *flag)).collect();
+            let mut one = structure(&format!("S{id}"), *id, StructureKind::of(*kind).unwrap(), &fields);
+            for (field, at) in one.fields.iter_mut().zip(0..) {
+                field.name = format!("F{at}").into();
+            }
+            types.insert(one);
+        }
+        for id in ids {
+            let (data_type, encoding) = (NodeKey::number(2, id), NodeKey::number(2, id + 5000));
+            let Ok(tree) = decode_structure(&types, &encoding, &bytes) else { continue };
+            // A decimal in a variant is written as a double, whose digits are the same.
+            if let Ok(again) = encode_structure(&types, &data_type, &tree) {
+                let again = decode_structure(&types, &encoding, &again).map_err(|fault| TestCaseError::fail(fault.to_string()))?;
+                prop_assert_eq!(again.to_json(), tree.to_json());
+            }
+        }
+    }
+
+    #[test]
     fn changed_bytes_are_a_value_or_a_fault(at in any::<proptest::sample::Index>(), with in any::<[u8; 2]>()) {
         let mut body = bytes(joining::BODY);
         let at = at.index(body.len() - 1);
