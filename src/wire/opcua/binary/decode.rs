@@ -333,10 +333,10 @@ impl<'a> Decoder<'a> {
             number => Builtin::of(number).ok_or_else(|| Fault::invalid("no variant"))?,
         };
         if !array {
-            return match dimensions {
-                true => Err(Fault::invalid("no variant: it has dimensions, but is no array")),
-                false => self.builtin(builtin),
-            };
+            if dimensions {
+                return Err(Fault::invalid("no variant: it has dimensions, but is no array"));
+            }
+            return self.builtin(builtin);
         }
         let items = self.array(Wire::Builtin(builtin))?;
         if dimensions {

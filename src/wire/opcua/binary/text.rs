@@ -30,9 +30,13 @@ pub(super) fn steps(text: &str) -> Option<i64> {
 
 /// The bytes of a GUID in the order of its text; its own inverse.
 pub(super) fn guid_of_wire(wire: [u8; 16]) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = wire;
-    let [i, j, k, l, m, n, o, p] = rest;
-    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+    let mut bytes = wire;
+    for number in [0..4, 4..6, 6..8] {
+        if let Some(number) = bytes.get_mut(number) {
+            number.reverse();
+        }
+    }
+    bytes
 }
 
 /// `72962b91-fa75-4ae6-8d28-b404dc7daf63`.

@@ -230,7 +230,10 @@ proptest! {
     #[test]
     fn any_bytes_are_a_value_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..200), encoding in 0..3_usize) {
         let types = types();
-        let _ = decode_variant(&types, &bytes);
+        if let Ok(tree) = decode_variant(&types, &bytes) {
+            let json = tree.to_json();
+            prop_assert_eq!(Tree::from_json(&json).to_json(), json);
+        }
         let encodings = [NodeKey::number(2, 5100), NodeKey::number(3, 5008), NodeKey::number(2, 5102)];
         if let Ok(tree) = decode_structure(&types, &encodings[encoding], &bytes) {
             prop_assert!(matches!(tree, Tree::Struct(_)));
