@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+mod scalar;
 mod text;
 
 use super::types::Types;
