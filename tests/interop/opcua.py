@@ -31,6 +31,7 @@ from follow import Follower  # noqa: E402
 from opcua_files import Certificates, Pair  # noqa: E402
 from opcua_peers import JOINING_URI, NodePeer  # noqa: E402
 from processes import Peer  # noqa: E402
+from proxy import Proxy  # noqa: E402
 from rig import TARGET, Failure, Rig, Tool  # noqa: E402
 from verify import load_schemas, look_up  # noqa: E402
 
@@ -140,12 +141,20 @@ class Case:
         self.slots[name] = text
         (self.rig.devices / f"st10.{name}.toml").write_text(text)
 
+    def address(self, port: int = 0) -> str:
+        """A way to a server of its own: at one address the gateway knows one way to connect."""
+        link = Proxy(port or self.port)
+        self.rig.links.append(link)
+        return f"opc.tcp://127.0.0.1:{link.port}{path_of(self.stack)}"
+
     def begin(self, asks: str) -> None:
         """All configured, and the gateway started."""
         rig = self.rig
         rig.tools.append(Tool(None, self.port, None, rig.folder / "none", [f"st10.{name}" for name in self.slots], "opcua-echo"))  # type: ignore[arg-type]
-        rig.configure(asks=asks)
-        rig.tools.clear()
+        try:
+            rig.configure(asks=asks)
+        finally:
+            rig.tools.clear()
         rig.gateway.start()
 
     def wait(self, what: str, condition: Callable[[], bool], limit: float = 30) -> None:
@@ -180,7 +189,6 @@ def accepted(rig: Rig, stack: str) -> int:
     """Every policy with every identity reads, subscribes, hears events; the server is killed, and data comes again."""
     case = Case(rig, stack)
     server = start(rig, stack, case.port)
-    address = f"opc.tcp://127.0.0.1:{case.port}{path_of(stack)}"
     trust = server_pair(rig, stack).trust
     eve = Certificates(rig.folder / "pki").user("eve")
     for policy in profiles.POLICIES:
@@ -194,7 +202,7 @@ def accepted(rig: Rig, stack: str) -> int:
                 lines += profiles.user(rig.devices, f"st10.{name}", USER, PASSWORD)
             elif identity == "certificate":
                 lines += profiles.certificate(eve.cert, eve.key)
-            case.slot(name, profiles.head(stack, address, *lines) + profiles.SIMPLE)
+            case.slot(name, profiles.head(stack, case.address(), *lines) + profiles.SIMPLE)
     case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
     faults: list[str] = []
     late(case, faults, "is online", lambda name: case.seen.state(name)[0] == "online", 40)
@@ -290,20 +298,19 @@ def refused(rig: Rig, stack: str) -> int:
     """Wrong passwords and certificates: refused once each, for as long as nothing changes; another slot goes on."""
     case = Case(rig, stack)
     server = start(rig, stack, case.port)
-    address = f"opc.tcp://127.0.0.1:{case.port}{path_of(stack)}"
     trust = server_pair(rig, stack).trust
     mallory = Certificates(rig.folder / "pki").user("mallory")
     good = word("Basic256Sha256/SignAndEncrypt", "anonymous")
-    case.slot(good, profiles.head(stack, address, 'security = "Basic256Sha256/SignAndEncrypt"', trust) + profiles.SIMPLE)
+    case.slot(good, profiles.head(stack, case.address(), 'security = "Basic256Sha256/SignAndEncrypt"', trust) + profiles.SIMPLE)
     wrong: dict[str, str] = {}
     for at, policy in enumerate(profiles.POLICIES):
         lines = [f'security = "{policy}"', 'timeout = "5s"', trust]
         name = word(policy, "password")
         wrong[name] = f"UserName wrong-{at} refused"
-        case.slot(name, profiles.head(stack, address, *lines, *profiles.user(rig.devices, f"st10.{name}", f"wrong-{at}", "guess")) + profiles.SIMPLE)
+        case.slot(name, profiles.head(stack, case.address(), *lines, *profiles.user(rig.devices, f"st10.{name}", f"wrong-{at}", "guess")) + profiles.SIMPLE)
         name = word(policy, "rogue")
         wrong[name] = "X509 refused"
-        case.slot(name, profiles.head(stack, address, *lines, *profiles.certificate(mallory.cert, mallory.key)) + profiles.SIMPLE)
+        case.slot(name, profiles.head(stack, case.address(), *lines, *profiles.certificate(mallory.cert, mallory.key)) + profiles.SIMPLE)
     case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
     faults: list[str] = []
     try:
@@ -344,14 +351,14 @@ def certificates(rig: Rig, _stack: str) -> int:
     pki = Certificates(rig.folder / "pki")
     other = pki.make("someone-else", "urn:lineside:peer:else")
     stranger = pki.authority("stranger")
-    ports = {kind: free_port() for kind in ("self", "ca", "expired", "future", "host", "none", "weak", "hidden")}
-    more = {kind: {"cert": kind} for kind in ("self", "ca", "expired", "future", "host")}
+    ports = {kind: free_port() for kind in ("self", "ca", "expired", "future", "ca-host", "none", "weak", "hidden")}
+    more = {kind: {"cert": kind} for kind in ("self", "ca", "expired", "future", "ca-host")}
     more |= {"none": {"policies": "None"}, "weak": {"policies": "None,Basic256Sha256/Sign"}, "hidden": {"host": "plc-7.nowhere.invalid"}}
     servers = {kind: start(rig, "asyncua", port, kind, **more[kind]) for kind, port in ports.items()}
-    pair = {kind: pki.server(PLC_URI, kind if kind in ("ca", "expired", "future", "host") else "self") for kind in ports}
+    pair = {kind: pki.server(PLC_URI, kind if kind in ("ca", "expired", "future", "ca-host") else "self") for kind in ports}
 
     def slot(name: str, kind: str, *lines: str) -> None:
-        case.slot(name, profiles.head(name, f"opc.tcp://127.0.0.1:{ports[kind]}/plc", *lines, 'timeout = "5s"') + profiles.SIMPLE)
+        case.slot(name, profiles.head(name, case.address(ports[kind]), *lines, 'timeout = "5s"') + profiles.SIMPLE)
 
     both = 'security = "Basic256Sha256/SignAndEncrypt"'
     good = ["pinned", "file", "authority", "strongest", "weakest", "hidden", "localhost"]
@@ -361,7 +368,7 @@ def certificates(rig: Rig, _stack: str) -> int:
     slot("strongest", "self", pair["self"].trust)
     slot("weakest", "weak", pair["weak"].trust)
     slot("hidden", "hidden", both, pair["hidden"].trust)
-    case.slot("localhost", profiles.head("localhost", f"opc.tcp://localhost:{ports['self']}", 'security = "Aes128Sha256RsaOaep/SignAndEncrypt"', pair["self"].trust) + profiles.SIMPLE)
+    case.slot("localhost", profiles.head("localhost", case.address(ports["self"]).replace("127.0.0.1", "localhost"), 'security = "Aes128Sha256RsaOaep/SignAndEncrypt"', pair["self"].trust) + profiles.SIMPLE)
     # What is refused, and what the status has to name.
     bad = {
         "unknown": (pair["self"].thumbprint, "trust"),
@@ -377,7 +384,7 @@ def certificates(rig: Rig, _stack: str) -> int:
     slot("stranger", "ca", 'security = "Aes256Sha256RsaPss/SignAndEncrypt"', f'trust_file = "{stranger.cert}"')
     slot("expired", "expired", both, f'trust_file = "{pair["expired"].cert}"')
     slot("future", "future", both, f'trust_file = "{pair["future"].cert}"')
-    slot("renamed", "host", both, f'trust_file = "{pair["host"].cert}"')
+    slot("renamed", "ca-host", both, f'trust_file = "{pki.authority().cert}"')
     # Nobody wrote None: a server that offers nothing else is refused.
     slot("plain", "none")
     case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
@@ -397,11 +404,11 @@ def certificates(rig: Rig, _stack: str) -> int:
             if text.lower() not in reason.lower():
                 faults.append(f"{name}: its status does not name {text!r}: {reason}")
         rig.say(f"{name}: {reason}")
-    for kind in ("expired", "future", "host", "none"):
+    for kind in ("expired", "future", "ca-host", "none"):
         stats = servers[kind].ask("stats")
         if stats["accepted"] or stats["refused"] or stats["sessions"]:
             faults.append(f"{kind}: {stats['sessions']} sessions and {stats['names']} log-ins at a server that is not trusted")
-    # The certificate is renewed: refused with the new thumbprint; the line is written, and data comes without a restart.
+    # The certificate is renewed: refused with the new thumbprint; the line is written, and data comes.
     servers["self"].process.kill()
     servers["self"].process.wait()
     renewed = pki.server(PLC_URI, "renewed")
@@ -411,11 +418,15 @@ def certificates(rig: Rig, _stack: str) -> int:
     except Failure:
         faults.append(f"pinned: the certificate was renewed, and its status is {': '.join(case.seen.state('pinned'))}")
     count = len(case.seen.readings["pinned"])
+    case.slots.pop("pinned")
     slot("pinned", "self", both, renewed.trust)
+    if problem := rig.gateway.stop():
+        faults.append(problem)
+    rig.gateway.start()
     try:
         case.wait("the new line is taken up", lambda: len(case.seen.readings["pinned"]) > count + 2, 20)
     except Failure:
-        faults.append(f"pinned: the new thumbprint was written, and its status is {': '.join(case.seen.state('pinned'))}")
+        faults.append(f"pinned: the new thumbprint was written, and its status is {', '.join(case.seen.state('pinned'))}")
     case.end()
     return tell(faults)
 

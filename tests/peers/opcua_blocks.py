@@ -83,11 +83,16 @@ def plain(raw: dict[str, Any]) -> dict[str, str]:
     """What the MES has to receive of a plain event with these raw values."""
     return {
         "result": next(word for word, code in CODES.items() if code == raw["judgement"]),
-        "torque.value": format(Decimal(repr(raw["torque"])), "f"),
+        "torque.value": format(Decimal(repr(thousandth(raw))), "f"),
         "angle.value": str(raw["angle"]),
         "result_id": str(raw["result_count"]),
         "unit.id": raw["vin"],
     }
+
+
+def thousandth(raw: dict[str, Any]) -> float:
+    """Its torque as a double of few digits: of a single that was made a double two shortest decimals can be right."""
+    return round(raw["torque"], 3)
 
 
 class Space:
@@ -296,7 +301,7 @@ class Events:
         made.Program = None if "Program" in without else raw["program"]
         made.Note = None if number % 2 else f"note {number}"
         made.Values = []
-        for name, quantity, value, high in (("warmup", None, 0.5, None), ("torque", 2, raw["torque"], 999.5), ("angle", 3, float(raw["angle"]), None)):
+        for name, quantity, value, high in (("warmup", None, 0.5, None), ("torque", 2, thousandth(raw), 999.5), ("angle", 3, float(raw["angle"]), None)):
             if name not in without:
                 made.Values.append(ua.PeerValue(Name=name, Value=value, Quantity=quantity, High=high))
         return made
@@ -306,7 +311,7 @@ class Events:
         self.simples += 1
         raw = derive(self.seed, self.simples)
         event = self.plain.event
-        event.Number, event.Torque, event.Angle = self.simples, raw["torque"], float(raw["angle"])
+        event.Number, event.Torque, event.Angle = self.simples, thousandth(raw), float(raw["angle"])
         event.Judgement, event.Vin = raw["judgement"], raw["vin"]
         event.Message = ua.LocalizedText(f"result {self.simples}")
         self.ledger.write(e="simple", n=self.simples, expect=plain(raw))
@@ -319,7 +324,7 @@ class Events:
         raw = derive(self.seed, number)
         expect = {
             "result": next(word for word, code in CODES.items() if code == raw["judgement"]),
-            "torque.value": str(Decimal(repr(raw["torque"]))),
+            "torque.value": format(Decimal(repr(thousandth(raw))), "f"),
             "torque.max": "999.5",
             "angle.value": str(raw["angle"]),
             "program.id": str(raw["program"]),

@@ -124,7 +124,7 @@ class Certificates:
         return self.make(name, f"urn:lineside:peer:{name}", user=True)
 
     def server(self, uri: str, kind: str = "self") -> Pair:
-        """A server's: `self` signed, `renewed` (another one), by an authority (`ca`), `expired`, `future`, of another `host`."""
+        """A server's: `self` signed, `renewed` (another one), by an authority (`ca`), `expired`, `future`, of another `host` (also signed: `ca-host`)."""
         stem = f"server-{kind}"
         match kind:
             case "ca":
@@ -135,6 +135,8 @@ class Certificates:
                 return self.make(stem, uri, days=(30, 400))
             case "host":
                 return self.make(stem, uri, hosts=("plc-7.example", "192.0.2.7"))
+            case "ca-host":
+                return self.make(stem, uri, hosts=("plc-7.example", "192.0.2.7"), signer=self.authority())
             case "uri":
                 # The application says another name of itself than its certificate.
                 return self.make(stem, f"{uri}:other")

@@ -32,7 +32,7 @@ from broker import free_port  # noqa: E402
 from ledger import Ledger, read  # noqa: E402
 from o6.ns import ns0  # noqa: E402
 from o6.server import AccessControl, Server  # noqa: E402
-from opcua_blocks import DATA, derive, expected, plain  # noqa: E402
+from opcua_blocks import DATA, derive, expected, plain, thousandth  # noqa: E402
 from opcua_files import Certificates  # noqa: E402
 
 URI = "urn:lineside:peer:open62541"
@@ -46,10 +46,11 @@ class Doors(AccessControl):
     """Who may log in."""
 
     def __init__(self, args: argparse.Namespace, pki: Certificates, ledger: Ledger) -> None:
-        super().__init__(anonymous=args.anonymous, username=True)
-        self.user_token_policies.append(
-            ns0.datatypes.UserTokenPolicy(policyId="certificate", tokenType=ns0.datatypes.UserTokenType.CERTIFICATE)
-        )
+        super().__init__(anonymous=args.anonymous)
+        # A password is encrypted whatever the channel does.
+        for name, kind in (("username", ns0.datatypes.UserTokenType.USER_NAME), ("certificate", ns0.datatypes.UserTokenType.CERTIFICATE)):
+            policy = "http://opcfoundation.org/UA/SecurityPolicy#Basic256Sha256"
+            self.user_token_policies.append(ns0.datatypes.UserTokenPolicy(policyId=name, tokenType=kind, securityPolicyUri=policy))
         self.passwords = dict(text.split("=", 1) for text in args.user)
         self.certificates = {pki.user(name).der.read_bytes(): name for name in args.user_cert}
         self.ledger = ledger
@@ -123,7 +124,7 @@ class Plc:
         pair = self.pki.make(f"open62541-{self.args.cert}", URI) if self.args.cert in ("self", "renewed") else self.pki.server(URI, self.args.cert)
         self.server = Server(
             port, certificate=pair.der.read_bytes(), privateKey=pair.key_der.read_bytes(), acceptAllCertificates=True,
-            applicationUri=URI, accessControl=self.doors, allowNonePolicyPassword=True,
+            applicationUri=URI, accessControl=self.doors,
         )  # fmt: skip
         self.thumbprint = pair.thumbprint
         self.server.ns.append(opcua_namespace)
@@ -187,7 +188,7 @@ class Plc:
         ns = self.index
         fields = {
             f"/{ns}:Number": o6.UInt32(self.simples),
-            f"/{ns}:Torque": o6.Double(raw["torque"]),
+            f"/{ns}:Torque": o6.Double(thousandth(raw)),
             f"/{ns}:Angle": o6.Double(raw["angle"]),
             f"/{ns}:Judgement": o6.Int32(raw["judgement"]),
             f"/{ns}:Vin": o6.String(raw["vin"]),

@@ -12,6 +12,7 @@ from processes import HERE, Peer, die_with_parent
 
 MODULES = HERE.parents[1] / "target" / "peers" / "opcua" / "node_modules"
 JOINING_URI = "urn:lineside:peer:joining"
+PLC_URI = "urn:lineside:peer:plc"
 
 
 class NodePeer(Peer):

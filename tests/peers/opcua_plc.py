@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import logging
+import random
 import sys
 import time
 from collections import Counter
@@ -136,6 +137,12 @@ def instrument(plc: Plc) -> None:
     async def publish_results(subscription: Any, requestdata: Any = None) -> bool:
         return await publish(subscription, requestdata) if plc.publishing else False
 
+    if not plc.args.predictable:
+        # asyncua counts tokens from 1000 in each process: the token of before a restart would be another client's session.
+        chance = random.SystemRandom()
+        InternalSession._auth_counter = chance.randrange(1_000_000, 2_000_000_000)
+        InternalSession._counter = chance.randrange(1_000_000, 2_000_000_000)
+        plc.server.iserver.subscription_service._sub_id_counter = chance.randrange(1_000_000, 2_000_000_000)
     InternalSession.activate_session = activate_session
     InternalSession.create_session = create_session
     InternalSession.read = read_limited
@@ -387,7 +394,7 @@ def main() -> None:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--ledger", required=True)
     parser.add_argument("--pki", required=True, help="folder of certificates, made where they are not there")
-    parser.add_argument("--cert", default="self", help="self, renewed, ca, expired, future, host, uri")
+    parser.add_argument("--cert", default="self", help="self, renewed, ca, expired, future, host, ca-host, uri")
     parser.add_argument("--policies", default=",".join(POLICIES), help="with commas")
     parser.add_argument("--identities", default=",".join(IDENTITIES), help="with commas")
     parser.add_argument("--user", action="append", default=[], help="name=password")
@@ -402,6 +409,7 @@ def main() -> None:
     parser.add_argument("--advertise", action="store_true", help="says that limit")
     parser.add_argument("--rate", type=float, default=20.0, help="results a second of each block, 0: as fast as acknowledged")
     parser.add_argument("--paused", action="store_true")
+    parser.add_argument("--predictable", action="store_true", help="tokens and subscriptions are counted from the same numbers in each life")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING)

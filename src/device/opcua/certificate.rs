@@ -3,7 +3,7 @@
 //! Owns what a certificate says and whether a signature fits. Does not own whom the gateway trusts
 //! ([`super::trust`]), nor where its own certificate lies ([`super::own`]).
 
-use opcua::crypto::PrivateKey;
+use opcua::crypto::{KeySize, PrivateKey};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -466,12 +466,10 @@ pub(super) struct Draft {
     pub(super) authority: Option<Option<u8>>,
     /// It is made for a server, too.
     pub(super) serves: bool,
-    /// Signed with SHA-1, which nobody should take.
-    pub(super) weak: bool,
 }
 
 impl Draft {
-    /// Makes it for the key of `holder`, signed by `signer` (`None`: by itself).
+    /// Makes it for the key of `holder`, signed by `signer` (`None`: by itself) with RSA PKCS 1 v1.5 and SHA-256.
     ///
     /// An application's certificate has the extensions of OPC 10000-6, 6.2.2: key identifiers, basic constraints, key usage
     /// (a self-signed one has `keyCertSign`, too), extended key usage, application URI and hosts.
@@ -480,27 +478,40 @@ impl Draft {
         holder: &PrivateKey,
         signer: Option<(&Certificate, &PrivateKey)>,
     ) -> Result<Certificate, Malformed> {
-        let unsigned = |fault: &dyn std::fmt::Display| Malformed::Unsigned(fault.to_string());
-        let subject = self.subject.parse::<Name>()?;
-        let public = holder.public_key_to_info().map_err(|fault| unsigned(&fault))?;
-        let own_id = key_id(&public)?;
-        let issuer = match signer {
-            Some((issuer, _)) => issuer.parsed.tbs_certificate.subject.clone(),
-            None => subject.clone(),
-        };
-        let issuer_id = match signer {
-            Some((issuer, _)) => key_id(&issuer.parsed.tbs_certificate.subject_public_key_info)?,
-            None => own_id.clone(),
-        };
         let algorithm = AlgorithmIdentifierOwned {
-            oid: if self.weak { SHA1_WITH_RSA } else { SHA256_WITH_RSA },
+            oid: SHA256_WITH_RSA,
             parameters: Some(Any::null()),
+        };
+        let key = signer.map_or(holder, |(_, key)| key);
+        self.make_with(holder, signer.map(|(issuer, _)| issuer), algorithm, |signed| {
+            let mut signature = vec![0; key.size()];
+            let length = key.sign_sha256(signed, &mut signature);
+            signature.truncate(length.map_err(|fault| Malformed::Unsigned(fault.to_string()))?);
+            Ok(signature)
+        })
+    }
+
+    /// As [`Self::make`], signed by `sign` with this algorithm.
+    fn make_with(
+        &self,
+        holder: &PrivateKey,
+        issuer: Option<&Certificate>,
+        algorithm: AlgorithmIdentifierOwned,
+        sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, Malformed>,
+    ) -> Result<Certificate, Malformed> {
+        let subject = self.subject.parse::<Name>()?;
+        let public = holder.public_key_to_info();
+        let public = public.map_err(|fault| Malformed::Unsigned(fault.to_string()))?;
+        let own_id = key_id(&public)?;
+        let (issuer_name, issuer_id) = match issuer.map(|issuer| &issuer.parsed.tbs_certificate) {
+            Some(issuer) => (issuer.subject.clone(), key_id(&issuer.subject_public_key_info)?),
+            None => (subject.clone(), own_id.clone()),
         };
         let tbs_certificate = x509_cert::TbsCertificate {
             version: x509_cert::Version::V3,
             serial_number: SerialNumber::new(&self.serial)?,
             signature: algorithm.clone(),
-            issuer,
+            issuer: issuer_name,
             validity: Validity {
                 not_before: time(self.not_before)?,
                 not_after: time(self.not_after)?,
@@ -509,16 +520,9 @@ impl Draft {
             subject_public_key_info: public,
             issuer_unique_id: None,
             subject_unique_id: None,
-            extensions: Some(self.extensions(own_id, issuer_id, signer.is_none())?),
+            extensions: Some(self.extensions(own_id, issuer_id, issuer.is_none())?),
         };
-        let signed = tbs_certificate.to_der()?;
-        let key = signer.map_or(holder, |(_, key)| key);
-        let mut signature = vec![0; opcua::crypto::KeySize::size(key)];
-        let length = match self.weak {
-            true => key.sign_sha1(&signed, &mut signature),
-            false => key.sign_sha256(&signed, &mut signature),
-        };
-        signature.truncate(length.map_err(|fault| unsigned(&fault))?);
+        let signature = sign(&tbs_certificate.to_der()?)?;
         let whole = x509_cert::Certificate {
             tbs_certificate,
             signature_algorithm: algorithm,
@@ -614,3 +618,6 @@ fn time(unix: i64) -> Result<Time, Malformed> {
         Err(_) => Time::GeneralTime(x509_cert::der::asn1::GeneralizedTime::from_unix_duration(since)?),
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests;

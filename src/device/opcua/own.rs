@@ -142,10 +142,13 @@ impl Own {
     /// where a key is made: to be called where that is allowed (`spawn_blocking`). Starts at the same time agree on one pair.
     pub fn load_or_make(home: Option<&Path>, now_unix: i64) -> Result<Self, Fault> {
         let Some(home) = home else {
-            let passing = tempfile::tempdir().map_err(|source| Fault::Unwritable {
-                path: std::env::temp_dir(),
-                source,
-            })?;
+            let passing = tempfile::Builder::new()
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()
+                .map_err(|source| Fault::Unwritable {
+                    path: std::env::temp_dir(),
+                    source,
+                })?;
             make(passing.path(), now_unix)?;
             let mut own = Self::read(passing.path(), now_unix)?;
             own._passing = Some(passing);
@@ -328,7 +331,6 @@ fn draft(host: &str, now_unix: i64) -> Draft {
         },
         authority: None,
         serves: false,
-        weak: false,
     }
 }
 

@@ -102,8 +102,9 @@ const server = new Server({
       return good;
     },
   },
+  maxConnectionsPerEndpoint: 100,
   serverCapabilities: {
-    maxSessions: 50,
+    maxSessions: 100,
     ...(limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {}),
   },
   isAuditing: false,
