@@ -2,6 +2,8 @@
 //!
 //! Owns sessions, subscriptions and the order of reads. Owns no byte of a structure ([`crate::wire::opcua`]).
 
+pub mod simulator;
+
 use crate::clock::Clock;
 use crate::device::SlotStart;
 use crate::device::tap::Service;

@@ -1,0 +1,293 @@
+//! What a simulated server consists of: namespaces, variables, types of events, who may log in, limits.
+//!
+//! Owns the description, and how it is made of a read plan. Nothing here is a node yet.
+
+use super::value::{self, Kind};
+use super::{Login, Own};
+use crate::model::Raw;
+use crate::model::plan::{
+    AckValue, Identifier, Identity, Link, Namespace, NodeRef, OpcuaPart, OpcuaPoint, PointIx, SlotPlan, Trigger,
+};
+use crate::wire::opcua::Tree;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One variable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variable {
+    /// Its browse name.
+    pub name: Arc<str>,
+    /// Its type.
+    pub kind: Kind,
+    /// Clients may write it.
+    pub writable: bool,
+    /// What it says at the start.
+    pub value: Tree,
+}
+
+/// A type of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventType {
+    /// Its browse name.
+    pub name: Arc<str>,
+    /// The type above it; `BaseEventType` where `None`.
+    pub base: Option<NodeRef>,
+    /// Its own fields: in which namespace the browse name stands (`None`: that of the type), and the name.
+    pub fields: Vec<(Option<Namespace>, Arc<str>)>,
+    /// The object that tells it.
+    pub notifier: NodeRef,
+}
+
+/// How much a server takes at once; 0: no limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Nodes in a Read.
+    pub read: usize,
+    /// Nodes in a Write.
+    pub write: usize,
+    /// Nodes in a Browse.
+    pub browse: usize,
+    /// Monitored items in one call.
+    pub monitored: usize,
+    /// References of one node that a Browse gives at once.
+    pub references: usize,
+    /// Sessions.
+    pub sessions: usize,
+    /// Values of one monitored item that wait at most.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            read: 1_000,
+            write: 1_000,
+            browse: 1_000,
+            monitored: 1_000,
+            references: 1_000,
+            sessions: 20,
+            queue: 1_000,
+        }
+    }
+}
+
+/// What a simulated server consists of.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Namespaces from index 2 on, in order; index 1 is the server's own. What nodes name beyond these gets an index
+    /// behind them.
+    pub namespaces: Vec<Arc<str>>,
+    /// Variables.
+    pub variables: BTreeMap<NodeRef, Variable>,
+    /// Types of events.
+    pub events: BTreeMap<NodeRef, EventType>,
+    /// Who may log in.
+    pub login: Login,
+    /// The path of its endpoint, beside none: `/UA`.
+    pub path: String,
+    /// Endpoints without security are offered, too.
+    pub plain: bool,
+    /// How much it takes at once.
+    pub limits: Limits,
+    /// The certificate that it shows; `None`: [`Own::shared`].
+    pub own: Option<Own>,
+    /// Stored results can be asked for (`RequestResults` of OPC 40450-1).
+    pub stores: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            variables: BTreeMap::new(),
+            events: BTreeMap::new(),
+            login: Login::default(),
+            path: String::new(),
+            plain: true,
+            limits: Limits::default(),
+            own: None,
+            stores: false,
+        }
+    }
+}
+
+impl Setup {
+    /// The server that a plan speaks of: its variables with types as far as the plan tells them, all reading 0, and the
+    /// types of its events.
+    #[must_use]
+    pub fn of(plan: &SlotPlan) -> Self {
+        let mut setup = Self::default();
+        if let Link::Opcua(link) = &plan.link {
+            setup.login = Login::of(&link.identity);
+            let rest = link.address.strip_prefix("opc.tcp://").unwrap_or(&link.address);
+            setup.path = rest.find('/').map_or(String::new(), |at| {
+                rest.get(at..).unwrap_or_default().trim_end_matches('/').to_owned()
+            });
+        }
+        for point in 0..plan.points.len() {
+            setup.add_point(plan, point);
+        }
+        for event in &plan.events {
+            let Some(ack) = &event.ack else { continue };
+            if let Some(variable) = node_of(plan, ack.write).and_then(|node| setup.variables.get_mut(node)) {
+                variable.writable = true;
+            }
+        }
+        for notice in &plan.notices {
+            let fields = event_fields(plan);
+            setup.events.insert(
+                notice.event_type.clone(),
+                EventType {
+                    name: short_name(&notice.event_type).into(),
+                    base: None,
+                    fields: fields.into_iter().map(|name| (None, name)).collect(),
+                    notifier: notice.notifier.clone(),
+                },
+            );
+        }
+        setup
+    }
+
+    /// Namespaces that its nodes name.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Namespace> {
+        let events = self.events.iter().flat_map(|(node, event)| {
+            let fields = event.fields.iter().filter_map(|(namespace, _)| namespace.as_ref());
+            [&node.namespace, &event.notifier.namespace]
+                .into_iter()
+                .chain(event.base.as_ref().map(|base| &base.namespace))
+                .chain(fields)
+        });
+        self.variables.keys().map(|node| &node.namespace).chain(events)
+    }
+
+    /// A variable of its own.
+    #[must_use]
+    pub fn with(mut self, node: NodeRef, kind: Kind, raw: &Raw) -> Self {
+        let variable = Variable {
+            name: short_name(&node).into(),
+            kind,
+            writable: true,
+            value: value::tree(raw),
+        };
+        self.variables.insert(node, variable);
+        self
+    }
+
+    fn add_point(&mut self, plan: &SlotPlan, index: PointIx) {
+        let Some((point, at)) = plan
+            .points
+            .get(index)
+            .and_then(|point| Some((point, point.at.opcua()?)))
+        else {
+            return;
+        };
+        let Some(node) = at.node.as_ref().filter(|node| node.namespace != Namespace::Index(0)) else {
+            return;
+        };
+        let kind = kind_of(plan, index);
+        let name = match &node.id {
+            Identifier::Text(_) => short_name(node),
+            _ => point.name.to_string(),
+        };
+        let variable = self.variables.entry(node.clone()).or_insert_with(|| Variable {
+            name: name.into(),
+            kind: Kind::Any,
+            writable: false,
+            value: Tree::Null,
+        });
+        if at.paths.is_empty() && at.part == OpcuaPart::Value {
+            if variable.kind == Kind::Any {
+                variable.kind = kind;
+            }
+            if variable.value == Tree::Null {
+                variable.value = Tree::Value(value::zero(&variable.kind));
+            }
+        }
+    }
+}
+
+/// The node of a point.
+pub(super) fn node_of(plan: &SlotPlan, point: PointIx) -> Option<&NodeRef> {
+    address(plan, point)?.node.as_ref()
+}
+
+/// Where a point is.
+pub(super) fn address(plan: &SlotPlan, point: PointIx) -> Option<&OpcuaPoint> {
+    plan.points.get(point)?.at.opcua()
+}
+
+/// The type of a point, as far as the plan tells it: by its own word, or by what it is compared with or written.
+fn kind_of(plan: &SlotPlan, point: PointIx) -> Kind {
+    if let Some(kind) = address(plan, point).and_then(|at| at.kind) {
+        return Kind::Scalar(kind);
+    }
+    for event in &plan.events {
+        for trigger in &event.triggers {
+            match trigger {
+                Trigger::Rises(of) | Trigger::Falls(of) if *of == point => {
+                    return Kind::Scalar(crate::model::plan::OpcuaType::Bool);
+                }
+                Trigger::Equals(of, raw) | Trigger::Reads(of, raw) if *of == point => return Kind::of(raw),
+                _ => {}
+            }
+        }
+        match &event.ack {
+            Some(ack) if ack.write == point => match &ack.value {
+                AckValue::Value(raw) => return Kind::of(raw),
+                AckValue::Copy(of) if *of != point => return kind_of(plan, *of),
+                AckValue::Copy(_) => {}
+            },
+            _ => {}
+        }
+    }
+    Kind::Any
+}
+
+/// Names of the fields of events that the plan reads.
+fn event_fields(plan: &SlotPlan) -> Vec<Arc<str>> {
+    let mut names = Vec::new();
+    for at in plan.points.iter().filter_map(|point| point.at.opcua()) {
+        if at.node.is_some() {
+            continue;
+        }
+        for step in at.paths.iter().filter_map(|path| path.steps.first()) {
+            if let Some(name) = step.names.first().filter(|name| !names.contains(*name)) {
+                names.push(name.clone());
+            }
+        }
+    }
+    names
+}
+
+/// The last part of an identifier: `Torque` of `"DB_Results"."Torque"` and of `Tool/Torque`.
+pub(super) fn short_name(node: &NodeRef) -> String {
+    match &node.id {
+        Identifier::Text(text) => {
+            let name = text.rsplit(['.', '/', '|']).next().unwrap_or(text).trim_matches('"');
+            if name.is_empty() {
+                text.to_string()
+            } else {
+                name.to_owned()
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+impl Login {
+    /// Anybody, and who the profile says the gateway is.
+    fn of(identity: &Identity) -> Self {
+        let mut login = Self::default();
+        match identity {
+            Identity::Anonymous => {}
+            Identity::User { name, password_file } => {
+                // Where the password cannot be read here, any is taken.
+                let password = std::fs::read_to_string(password_file).ok();
+                let password = password.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+                login.users.insert(name.clone(), password);
+            }
+            Identity::Certificate { .. } => login.certificates = true,
+        }
+        login
+    }
+}
