@@ -6,13 +6,14 @@
 //! that is asked, step by step.
 
 pub mod frames;
+pub mod notices;
 mod poller;
 mod ring;
 mod track;
 
 pub use poller::{Fault, Happened, Out, Poller, Step, Ticket};
 
-use crate::model::plan::{Said, SlotPlan, Trigger};
+use crate::model::plan::{EventPlan, Said, SlotPlan, Trigger};
 use crate::model::sample::TriggerState;
 use crate::model::{Moment, Raw};
 use std::collections::HashMap;
@@ -81,26 +82,26 @@ impl Watcher {
                     .iter()
                     .any(|point| values.get(*point).is_some_and(Option::is_some)),
             });
-            if !concerns {
-                continue;
+            if concerns {
+                said_to(plan, index, event, track, now, values, said, &mut heard);
             }
-            let seen = track.look_said(plan, event, now.tick, values, said);
-            if !seen.fires {
-                if track.quiet(event, now.tick, seen) {
-                    heard.moved.push((index, track.state(event)));
-                }
-                continue;
-            }
-            let before = track.before(plan.points.len());
-            track.took(event, now.tick, seen, values);
-            heard.happened.push(Happening {
-                event: index,
-                values: values.to_vec(),
-                before,
-                state: Some(track.state(event)),
-            });
         }
         heard
+    }
+
+    /// [`Self::hear`] for one event alone, whatever its triggers look at.
+    pub(crate) fn hear_one(
+        &mut self,
+        now: Moment,
+        index: usize,
+        values: &[Option<Raw>],
+        said: Said,
+        heard: &mut Heard,
+    ) {
+        let plan = &self.plan;
+        if let (Some(event), Some(track)) = (plan.events.get(index), self.tracks.get_mut(index)) {
+            said_to(plan, index, event, track, now, values, Some(said), heard);
+        }
     }
 
     /// The state of one event as it would be stored now.
@@ -151,6 +152,38 @@ impl Watcher {
         }
         happened
     }
+}
+
+/// The device said `values` by itself: what that is to one event.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one step of two loops over all that a watcher holds"
+)]
+fn said_to(
+    plan: &SlotPlan,
+    index: usize,
+    event: &EventPlan,
+    track: &mut Track,
+    now: Moment,
+    values: &[Option<Raw>],
+    said: Option<Said>,
+    heard: &mut Heard,
+) {
+    let seen = track.look_said(plan, event, now.tick, values, said);
+    if !seen.fires {
+        if track.quiet(event, now.tick, seen) {
+            heard.moved.push((index, track.state(event)));
+        }
+        return;
+    }
+    let before = track.before(plan.points.len());
+    track.took(event, now.tick, seen, values);
+    heard.happened.push(Happening {
+        event: index,
+        values: values.to_vec(),
+        before,
+        state: Some(track.state(event)),
+    });
 }
 
 #[cfg(test)]

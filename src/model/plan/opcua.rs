@@ -1,6 +1,7 @@
 //! How an OPC UA server is reached, and where its points are. Owns only the data; texts are parsed and trees are walked in
 //! [`crate::wire::opcua`].
 
+use crate::model::Raw;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -187,10 +188,41 @@ pub struct OpcuaPoint {
     pub paths: Vec<FieldPath>,
     /// What of the value is meant.
     pub part: OpcuaPart,
+    /// Of a whole number only these are meant: `(lowest bit, number of bits)`, bit 0 the least significant; of one bit it is
+    /// true or false.
+    pub bits: Option<(u8, u8)>,
     /// How a raw value written to it is typed; `None`: as the server says.
     pub kind: Option<OpcuaType>,
     /// How often the server looks at it; `None`: as the link says.
     pub sampling: Option<Duration>,
+}
+
+impl OpcuaPoint {
+    /// What the point says where its value says `raw`: its bits, or all of it. `None` where bits are meant of what is no whole number.
+    #[must_use]
+    pub fn cut(&self, raw: Raw) -> Option<Raw> {
+        let Some((low, width)) = self.bits else {
+            return Some(raw);
+        };
+        // Two's complement: a signed word of a PLC is bits like an unsigned one.
+        let number = raw.number()?.to_i128()?;
+        let bits = number.checked_shr(u32::from(low))? & ((1_i128 << width.min(64)) - 1);
+        Some(match width {
+            1 => Raw::Bool(bits == 1),
+            _ => i64::try_from(bits).map_or_else(|_| Raw::Big(u64::try_from(bits).unwrap_or(u64::MAX)), Raw::Int),
+        })
+    }
+
+    /// Whether one of its ways chooses each element of an array.
+    #[must_use]
+    pub fn is_of_each(&self) -> bool {
+        let each = |step: &FieldStep| {
+            step.selectors
+                .iter()
+                .any(|selector| matches!(selector, Selector::Each(_)))
+        };
+        self.paths.iter().any(|path| path.steps.iter().any(each))
+    }
 }
 
 /// What of a variable is meant.
@@ -319,6 +351,10 @@ impl fmt::Display for OpcuaPoint {
             OpcuaPart::ServerTimestamp => Some("server timestamp".to_owned()),
             OpcuaPart::Status => Some("status".to_owned()),
         });
+        parts.extend(self.bits.map(|(low, width)| match width {
+            1 => format!("bit {low}"),
+            _ => format!("bits {low} to {}", u32::from(low) + u32::from(width) - 1),
+        }));
         f.write_str(&parts.join(" "))
     }
 }

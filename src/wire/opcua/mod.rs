@@ -3,8 +3,21 @@
 //!
 //! Owns no connection, no service and no message: `device/opcua` has those. All decoders are total.
 
+pub mod binary;
+mod json;
+pub mod node;
+pub mod path;
+mod scalar;
+pub mod select;
+pub mod types;
+
+pub use binary::{Fault, decode_structure, decode_variant, encode_structure, encode_variant};
+pub use select::{elements, first, select};
+pub use types::{Builtin, Field, StructureKind, StructureType, Types};
+
 use crate::model::Raw;
 use crate::model::plan::Identifier;
+use std::fmt;
 use std::sync::Arc;
 
 /// A node id with the namespace index of one session.
@@ -14,6 +27,36 @@ pub struct NodeKey {
     pub namespace: u16,
     /// The rest.
     pub id: Identifier,
+}
+
+impl NodeKey {
+    /// Of namespace 0.
+    #[must_use]
+    pub const fn core(id: u32) -> Self {
+        Self {
+            namespace: 0,
+            id: Identifier::Number(id),
+        }
+    }
+
+    /// A number in a namespace.
+    #[must_use]
+    pub const fn number(namespace: u16, id: u32) -> Self {
+        Self {
+            namespace,
+            id: Identifier::Number(id),
+        }
+    }
+}
+
+impl fmt::Display for NodeKey {
+    /// As OPC 10000-6, 5.3.1.10 writes it: `ns=2;i=3008`, and `i=884` of namespace 0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace != 0 {
+            write!(f, "ns={};", self.namespace)?;
+        }
+        write!(f, "{}", self.id)
+    }
 }
 
 /// What a variable or a field of an event says.
