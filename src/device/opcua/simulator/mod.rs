@@ -5,17 +5,21 @@
 //! servers that are not ours (tests/peers).
 
 mod event;
+mod joining;
 mod nodes;
 mod own;
 mod relay;
 mod serve;
 mod setup;
+mod shape;
 mod space;
 mod table;
+mod types;
 mod value;
 
 pub use own::Own;
-pub use setup::{EventType, Limits, Setup, Variable};
+pub use setup::{EventField, EventType, Limits, Setup, Variable};
+pub use types::{DataType, DataTypes, Member, Shape};
 pub use value::Kind;
 
 use crate::model::Raw;
@@ -35,6 +39,7 @@ use std::time::Duration;
 use table::Table;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use types::ANY;
 
 /// Writes of clients that are remembered.
 const WRITES: usize = 20_000;
@@ -106,7 +111,6 @@ struct Store {
 #[derive(Clone)]
 struct Live {
     handle: ServerHandle,
-    table: Arc<Table>,
 }
 
 /// Whether it is to run, and the how manieth run.
@@ -124,6 +128,7 @@ struct Shared {
     /// Held while something is set and told, so that all hear it in one order.
     order: Mutex<()>,
     live: Mutex<Option<Live>>,
+    table: Mutex<Arc<Table>>,
     line: watch::Sender<Line>,
     wanted: watch::Sender<Wanted>,
     up: watch::Sender<Option<u64>>,
@@ -171,6 +176,7 @@ impl Simulator {
             store: Mutex::new(Store::default()),
             order: Mutex::new(()),
             live: Mutex::new(None),
+            table: Mutex::new(Arc::new(Table::new(&setup))),
             line: watch::Sender::new(Line::default()),
             wanted: watch::Sender::new(Wanted { on: true, run: 1 }),
             up: watch::Sender::new(None),
@@ -217,7 +223,7 @@ impl Simulator {
     /// As [`Simulator::set`]; nothing is set then.
     pub fn set_all(&self, values: impl IntoIterator<Item = (NodeRef, Tree)>) -> Result<(), String> {
         let values: Vec<(NodeRef, Tree)> = values.into_iter().collect();
-        let table = lock(&self.shared.live).as_ref().map(|live| live.table.clone());
+        let table = self.shared.table();
         let _order = lock(&self.shared.order);
         {
             let mut store = lock(&self.shared.store);
@@ -226,7 +232,7 @@ impl Simulator {
                     .held
                     .get(node)
                     .ok_or_else(|| format!("there is no variable {node}"))?;
-                table::encode(table.as_deref(), &held.kind, tree)?;
+                table.encode(&held.kind.data_type(), false, tree)?;
             }
             let now = DateTime::now();
             for (node, tree) in &values {
@@ -281,9 +287,9 @@ impl Simulator {
     pub fn counts(&self) -> Counts {
         let mut counts = lock(&self.shared.store).counts;
         if let Some(live) = &*lock(&self.shared.live) {
-            let number = |id| {
-                let value = live.handle.info().summary().get(id)?.value?;
-                u64::try_from(value::raw(&value)?.number()?.to_i128()?).ok()
+            let number = |id| match live.handle.info().summary().get(id)?.value? {
+                Variant::UInt32(count) => Some(u64::from(count)),
+                _ => None,
             };
             use opcua::types::VariableId as Id;
             let summary = Id::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
@@ -361,11 +367,9 @@ impl Simulator {
             .cloned()
             .ok_or_else(|| format!("there is no type of events {event_type}"))?;
         let _order = lock(&self.shared.order);
-        let told = self.shared.told(&live.table, event_type, &event, fields)?;
-        let notifier = live
-            .table
-            .node(&event.notifier)
-            .unwrap_or_else(|| ObjectId::Server.into());
+        let table = self.shared.table();
+        let told = self.shared.told(&table, event_type, &event, fields)?;
+        let notifier = table.node(&event.notifier).unwrap_or_else(|| ObjectId::Server.into());
         let one: &dyn Event = &told;
         live.handle
             .subscriptions()
@@ -379,6 +383,7 @@ impl Shared {
     /// Variables of the setup that are new.
     fn take_up(&self) {
         let setup = lock(&self.setup);
+        *lock(&self.table) = Arc::new(Table::new(&setup));
         let mut store = lock(&self.store);
         store.held.retain(|node, _| setup.variables.contains_key(node));
         for (node, variable) in &setup.variables {
@@ -390,6 +395,10 @@ impl Shared {
             });
             held.kind = variable.kind.clone();
         }
+    }
+
+    fn table(&self) -> Arc<Table> {
+        lock(&self.table).clone()
     }
 
     fn login(&self) -> Login {
@@ -422,8 +431,9 @@ impl Shared {
     /// Tells who is subscribed to these variables what they say.
     fn tell<'a>(&self, nodes: impl Iterator<Item = &'a NodeRef>) {
         let Some(live) = lock(&self.live).clone() else { return };
-        let ids: Vec<NodeId> = nodes.filter_map(|node| live.table.node(node)).collect();
-        let values = self.values(&live.table, ids.iter());
+        let table = self.table();
+        let ids: Vec<NodeId> = nodes.filter_map(|node| table.node(node)).collect();
+        let values = self.values(&table, ids.iter());
         let changes = ids
             .iter()
             .zip(values)
@@ -442,7 +452,7 @@ impl Shared {
             if !held.kind.takes(variant) {
                 return Err(StatusCode::BadTypeMismatch);
             }
-            let tree = table::decode(variant).ok_or(StatusCode::BadTypeMismatch)?;
+            let tree = table.decode(variant).ok_or(StatusCode::BadTypeMismatch)?;
             held.tree = tree.clone();
             held.status = new.status.unwrap_or(StatusCode::Good);
             held.at = new.source_timestamp.unwrap_or_else(DateTime::now);
@@ -479,6 +489,8 @@ impl Shared {
         .set_source_node(ObjectId::Server.into())
         .set_source_name("lineside simulate".into());
         let mut own = HashMap::new();
+        let setup = lock(&self.setup);
+        let all = setup.fields(node);
         let Tree::Struct(structure) = fields else {
             return Err("the fields of an event are a structure".to_owned());
         };
@@ -489,12 +501,16 @@ impl Shared {
                 "SourceName" => base.source_name = text().into(),
                 "Severity" => base.severity = text().parse().unwrap_or(100),
                 _ => {
-                    let named = of.fields.iter().find(|(_, field)| field == name);
-                    let index = named
-                        .and_then(|(namespace, _)| namespace.as_ref())
-                        .map_or(Some(id.namespace), |namespace| table.index(namespace));
-                    let variant = table::encode(Some(table), &table.field_kind(node, name), tree)?;
-                    own.insert(QualifiedName::new(index.unwrap_or(id.namespace), &**name), variant);
+                    let known = all.iter().find(|field| field.name == *name);
+                    let index = known.and_then(|field| field.namespace.as_ref());
+                    let index = index
+                        .and_then(|namespace| table.index(namespace))
+                        .unwrap_or(id.namespace);
+                    let (data_type, list) = known.map_or((ANY, false), |field| (field.data_type.clone(), field.list));
+                    let variant = table
+                        .encode(&data_type, list, tree)
+                        .map_err(|fault| format!("{name}: {fault}"))?;
+                    own.insert(QualifiedName::new(index, &**name), variant);
                 }
             }
         }
@@ -504,7 +520,7 @@ impl Shared {
 
 impl Held {
     fn value(&self, table: &Table) -> DataValue {
-        let value = table::encode(Some(table), &self.kind, &self.tree);
+        let value = table.encode(&self.kind.data_type(), false, &self.tree);
         DataValue {
             value: value.ok(),
             status: Some(self.status),

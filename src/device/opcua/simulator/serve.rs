@@ -27,6 +27,8 @@ const TICK: u64 = 10;
 const END: Duration = Duration::from_secs(2);
 /// How long to wait before an address is tried again that was taken meanwhile.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Bytes of a message at most: traces are long.
+const MESSAGE: usize = 64 << 20;
 /// Longest life of a session without a request, in milliseconds.
 const SESSION: u64 = 600_000;
 
@@ -57,7 +59,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         let Ok(behind) = hidden.local_addr() else { return };
         let (building, at) = (shared.clone(), address);
         let built = tokio::task::spawn_blocking(move || build(&building, at)).await;
-        let (server, handle, table) = match built {
+        let (server, handle) = match built {
             Ok(Ok(built)) => built,
             Ok(Err(fault)) => {
                 tracing::error!(fault, "the simulated OPC UA server cannot start");
@@ -72,10 +74,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         handle.info().port.store(address.port(), Ordering::Relaxed);
-        *lock(&shared.live) = Some(Live {
-            handle: handle.clone(),
-            table,
-        });
+        *lock(&shared.live) = Some(Live { handle: handle.clone() });
         shared.up.send_replace(Some(run));
         tokio::select! {
             () = relay(&public, behind, shared.line.subscribe(), || shared.connected()) => {}
@@ -106,10 +105,10 @@ pub(super) fn endpoint(setup: &Setup, address: SocketAddr) -> String {
     format!("opc.tcp://{}:{}{}", host(address), address.port(), setup.path)
 }
 
-fn build(shared: &Arc<Shared>, address: SocketAddr) -> Result<(Server, ServerHandle, Arc<Table>), String> {
+fn build(shared: &Arc<Shared>, address: SocketAddr) -> Result<(Server, ServerHandle), String> {
     let setup = lock(&shared.setup).clone();
     let own = lock(&shared.own).clone();
-    let table = Arc::new(Table::new(&setup));
+    let table = shared.table();
     let mut builder = ServerBuilder::new()
         .without_node_managers()
         .application_name("lineside simulate")
@@ -149,7 +148,7 @@ fn build(shared: &Arc<Shared>, address: SocketAddr) -> Result<(Server, ServerHan
             return Err(format!("namespace {uri} has index {given:?} instead of {index}"));
         }
     }
-    Ok((server, handle, table))
+    Ok((server, handle))
 }
 
 fn nodes(
@@ -212,6 +211,8 @@ fn endpoints(setup: &Setup, path: &str) -> Vec<(String, ServerEndpoint)> {
 
 fn set_limits(builder: &mut ServerBuilder, setup: &Setup) {
     let limits = builder.limits_mut();
+    limits.max_message_size = MESSAGE;
+    limits.max_chunk_count = MESSAGE / limits.send_buffer_size.max(1) + 1;
     limits.max_sessions = setup.limits.sessions;
     let operational = &mut limits.operational;
     operational.max_nodes_per_read = setup.limits.read;

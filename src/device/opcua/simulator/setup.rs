@@ -2,8 +2,9 @@
 //!
 //! Owns the description, and how it is made of a read plan. Nothing here is a node yet.
 
+use super::types::{ANY, DataTypes};
 use super::value::{self, Kind};
-use super::{Login, Own};
+use super::{Login, Own, joining, shape};
 use crate::model::Raw;
 use crate::model::plan::{
     AckValue, Identifier, Identity, Link, Namespace, NodeRef, OpcuaPart, OpcuaPoint, PointIx, SlotPlan, Trigger,
@@ -11,6 +12,18 @@ use crate::model::plan::{
 use crate::wire::opcua::Tree;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Fields that every event has (OPC 10000-5, 6.4.2).
+pub(super) const BASE_FIELDS: [&str; 8] = [
+    "EventId",
+    "EventType",
+    "SourceNode",
+    "SourceName",
+    "Time",
+    "ReceiveTime",
+    "Message",
+    "Severity",
+];
 
 /// One variable.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +38,19 @@ pub struct Variable {
     pub value: Tree,
 }
 
+/// A field of a type of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventField {
+    /// In which namespace its browse name stands; `None`: that of the type.
+    pub namespace: Option<Namespace>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its data type.
+    pub data_type: NodeRef,
+    /// An array of it.
+    pub list: bool,
+}
+
 /// A type of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventType {
@@ -32,8 +58,8 @@ pub struct EventType {
     pub name: Arc<str>,
     /// The type above it; `BaseEventType` where `None`.
     pub base: Option<NodeRef>,
-    /// Its own fields: in which namespace the browse name stands (`None`: that of the type), and the name.
-    pub fields: Vec<(Option<Namespace>, Arc<str>)>,
+    /// Its own fields.
+    pub fields: Vec<EventField>,
     /// The object that tells it.
     pub notifier: NodeRef,
 }
@@ -79,6 +105,8 @@ pub struct Setup {
     pub namespaces: Vec<Arc<str>>,
     /// Variables.
     pub variables: BTreeMap<NodeRef, Variable>,
+    /// Data types beside those of namespace 0.
+    pub types: DataTypes,
     /// Types of events.
     pub events: BTreeMap<NodeRef, EventType>,
     /// Who may log in.
@@ -100,6 +128,7 @@ impl Default for Setup {
         Self {
             namespaces: Vec::new(),
             variables: BTreeMap::new(),
+            types: DataTypes::default(),
             events: BTreeMap::new(),
             login: Login::default(),
             path: String::new(),
@@ -127,6 +156,12 @@ impl Setup {
         for point in 0..plan.points.len() {
             setup.add_point(plan, point);
         }
+        for (node, variable) in &mut setup.variables {
+            if let (Kind::Any, Tree::Struct(_)) = (&variable.kind, &variable.value) {
+                let (data_type, _) = shape::guess(&mut setup.types, node, &variable.name, &[&variable.value]);
+                variable.kind = Kind::Structure(data_type);
+            }
+        }
         for event in &plan.events {
             let Some(ack) = &event.ack else { continue };
             if let Some(variable) = node_of(plan, ack.write).and_then(|node| setup.variables.get_mut(node)) {
@@ -134,13 +169,27 @@ impl Setup {
             }
         }
         for notice in &plan.notices {
-            let fields = event_fields(plan);
+            if joining::is_of(&notice.event_type) {
+                joining::add_to(&mut setup, &notice.notifier);
+            }
+        }
+        let fields = event_fields(plan);
+        for notice in &plan.notices {
+            if setup.events.contains_key(&notice.event_type) || notice.event_type.namespace == Namespace::Index(0) {
+                continue;
+            }
+            let field = |name: &Arc<str>| EventField {
+                namespace: None,
+                name: name.clone(),
+                data_type: ANY,
+                list: false,
+            };
             setup.events.insert(
                 notice.event_type.clone(),
                 EventType {
                     name: short_name(&notice.event_type).into(),
                     base: None,
-                    fields: fields.into_iter().map(|name| (None, name)).collect(),
+                    fields: fields.iter().map(field).collect(),
                     notifier: notice.notifier.clone(),
                 },
             );
@@ -151,13 +200,79 @@ impl Setup {
     /// Namespaces that its nodes name.
     pub(super) fn named(&self) -> impl Iterator<Item = &Namespace> {
         let events = self.events.iter().flat_map(|(node, event)| {
-            let fields = event.fields.iter().filter_map(|(namespace, _)| namespace.as_ref());
+            let fields = event.fields.iter().filter_map(|field| field.namespace.as_ref());
             [&node.namespace, &event.notifier.namespace]
                 .into_iter()
                 .chain(event.base.as_ref().map(|base| &base.namespace))
                 .chain(fields)
         });
-        self.variables.keys().map(|node| &node.namespace).chain(events)
+        let types = self.types.0.iter().map(|data_type| &data_type.node.namespace);
+        self.variables
+            .keys()
+            .map(|node| &node.namespace)
+            .chain(events)
+            .chain(types)
+    }
+
+    /// All fields of a type of events, those of its base types first.
+    pub(super) fn fields(&self, event: &NodeRef) -> Vec<&EventField> {
+        let mut all = Vec::new();
+        let mut of = self.events.get(event);
+        for _ in 0..=self.events.len() {
+            let Some(event) = of else { break };
+            all.splice(0..0, &event.fields);
+            of = event.base.as_ref().and_then(|base| self.events.get(base));
+        }
+        all
+    }
+
+    /// What a variable says at the start; its type is made of that, where it is not known.
+    pub fn show(&mut self, node: &NodeRef, tree: &Tree) {
+        let Some(variable) = self.variables.get_mut(node) else {
+            return;
+        };
+        if variable.kind == Kind::Any {
+            let name = variable.name.to_string();
+            let (data_type, _) = shape::guess(&mut self.types, node, &name, &[tree]);
+            variable.kind = Kind::of_type(&data_type);
+        }
+        variable.value = tree.clone();
+    }
+
+    /// What events of a type say; types are made of that for the fields whose are not known.
+    pub fn show_events(&mut self, event_type: &NodeRef, events: &[Tree]) {
+        let known: Vec<Arc<str>> = self.fields(event_type).iter().map(|field| field.name.clone()).collect();
+        let Some(event) = self.events.get_mut(event_type) else {
+            return;
+        };
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for tree in events {
+            let Tree::Struct(structure) = tree else { continue };
+            for (name, _) in &structure.fields {
+                if !names.contains(name) && !BASE_FIELDS.contains(&&**name) {
+                    names.push(name.clone());
+                }
+            }
+        }
+        for name in names {
+            let own = event.fields.iter().position(|field| field.name == name);
+            if own.is_none() && known.contains(&name) {
+                continue;
+            }
+            let trees: Vec<&Tree> = events.iter().filter_map(|tree| tree.field(&name)).collect();
+            let index = own.unwrap_or_else(|| {
+                event.fields.push(EventField {
+                    namespace: None,
+                    name: name.clone(),
+                    data_type: ANY,
+                    list: false,
+                });
+                event.fields.len() - 1
+            });
+            if let Some(field) = event.fields.get_mut(index).filter(|field| field.data_type == ANY) {
+                (field.data_type, field.list) = shape::guess(&mut self.types, event_type, &name, &trees);
+            }
+        }
     }
 
     /// A variable of its own.
@@ -197,11 +312,15 @@ impl Setup {
         });
         if at.paths.is_empty() && at.part == OpcuaPart::Value {
             if variable.kind == Kind::Any {
-                variable.kind = kind;
+                variable.kind = kind.clone();
             }
             if variable.value == Tree::Null {
                 variable.value = Tree::Value(value::zero(&variable.kind));
             }
+        }
+        if let (Some(path), OpcuaPart::Value) = (at.paths.first(), at.part) {
+            let zero = Tree::Value(value::zero(&kind));
+            shape::put(&mut variable.value, path, &zero);
         }
     }
 }

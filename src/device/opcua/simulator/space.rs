@@ -4,14 +4,25 @@
 
 use super::setup::Setup;
 use super::table::Table;
+use super::types::{ANY, DataType, Member, Shape};
 use super::value;
 use crate::model::plan::NodeRef;
-use opcua::nodes::{EventNotifier, ObjectBuilder, ObjectTypeBuilder, VariableBuilder};
+use crate::wire::opcua::StructureKind;
+use opcua::nodes::{
+    DataTypeBuilder, EventNotifier, ObjectBuilder, ObjectTypeBuilder, ReferenceDirection, VariableBuilder,
+};
 use opcua::server::address_space::{AccessLevel, AddressSpace};
-use opcua::types::{NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId, VariableTypeId, Variant};
+use opcua::types::{
+    DataTypeDefinition, EnumDefinition, EnumField, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId,
+    StructureDefinition, StructureField, StructureType, VariableTypeId, Variant,
+};
+use std::sync::Arc;
 
 /// Puts all that the setup names into the address space.
 pub(super) fn fill(space: &mut AddressSpace, setup: &Setup, table: &Table) {
+    for data_type in &setup.types.0 {
+        add_type(space, setup, table, data_type);
+    }
     let folder = NodeId::new(1, "Simulated");
     ObjectBuilder::new(&folder, QualifiedName::new(1, "Simulated"), "Simulated")
         .is_folder()
@@ -28,7 +39,7 @@ pub(super) fn fill(space: &mut AddressSpace, setup: &Setup, table: &Table) {
             _ if variable.kind == value::Kind::Any => -2,
             _ => -1,
         };
-        let data_type = table.data_type(&variable.kind);
+        let data_type = table.data_type(&variable.kind.data_type());
         VariableBuilder::new(&id, QualifiedName::new(id.namespace, &*variable.name), &*variable.name)
             .value(Variant::Empty)
             .data_type(data_type)
@@ -66,14 +77,20 @@ fn event_type(space: &mut AddressSpace, setup: &Setup, table: &Table, node: &Nod
     ObjectTypeBuilder::new(&id, QualifiedName::new(id.namespace, &*event.name), &*event.name)
         .subtype_of(base)
         .insert(space);
-    for (namespace, name) in &event.fields {
-        let Some(index) = namespace.as_ref().map_or(Some(id.namespace), |of| table.index(of)) else {
-            continue;
-        };
-        let field = NodeId::new(id.namespace, format!("{}.{name}", event.name));
-        VariableBuilder::new(&field, QualifiedName::new(index, &**name), &**name)
-            .data_type(table.field_type(node, name))
-            .value_rank(-2)
+    for field in &event.fields {
+        let index = field
+            .namespace
+            .as_ref()
+            .map_or(Some(id.namespace), |of| table.index(of));
+        let Some(index) = index else { continue };
+        let node = NodeId::new(id.namespace, format!("{}.{}", event.name, field.name));
+        VariableBuilder::new(&node, QualifiedName::new(index, &*field.name), &*field.name)
+            .data_type(table.data_type(&field.data_type))
+            .value_rank(match field {
+                field if field.list => 1,
+                field if field.data_type == ANY => -2,
+                _ => -1,
+            })
             .has_type_definition(VariableTypeId::BaseDataVariableType)
             .has_modelling_rule(ObjectId::ModellingRule_Mandatory)
             .component_of(id.clone())
@@ -95,4 +112,58 @@ fn notifier(space: &mut AddressSpace, table: &Table, node: &NodeRef, folder: &No
         .insert(space);
     let server: NodeId = ObjectId::Server.into();
     space.insert_reference(&server, &id, ReferenceTypeId::HasNotifier);
+}
+
+/// A data type with its description, and the node of its encoding.
+fn add_type(space: &mut AddressSpace, setup: &Setup, table: &Table, of: &DataType) {
+    let (Some(id), Some(base)) = (table.node(&of.node), table.node(&of.base)) else {
+        return;
+    };
+    let name = QualifiedName::new(id.namespace, &*of.name);
+    let builder = DataTypeBuilder::new(&id, name, &*of.name).subtype_of(base.clone());
+    match &of.shape {
+        Shape::Enumeration(values) => {
+            let field = |(value, name): &(i64, Arc<str>)| EnumField {
+                value: *value,
+                name: (**name).into(),
+                display_name: (&**name).into(),
+                ..EnumField::default()
+            };
+            let definition = EnumDefinition {
+                fields: Some(values.iter().map(field).collect()),
+            };
+            builder
+                .data_type_definition(DataTypeDefinition::from(definition))
+                .insert(space);
+        }
+        Shape::Structure { encoding, .. } => {
+            let Some(encoding) = table.node(encoding) else { return };
+            let field = |member: &&Member| StructureField {
+                name: (&*member.name).into(),
+                data_type: table.data_type(&member.data_type),
+                value_rank: if member.list { 1 } else { -1 },
+                is_optional: member.optional || member.subtypes,
+                ..StructureField::default()
+            };
+            let definition = StructureDefinition {
+                default_encoding_id: encoding.clone(),
+                base_data_type: base,
+                structure_type: match setup.types.kind(&of.node) {
+                    StructureKind::Plain => StructureType::Structure,
+                    StructureKind::Optional => StructureType::StructureWithOptionalFields,
+                    StructureKind::Union => StructureType::Union,
+                    StructureKind::Subtyped => StructureType::StructureWithSubtypedValues,
+                    StructureKind::UnionSubtyped => StructureType::UnionWithSubtypedValues,
+                },
+                fields: Some(setup.types.members(&of.node).iter().map(field).collect()),
+            };
+            builder
+                .data_type_definition(DataTypeDefinition::from(definition))
+                .insert(space);
+            ObjectBuilder::new(&encoding, "Default Binary", "Default Binary")
+                .has_type_definition(ObjectTypeId::DataTypeEncodingType)
+                .reference(id, ReferenceTypeId::HasEncoding, ReferenceDirection::Inverse)
+                .insert(space);
+        }
+    }
 }

@@ -1,12 +1,16 @@
-//! Names and numbers of one run of a server: which namespace has which index, which node is which.
+//! Names and numbers of one run of a server: which namespace has which index, which node is which, and how values of its
+//! data types are encoded under these numbers.
 //!
 //! Owns the numbering; a run keeps its own.
 
 use super::setup::Setup;
+use super::types::{ANY, DataTypes, Member, Shape};
 use super::value::{self, Kind};
 use crate::model::plan::{Namespace, NodeRef};
-use crate::wire::opcua::Tree;
-use opcua::types::{DataTypeId, NodeId, Variant};
+use crate::wire::opcua::{Builtin, Field, NodeKey, StructureType, Tree, Types, decode_variant, encode_variant};
+use opcua::types::{
+    BinaryDecodable, BinaryEncodable, ContextOwned, DataTypeId, DecodingOptions, NamespaceMap, NodeId, Variant,
+};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,10 +18,12 @@ use std::sync::Arc;
 const CORE: &str = "http://opcfoundation.org/UA/";
 
 /// The numbering of one run.
-#[derive(Debug)]
 pub(super) struct Table {
     namespaces: Vec<Arc<str>>,
     nodes: HashMap<NodeId, NodeRef>,
+    described: DataTypes,
+    types: Types,
+    context: ContextOwned,
 }
 
 impl Table {
@@ -60,7 +66,11 @@ impl Table {
         let mut table = Self {
             namespaces,
             nodes: HashMap::new(),
+            described: setup.types.clone(),
+            types: Types::core(),
+            context: context(),
         };
+        table.types = types(&table, &setup.types);
         let ids = setup
             .variables
             .keys()
@@ -95,43 +105,88 @@ impl Table {
         self.nodes.get(id)
     }
 
-    /// The data type of a kind of values.
-    pub(super) fn data_type(&self, kind: &Kind) -> NodeId {
-        let own = match kind {
-            Kind::Structure(node) => self.node(node),
-            kind => kind.data_type(),
+    /// The id of a node, for the wire.
+    pub(super) fn key(&self, node: &NodeRef) -> Option<NodeKey> {
+        Some(NodeKey {
+            namespace: self.index(&node.namespace)?,
+            id: node.id.clone(),
+        })
+    }
+
+    /// The id of a data type; what has none is of any.
+    pub(super) fn data_type(&self, node: &NodeRef) -> NodeId {
+        self.node(node).unwrap_or_else(|| DataTypeId::BaseDataType.into())
+    }
+
+    /// A value as its type has it. Structures need no names where their type tells them.
+    ///
+    /// # Errors
+    /// A sentence: the type cannot hold it.
+    pub(super) fn encode(&self, data_type: &NodeRef, list: bool, tree: &Tree) -> Result<Variant, String> {
+        let natural = match value::plain(tree) {
+            Some(raw) if *data_type == ANY => Some(Kind::of(&raw).data_type()),
+            _ => None,
         };
-        own.unwrap_or_else(|| DataTypeId::BaseDataType.into())
+        let data_type = natural.as_ref().unwrap_or(data_type);
+        let key = self
+            .key(data_type)
+            .ok_or_else(|| format!("there is no data type {data_type}"))?;
+        let rank = match tree {
+            Tree::List(_) if *data_type == ANY => -2,
+            Tree::List(_) => 1,
+            _ if list => return Err("it is an array".to_owned()),
+            _ => -1,
+        };
+        let named = self.described.named(tree, data_type);
+        let bytes = encode_variant(&self.types, &key, rank, &named).map_err(|fault| fault.to_string())?;
+        Variant::decode(&mut bytes.as_slice(), &self.context.context()).map_err(|fault| fault.to_string())
+    }
+
+    /// What a client wrote; `None`: its structure is not known.
+    pub(super) fn decode(&self, variant: &Variant) -> Option<Tree> {
+        let bytes = variant.encode_to_vec(&self.context.context());
+        decode_variant(&self.types, &bytes).ok()
     }
 }
 
-impl Table {
-    /// The type of a field of an event.
-    pub(super) fn field_kind(&self, _event: &NodeRef, _name: &str) -> Kind {
-        Kind::Any
+/// The data types of namespace 0 and of the setup, under the numbers of a run.
+fn types(table: &Table, described: &DataTypes) -> Types {
+    let mut types = Types::core();
+    for data_type in &described.0 {
+        let Some(key) = table.key(&data_type.node) else {
+            continue;
+        };
+        let Shape::Structure { encoding, .. } = &data_type.shape else {
+            types.declare(key, Builtin::Int32);
+            continue;
+        };
+        let field = |member: &&Member| {
+            Some(Field {
+                name: member.name.clone(),
+                data_type: table.key(&member.data_type)?,
+                value_rank: if member.list { 1 } else { -1 },
+                flag: member.optional || member.subtypes,
+            })
+        };
+        types.insert(StructureType {
+            data_type: key,
+            encoding: table.key(encoding),
+            name: data_type.name.clone(),
+            kind: described.kind(&data_type.node),
+            fields: described.members(&data_type.node).iter().filter_map(field).collect(),
+        });
     }
-
-    /// The data type of a field of an event.
-    pub(super) fn field_type(&self, event: &NodeRef, name: &str) -> NodeId {
-        self.data_type(&self.field_kind(event, name))
-    }
+    types
 }
 
-/// A value as the type has it, for the wire.
-///
-/// # Errors
-/// A sentence: the type cannot hold it.
-pub(super) fn encode(_table: Option<&Table>, kind: &Kind, tree: &Tree) -> Result<Variant, String> {
-    if *tree == Tree::Null {
-        return Ok(Variant::Empty);
-    }
-    match value::plain(tree) {
-        Some(raw) => value::variant(kind, &raw),
-        None => Err("structures cannot be encoded yet".to_owned()),
-    }
-}
-
-/// What a client wrote.
-pub(super) fn decode(variant: &Variant) -> Option<Tree> {
-    Some(value::raw(variant).as_ref().map_or(Tree::Null, value::tree))
+/// What the crate reads our bytes with: nothing is too large.
+fn context() -> ContextOwned {
+    const LARGE: usize = 1 << 30;
+    let options = DecodingOptions {
+        max_string_length: LARGE,
+        max_byte_string_length: LARGE,
+        max_array_length: LARGE,
+        ..DecodingOptions::default()
+    };
+    ContextOwned::new_default(NamespaceMap::new(), options)
 }
