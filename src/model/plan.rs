@@ -143,6 +143,15 @@ impl Link {
         }
     }
 
+    /// Its settings, where it is of OPC UA.
+    #[must_use]
+    pub fn opcua(&self) -> Option<&OpcuaLink> {
+        match self {
+            Self::Opcua(link) => Some(link),
+            Self::Modbus(_) | Self::OpenProtocol(_) | Self::Framed(_) => None,
+        }
+    }
+
     /// Whether both run over one connection: same address and same settings of the connection itself.
     #[must_use]
     pub fn shares(&self, other: &Self) -> bool {

@@ -134,7 +134,18 @@ fn kind(name: &str, place: &Place, keys: &Table, bit_table: bool, out: &mut Diag
             }
             ModbusType::Text(u16::try_from(length?).ok()?)
         }
-        Some(_) => return None,
+        Some(word) => {
+            let known = ["text", "decimal", "u8", "i8"].contains(&word);
+            if let Some(node) = node.filter(|_| known) {
+                let help = match word {
+                    "text" => "a text in registers is type = \"string\" with its `length`",
+                    "decimal" => "write how the registers are read: u16, i16, u32, f32 …, and `scale` for decimals",
+                    _ => "a register has 16 bits: write type = \"u16\" with bits = [0, 7] or [8, 15]",
+                };
+                out.push(Diagnostic::error(&node.place, format!("`{word}` is no type of registers")).help(help));
+            }
+            return None;
+        }
         None if bit_table || keys.get("bit").is_some() => ModbusType::Bool,
         None if keys.get("bits").is_some() => ModbusType::U16,
         None if length.is_some() => ModbusType::Text(u16::try_from(length?).ok()?),

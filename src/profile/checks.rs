@@ -7,6 +7,7 @@ use super::curve;
 use super::events::{Event, single, verdict_points};
 use super::fields::{Field, Source};
 use super::kind::Kind;
+use super::notice;
 use super::ownership;
 use super::plan::one_request;
 use super::points::Point;
@@ -20,6 +21,9 @@ pub(super) fn events(events: &[Event], points: &[Point], connection: &Connection
         id(event, points, out);
         if let Some(link) = connection.link.modbus() {
             torn(event, points, link, out);
+        }
+        if connection.link.opcua().is_some() {
+            notice::check(event, points, out);
         }
         clears(event, points, out);
         results(event, connection, out);

@@ -1,6 +1,7 @@
 //! `[connection]`: how a device is reached. Owns what all protocols have, and defaults and ranges of Modbus; connects to nothing.
 
-use super::format::{FRAMINGS, ORDERS, PROTOCOLS, PROTOCOLS_BUILT};
+use super::endpoint;
+use super::format::{FRAMINGS, ORDERS, PROTOCOLS};
 use super::frame::{self, Frames};
 use super::points::{self, Point};
 use super::protocol::{Family, Protocol};
@@ -56,18 +57,12 @@ pub(super) fn compile(top: &Table, start: &Place, out: &mut Diagnostics) -> Opti
     };
     let place = &word.place;
     let word = word.as_text()?;
-    if !PROTOCOLS_BUILT.contains(&word) {
-        if PROTOCOLS.contains(&word) {
-            out.push(
-                Diagnostic::error(place, format!("`{word}` is not in this build yet"))
-                    .help(format!("this build reads {}", PROTOCOLS_BUILT.join(", "))),
-            );
-        }
+    if !PROTOCOLS.contains(&word) {
         return None;
     }
     let protocol = Protocol::of(word, place);
     protocol.check(top, out);
-    for key in ["poll", "timeout", "keep_alive"] {
+    for key in ["poll", "timeout", "keep_alive", "publishing"] {
         if let Some(node) = keys.get(key)
             && node.as_text().and_then(parse_duration) == Some(Duration::ZERO)
         {
@@ -80,6 +75,7 @@ pub(super) fn compile(top: &Table, start: &Place, out: &mut Diagnostics) -> Opti
     let link = match protocol.family {
         Family::Modbus => Link::Modbus(modbus(word, keys, out)),
         Family::Telegrams => Link::OpenProtocol(session::compile(keys, out)),
+        Family::Opcua => Link::Opcua(endpoint::compile(keys, out)),
         Family::Frames => {
             frames = frame::compile(top.get("frame"), &node.place, out);
             Link::Framed(framed(word, keys, &frames, out))

@@ -148,7 +148,7 @@ fn array(points: &[Point], key: &str, node: &Node, out: &mut Diagnostics) -> Opt
     };
     let index = points::find(points, name, &node.place, out)?;
     if let Some(found) = points.get(index)
-        && !found.is_list()
+        && !found.may_be_list()
         && !found.faulty
     {
         out.push(
@@ -215,6 +215,8 @@ pub(super) fn data(
             Said::Good(Value::List(values)) => arrays.push((index, values)),
             // It was read, and nothing is left of it.
             Said::Absent if now.values.get(index).is_some_and(Option::is_some) => return None,
+            // An event of a server that carries none.
+            Said::Absent if super::notice::is_noticed(event) => return None,
             Said::Absent | Said::Invalid | Said::Good(_) => {}
             Said::Implausible(reason) | Said::Bad(reason) => {
                 faulty.push(member.spec.name);
@@ -230,7 +232,7 @@ pub(super) fn data(
                     continue;
                 };
                 let own = decode::uom(now.points, *index, now.values);
-                let digits = now.points.get(*index).map_or(7, Point::digits);
+                let digits = now.digits(*index);
                 let numbers = values
                     .iter()
                     .take(length)
@@ -270,10 +272,7 @@ type Spread = Result<Option<(Vec<Json>, Option<Uom>)>, String>;
 fn stepped(now: Moment<'_>, step: &Source, length: usize, wanted: Option<&Uom>) -> Spread {
     let Some(value) = now.value(step)? else { return Ok(None) };
     let (own, digits) = match step {
-        Source::Point(index) => (
-            decode::uom(now.points, *index, now.values)?,
-            now.points.get(*index).map_or(7, Point::digits),
-        ),
+        Source::Point(index) => (decode::uom(now.points, *index, now.values)?, now.digits(*index)),
         Source::Const(_, uom) => (uom.clone(), 7),
     };
     let Some(number) = value.number() else {

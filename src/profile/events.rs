@@ -17,7 +17,7 @@ use crate::diagnostic::tree::{Key, Node, Table, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::draft::EchoMatch;
 use crate::model::event::EventType;
-use crate::model::plan::{Ack, Keep, OnStart, PointIx, Ring, Said, Trigger};
+use crate::model::plan::{Ack, Keep, Notice, OnStart, PointIx, Ring, Said, Trigger};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,14 +154,20 @@ impl Event {
 }
 
 /// Compiles all events.
-pub(super) fn compile(table: &Table, points: &[Point], protocol: &Protocol, out: &mut Diagnostics) -> Vec<Event> {
+pub(super) fn compile(
+    table: &Table,
+    points: &[Point],
+    protocol: &Protocol,
+    out: &mut Diagnostics,
+) -> (Vec<Event>, Vec<Notice>) {
+    let mut notices = Vec::new();
     let mut found: Vec<Event> = table
         .entries
         .iter()
-        .filter_map(|(key, node)| one(key, node, points, protocol, out))
+        .filter_map(|(key, node)| one(key, node, points, protocol, &mut notices, out))
         .collect();
     apart(&mut found, out);
-    found
+    (found, notices)
 }
 
 /// Several events of one result: their ids must differ, or they are taken for one event that says two things.
@@ -207,7 +213,14 @@ fn apart(events: &mut [Event], out: &mut Diagnostics) {
     }
 }
 
-fn one(key: &Key, node: &Node, points: &[Point], protocol: &Protocol, out: &mut Diagnostics) -> Option<Event> {
+fn one(
+    key: &Key,
+    node: &Node,
+    points: &[Point],
+    protocol: &Protocol,
+    notices: &mut Vec<Notice>,
+    out: &mut Diagnostics,
+) -> Option<Event> {
     let keys = node.as_table()?;
     let name = key.name.as_str();
     if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
@@ -250,7 +263,7 @@ fn one(key: &Key, node: &Node, points: &[Point], protocol: &Protocol, out: &mut 
     };
     let ring = controls::ring(keys, points, out);
     let triggers = match keys.get("when") {
-        Some(when) => triggers::compile(when, points, &looked, protocol, out),
+        Some(when) => triggers::compile(when, points, &looked, protocol, notices, out),
         None if ring.is_some() => ring.iter().map(|ring| Trigger::Changes(vec![ring.index])).collect(),
         // What is wrong with the ring has been said.
         None if keys.get("ring").is_some() => Vec::new(),

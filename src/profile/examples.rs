@@ -5,14 +5,28 @@
 
 mod given;
 mod play;
+mod server;
 
-use super::{ExampleReport, Profile, SlotContract};
+use super::merge::Layer;
+use super::{ExampleReport, FileFault, Files, Profile, SlotContract, endpoint};
 use crate::diagnostic::tree::{Node, Table, Value as Toml};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::{Draft, SlotName};
 pub(super) use given::{Given, image, step as given, zeros};
 use serde_json::Value as Json;
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Every file that examples of these layers name: the fields of an event, captured.
+pub(super) fn beside(layers: &[Layer], files: &dyn Files) -> HashMap<PathBuf, Result<String, FileFault>> {
+    let examples = layers.iter().flat_map(|layer| &layer.examples);
+    let given = examples.filter_map(|example| example.as_table()?.get("given"));
+    let steps = given.flat_map(Node::one_or_more).filter_map(Node::as_table);
+    let named = steps.filter_map(|step| step.get("event").and_then(|node| Some((node.as_text()?, &node.place))));
+    let paths = named.map(|(text, place)| endpoint::beside(place, text));
+    paths.map(|path| (path.clone(), files.read(&path))).collect()
+}
 
 /// Runs the examples of `profile`, and those of what it extends against that.
 pub(super) fn run(profile: &Profile, contract: Option<&SlotContract>, out: &mut Diagnostics) -> ExampleReport {

@@ -7,7 +7,7 @@
 mod event;
 mod reach;
 
-use crate::model::plan::{OnStart, WordOrder};
+use crate::model::plan::{OnStart, OpcuaPart, WordOrder};
 pub(super) use event::EVENT;
 pub(super) use reach::{CONNECTION, FRAME, FRAMINGS, REVISION};
 
@@ -42,8 +42,6 @@ pub(super) enum Kind {
     Event,
     /// A table that is looked at where it is used.
     Any,
-    /// Of a protocol or stage that this build does not have.
-    Later,
 }
 
 /// One key.
@@ -83,6 +81,16 @@ const FRAMES: Owner = Owner {
     what: "frames (protocol serial or tcp)",
     protocols: &["serial", "tcp"],
 };
+/// Nodes and events of a server.
+const OPCUA: Owner = Owner {
+    what: "OPC UA",
+    protocols: &["opcua"],
+};
+/// What is looked at and written by the gateway.
+const ASKED: Owner = Owner {
+    what: "devices that are asked (Modbus, OPC UA)",
+    protocols: &["modbus-tcp", "modbus-rtu", "modbus-rtu-over-tcp", "opcua"],
+};
 /// Open Protocol.
 const TELEGRAMS: Owner = Owner {
     what: "Open Protocol",
@@ -113,11 +121,7 @@ const fn of(owner: &'static Owner, key: Key) -> Key {
     Key { of: Some(owner), ..key }
 }
 
-const fn later(name: &'static str) -> Key {
-    key(name, Kind::Later, "not in this build yet")
-}
-
-/// Protocols of the format; this build has [`PROTOCOLS_BUILT`].
+/// Protocols of the format; there is a driver for each.
 pub(super) const PROTOCOLS: &[&str] = &[
     "modbus-tcp",
     "modbus-rtu",
@@ -127,16 +131,6 @@ pub(super) const PROTOCOLS: &[&str] = &[
     "tcp",
     "open-protocol",
 ];
-/// Protocols that this build has a driver for.
-pub(super) const PROTOCOLS_BUILT: &[&str] = &[
-    "modbus-tcp",
-    "modbus-rtu",
-    "modbus-rtu-over-tcp",
-    "serial",
-    "tcp",
-    "open-protocol",
-];
-
 /// Byte orders.
 pub(super) const ORDERS: &[(&str, WordOrder)] = &[
     ("abcd", WordOrder::Abcd),
@@ -151,8 +145,18 @@ pub(super) const ON_START: &[(&str, OnStart)] = &[("baseline", OnStart::Baseline
 
 /// Types of points.
 pub(super) const TYPES: &[&str] = &[
-    "bool", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "string", "text", "decimal",
+    "bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bcd16", "bcd32", "string", "text",
+    "decimal",
 ];
+
+/// What of a variable of an OPC UA server is meant.
+pub(super) const PARTS: &[(&str, OpcuaPart)] = &[
+    ("value", OpcuaPart::Value),
+    ("source_timestamp", OpcuaPart::SourceTimestamp),
+    ("server_timestamp", OpcuaPart::ServerTimestamp),
+    ("status", OpcuaPart::Status),
+];
+const PART_WORDS: &[&str] = &["value", "source_timestamp", "server_timestamp", "status"];
 
 /// The file.
 pub(super) const TOP: &[Key] = &[
@@ -223,7 +227,7 @@ pub(super) const POINT: &[Key] = &[
     key(
         "type",
         Kind::Words(TYPES),
-        "how it is read; in a frame: text, decimal, bool, u16 to i64",
+        "how it is read; in a frame: text, decimal, bool, u16 to i64; of OPC UA only needed for what is written, or compared with text",
     ),
     of(
         &MODBUS,
@@ -234,7 +238,7 @@ pub(super) const POINT: &[Key] = &[
         ),
     ),
     of(
-        &MODBUS,
+        &ASKED,
         key(
             "bit",
             Kind::Integer(0, 63),
@@ -242,7 +246,7 @@ pub(super) const POINT: &[Key] = &[
         ),
     ),
     of(
-        &MODBUS,
+        &ASKED,
         key(
             "bits",
             Kind::List(&Kind::Integer(0, 63)),
@@ -331,8 +335,38 @@ pub(super) const POINT: &[Key] = &[
         &TELEGRAMS,
         key("pid", Kind::Integer(1, 99_999), "parameter of variable results: 2001"),
     ),
-    later("node"),
-    later("field"),
+    of(
+        &OPCUA,
+        key(
+            "node",
+            Kind::Text,
+            "a variable: nsu=http://…;s=Tool.Torque, or ns=2;i=1007; without it the point is a field of an event",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "field",
+            Kind::OneOrMore(&Kind::Text),
+            "the way through structures: Result/ResultMetaData/ResultId, Values[PhysicalQuantity=2]/MeasuredValue; of a list the first that exists",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "part",
+            Kind::Words(PART_WORDS),
+            "what of a variable is meant, where it is not its value",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "sampling",
+            Kind::Duration,
+            "how often the server looks at it, where it is not as [connection] says",
+        ),
+    ),
 ];
 
 /// `[[example]]`.
@@ -346,7 +380,7 @@ pub(super) const EXAMPLE: &[Key] = &[
     key(
         "given",
         Kind::OneOrMore(&Kind::Map(&Kind::Any)),
-        "what stands in the registers: { \"input:100\" = [7] }, or frame = \"…\", telegram = \"…\", values = { point = 7 }; a list is a sequence in time",
+        "what stands in the registers: { \"input:100\" = [7] }, or frame = \"…\", telegram = \"…\", event = { Result = { … } } (or a JSON file), values = { point = 7 }; a list is a sequence in time",
     ),
     key(
         "expect",

@@ -4,7 +4,7 @@
 
 use crate::diagnostic::tree::{Node, Value as Toml};
 use crate::diagnostic::{Diagnostic, meant};
-use crate::model::plan::{ModbusPoint, ModbusType, TextKind};
+use crate::model::plan::{ModbusPoint, ModbusType, OpcuaType, TextKind};
 use crate::model::{Decimal, Raw};
 use crate::wire::open_protocol::FieldKind;
 
@@ -68,6 +68,24 @@ impl Kind {
         }
     }
 
+    /// Of a variable whose type the profile says.
+    pub(super) fn variable(kind: OpcuaType) -> Self {
+        match kind {
+            OpcuaType::Bool => Self::Bool,
+            OpcuaType::I8 => Self::Whole(i8::MIN.into(), i8::MAX.into()),
+            OpcuaType::U8 => Self::Whole(0, u8::MAX.into()),
+            OpcuaType::I16 => Self::Whole(i16::MIN.into(), i16::MAX.into()),
+            OpcuaType::U16 => Self::Whole(0, u16::MAX.into()),
+            OpcuaType::I32 => Self::Whole(i32::MIN.into(), i32::MAX.into()),
+            OpcuaType::U32 => Self::Whole(0, u32::MAX.into()),
+            OpcuaType::I64 => Self::Whole(i64::MIN.into(), i64::MAX.into()),
+            OpcuaType::U64 => Self::Whole(0, u64::MAX.into()),
+            OpcuaType::F32 => Self::Single,
+            OpcuaType::F64 => Self::Double,
+            OpcuaType::Text => Self::Text,
+        }
+    }
+
     /// Of a field of telegrams.
     pub(super) fn field(kind: FieldKind) -> Self {
         match kind {
@@ -100,7 +118,7 @@ impl Kind {
         match (&node.value, self) {
             (Toml::Text(text), Self::Word(words)) => words.contains(&text.as_str()).then(|| Raw::Text(text.clone())),
             (Toml::Text(text), Self::Text | Self::Open) => Some(Raw::Text(text.clone())),
-            (Toml::Bool(value), Self::Bool) => Some(Raw::Bool(*value)),
+            (Toml::Bool(value), Self::Bool | Self::Open) => Some(Raw::Bool(*value)),
             (Toml::Bool(value), _) => self.raw_number(i64::from(*value).into()),
             _ => self.raw_number(node.as_number()?),
         }

@@ -15,6 +15,7 @@ use crate::model::plan::Keep;
 use crate::model::value::json_number;
 use crate::model::{Decimal, DeviceIdentity, Draft, Fields, Raw, Sample, Uom};
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a value is made from at one moment.
@@ -35,14 +36,15 @@ pub(super) fn drafts(
     contract: &SlotContract,
     sample: &Sample,
 ) -> Vec<Meaning> {
+    let values = without_bad(sample);
     let now = Moment {
         points,
-        values: &sample.values,
+        values: &values,
     };
     let mut reasons = Vec::new();
     let mut faulty = Vec::new();
     let mut data = match event.kind {
-        EventType::Readings => now.readings(event, contract, &mut reasons),
+        EventType::Readings => now.readings(event, contract, &sample.quality, &mut reasons),
         EventType::Measurement => now.measurement(event, contract, &mut reasons, &mut faulty),
         _ => now.fields(event, &mut reasons, &mut faulty),
     };
@@ -87,7 +89,7 @@ pub(super) fn drafts(
         counter: now.counter(event, &sample.before),
         seen: sample.seen,
         since: sample.since,
-        device_time: event.time.as_ref().and_then(|stamp| stamp.read(points, &sample.values)),
+        device_time: event.time.as_ref().and_then(|stamp| stamp.read(points, &values)),
         backfill: sample.backfill,
         echo: now.echo(event),
         extra: now.extra(event),
@@ -96,13 +98,36 @@ pub(super) fn drafts(
         keep: event.keep,
     };
     if event.alarms.is_empty() {
-        return vec![Meaning::Draft(Box::new(required(draft, &[])))];
+        let mut draft = required(draft, &[]);
+        if !draft.quarantine.is_empty() {
+            // Why something is missing.
+            let bad = sample.quality.iter().filter(|(_, word)| is_bad(word));
+            let named = bad.filter_map(|(index, word)| Some(format!("`{}` is {word}", points.get(*index)?.name)));
+            draft.quarantine.extend(named);
+        }
+        return vec![Meaning::Draft(Box::new(draft))];
     }
     let changed = now.alarms(event, &sample.before, &draft);
     if changed.is_empty() {
         return vec![Meaning::Ignored];
     }
     changed
+}
+
+/// Whether a status code says that there is no value (OPC 10000-4, 7.39.1).
+fn is_bad(word: &str) -> bool {
+    word.starts_with("Bad")
+}
+
+/// The values of a sample, those left out that the device itself calls bad. What is uncertain is a value.
+fn without_bad(sample: &Sample) -> Cow<'_, [Option<Raw>]> {
+    let mut values = Cow::Borrowed(sample.values.as_slice());
+    for (index, _) in sample.quality.iter().filter(|(_, word)| is_bad(word)) {
+        if let Some(slot) = values.to_mut().get_mut(*index) {
+            *slot = None;
+        }
+    }
+    values
 }
 
 /// What was said could not be read at all: nothing of it is believed but that it came.
@@ -283,10 +308,7 @@ impl Moment<'_> {
         };
         let (own, digits) = match source {
             Source::Const(_, uom) => (uom.clone(), 7),
-            Source::Point(index) => (
-                decode::uom(self.points, *index, self.values)?,
-                self.points.get(*index).map_or(7, Point::digits),
-            ),
+            Source::Point(index) => (decode::uom(self.points, *index, self.values)?, self.digits(*index)),
         };
         match (own, contract) {
             (Some(own), Some(contract)) => match own.convert(number, contract, digits) {
@@ -300,6 +322,12 @@ impl Moment<'_> {
             },
             _ => Ok(Some(number)),
         }
+    }
+
+    /// Significant digits that a converted value of this point keeps.
+    pub(super) fn digits(self, index: usize) -> u32 {
+        let raw = self.values.get(index).and_then(Option::as_ref);
+        self.points.get(index).map_or(7, |point| point.digits(raw))
     }
 
     fn truth(self, index: usize) -> Got<bool> {
@@ -428,10 +456,24 @@ impl Moment<'_> {
         ordered(data, event.kind.fields())
     }
 
-    fn readings(self, event: &Event, contract: &SlotContract, reasons: &mut Vec<String>) -> Fields {
+    /// `doubts`: what the device says of points that it does not call good.
+    fn readings(
+        self,
+        event: &Event,
+        contract: &SlotContract,
+        doubts: &[(usize, Arc<str>)],
+        reasons: &mut Vec<String>,
+    ) -> Fields {
         let (mut values, mut uoms, mut quality) = (Fields::new(), Fields::new(), Fields::new());
         for (name, index, _) in &event.values {
+            let doubt = doubts.iter().find(|(point, _)| point == index).map(|(_, word)| word);
+            if let Some(word) = doubt {
+                quality.insert(name.clone(), word.to_string().into());
+            }
             let said = say(self.points, *index, self.values);
+            if doubt.is_some() && said == Said::Absent {
+                continue;
+            }
             let bad = match &said {
                 Said::Good(_) => None,
                 Said::Absent if self.values.get(*index).is_some_and(Option::is_some) => continue,

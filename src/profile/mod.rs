@@ -11,6 +11,7 @@ mod connection;
 mod controls;
 mod curve;
 mod decode;
+mod endpoint;
 mod events;
 mod examples;
 mod fields;
@@ -20,6 +21,8 @@ mod kind;
 mod known;
 mod mapping;
 mod merge;
+mod nodes;
+mod notice;
 mod ownership;
 mod places;
 mod plan;
@@ -45,10 +48,10 @@ pub use rehearse::{Judged, Measured, Rehearsal};
 use crate::diagnostic::tree::{Node, Table, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
 use crate::model::event::EventType;
-use crate::model::plan::{Alive, SlotPlan};
+use crate::model::plan::{Alive, Notice, SlotPlan};
 use crate::model::{DeviceIdentity, Draft, Sample, SlotName, Uom};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -149,11 +152,15 @@ pub struct Profile {
     alive: Option<Alive>,
     points: Vec<points::Point>,
     events: Vec<events::Event>,
+    /// Events of a server that trigger.
+    notices: Vec<Notice>,
     /// What counts of all files, with places.
     resolved: Table,
     examples: Vec<Node>,
     /// Examples of what it extends, and the profile that they prove; none: it stands only with this one.
     inherited: Vec<(Option<Box<Profile>>, Vec<Node>)>,
+    /// Files that examples name, by path: their text, or why they were not read.
+    beside: Arc<HashMap<PathBuf, Result<String, FileFault>>>,
     place: Place,
 }
 
@@ -166,11 +173,16 @@ impl Profile {
         let profile = layers.and_then(|layers| {
             let (own, bases) = layers.split_first()?;
             let mut profile = compile(own, &mut found)?;
+            endpoint::files(own.resolved.get("connection"), files, &mut found);
+            profile.beside = Arc::new(examples::beside(&layers, files));
             profile.files = layers.iter().map(|layer| layer.path.clone()).collect();
             for base in bases.iter().filter(|base| !base.examples.is_empty()) {
                 // What is wrong with a base by itself may be made good by what extends it.
                 let mut aside = Diagnostics::new();
-                let subject = compile(base, &mut aside).filter(|_| !aside.has_errors());
+                let mut subject = compile(base, &mut aside).filter(|_| !aside.has_errors());
+                if let Some(subject) = &mut subject {
+                    subject.beside = profile.beside.clone();
+                }
                 profile.inherited.push((subject.map(Box::new), base.examples.clone()));
             }
             Some(profile)
@@ -366,7 +378,7 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
     let table = |key: &str| top.get(key).and_then(Node::as_table).unwrap_or(&empty);
     let used = named(top);
     let points = points::compile(table("points"), &connection, &used, out);
-    let events = events::compile(table("events"), &points, &connection.protocol, out);
+    let (events, notices) = events::compile(table("events"), &points, &connection.protocol, out);
     if table("events").entries.is_empty() {
         out.push(
             Diagnostic::warning(&start, "this profile maps no events").help("say what it means: [events.tightening]"),
@@ -391,9 +403,11 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
         alive,
         points,
         events,
+        notices,
         resolved: top.clone(),
         examples,
         inherited: Vec::new(),
+        beside: Arc::default(),
         place: start,
     })
 }

@@ -3,10 +3,10 @@
 use super::Profile;
 use super::events::Event;
 use super::points::Point;
+use crate::model::SlotName;
 use crate::model::event::EventType;
-use crate::model::plan::{Address, EventPlan, Link, ModbusLink, PointIx, SlotPlan, Trigger};
+use crate::model::plan::{Address, EventPlan, Link, ModbusLink, PointIx, Said, SlotPlan, Trigger};
 use crate::model::value::hex;
-use crate::model::{DeviceIdentity, SlotName};
 use crate::wire::modbus;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -45,7 +45,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
             ring: event.ring.clone(),
             repeat: event.repeat,
             counted: event.counter.is_some(),
-            fingerprint: fingerprint(&profile.identity, event, points, link),
+            fingerprint: fingerprint(profile, event),
         }
     });
     SlotPlan {
@@ -53,7 +53,7 @@ pub(super) fn of(profile: &Profile, slot: &SlotName) -> SlotPlan {
         link: link.clone(),
         points: points.iter().map(Point::plan).collect(),
         events: events.collect(),
-        notices: Vec::new(),
+        notices: profile.notices.clone(),
         alive: profile.alive.clone(),
     }
 }
@@ -96,7 +96,8 @@ pub(super) fn one_request(points: &[Point], reads: &[PointIx], link: &ModbusLink
 /// Of device, triggers and id: a trigger state stored under another is not carried over.
 /// Addresses of the trigger's and the id's points belong to it, and what a frame is taken apart by; connection, poll and
 /// mapping do not.
-fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point], link: &Link) -> String {
+fn fingerprint(profile: &Profile, event: &Event) -> String {
+    let (device, points, link) = (&profile.identity, &profile.points, &profile.connection.link);
     let mut text = format!("{:?}\n{:?}\n{:?}\n", device.vendor, device.model, device.serial);
     if let Link::Framed(link) = link {
         let wrote = writeln!(text, "{:?} {:?}", link.parse.pattern, link.parse.separator);
@@ -133,6 +134,11 @@ fn fingerprint(device: &DeviceIdentity, event: &Event, points: &[Point], link: &
             Trigger::Equals(point, raw) => name("equals", &[*point], &raw.text()),
             Trigger::Reads(point, raw) => name("reads", &[*point], &raw.text()),
             Trigger::Every(_) => name("every", &[], ""),
+            Trigger::Said(Said::Event(number)) => {
+                let notice = profile.notices.get(usize::from(*number));
+                let more = notice.map(|notice| format!(" {} {}", notice.event_type, notice.notifier));
+                name("event", &[], &more.unwrap_or_default());
+            }
             Trigger::Said(said) => name(said.word(), &[], ""),
         }
     }

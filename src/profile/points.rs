@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::decode::Value;
 use super::kind::Kind;
 use super::protocol::Family;
-use super::{address, places, telegrams};
+use super::{address, nodes, places, telegrams};
 use crate::diagnostic::tree::{Node, Table, Value as Toml};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::plan::{Address, FramePlace, FramePoint, PointIx, PointPlan, TextKind};
@@ -95,6 +95,16 @@ impl Point {
         self.kind == Kind::Bool
     }
 
+    /// Whether it is one bit, or a server may say that it is.
+    fn may_be_bool(&self) -> bool {
+        self.is_bool() || self.kind == Kind::Open && self.at.opcua().is_some()
+    }
+
+    /// Whether it is an array, or a server may say that it is.
+    pub(super) fn may_be_list(&self) -> bool {
+        self.list || self.kind == Kind::Open && self.at.opcua().is_some_and(|at| at.bits.is_none())
+    }
+
     /// Whether it is an array.
     pub(super) fn is_list(&self) -> bool {
         self.list
@@ -105,9 +115,13 @@ impl Point {
         self.at.modbus().is_some_and(|at| at.clears)
     }
 
-    /// Significant digits that a converted value keeps (interface 3).
-    pub(super) fn digits(&self) -> u32 {
-        if self.kind == Kind::Double { 15 } else { 7 }
+    /// Significant digits that a converted value keeps (interface 3): 15 from what is an f64, by the profile or by what was said.
+    pub(super) fn digits(&self, raw: Option<&Raw>) -> u32 {
+        let double = match raw {
+            Some(Raw::List(items)) => items.iter().any(|item| matches!(item, Raw::F64(_))),
+            raw => matches!(raw, Some(Raw::F64(_))),
+        };
+        if self.kind == Kind::Double || double { 15 } else { 7 }
     }
 
     /// What a driver knows of it.
@@ -182,7 +196,7 @@ pub(super) fn compile(
         points.push(point);
     }
     match connection.protocol.family {
-        Family::Modbus => {}
+        Family::Modbus | Family::Opcua => {}
         Family::Frames => places::implicit(&mut points, connection, used),
         Family::Telegrams => telegrams::implicit(&mut points, table, &connection.place, used),
     }
@@ -276,6 +290,7 @@ fn one(name: &str, place: &Place, keys: &Table, connection: &Connection, out: &m
         }),
         Family::Frames => places::compile(name, place, keys, connection, out),
         Family::Telegrams => telegrams::compile(name, place, keys, out),
+        Family::Opcua => nodes::compile(name, place, keys, out),
     };
     let number = |key: &str| keys.get(key).and_then(Node::as_number);
     let uom = keys.get("uom").and_then(|node| {
@@ -346,6 +361,7 @@ fn rules(point: &Point, keys: &Table, out: &mut Diagnostics) {
     if let Some((at, node)) = keys.entry("trim")
         && node.as_number().is_none()
         && !point.is_text()
+        && point.kind != Kind::Open
     {
         out.push(
             Diagnostic::error(&at.place, "only a string can be trimmed").maybe_help(
@@ -357,6 +373,7 @@ fn rules(point: &Point, keys: &Table, out: &mut Diagnostics) {
     }
     if let Some((at, _)) = keys.entry("map")
         && point.is_list()
+        && point.at.opcua().is_none()
     {
         out.push(Diagnostic::error(&at.place, "an array has no `map`"));
     }
@@ -387,12 +404,16 @@ fn code_map(codes: &Table, point: &Point, out: &mut Diagnostics) -> CodeMap {
                 continue;
             }
             Code::Text(key.name.clone())
-        } else if point.is_text() || (point.kind == Kind::Open && number(&key.name).is_none()) {
+        } else if point.is_text()
+            || (point.kind == Kind::Open
+                && number(&key.name).is_none()
+                && !(point.may_be_bool() && matches!(key.name.as_str(), "true" | "false")))
+        {
             Code::Text(key.name.clone())
         } else {
             let number = match key.name.as_str() {
-                "true" if point.is_bool() => Some(Decimal::ONE),
-                "false" if point.is_bool() => Some(Decimal::ZERO),
+                "true" if point.may_be_bool() => Some(Decimal::ONE),
+                "false" if point.may_be_bool() => Some(Decimal::ZERO),
                 text => number(text),
             };
             let Some(number) = number else {
@@ -452,7 +473,7 @@ fn invalid(keys: &Table, point: &Point, out: &mut Diagnostics) -> Vec<Raw> {
 fn cut(keys: &Table, point: &Point, out: &mut Diagnostics) -> Option<Raw> {
     let (at, node) = keys.entry("trim")?;
     node.as_number()?;
-    if !point.is_list() {
+    if !point.may_be_list() {
         out.push(
             Diagnostic::error(&at.place, "a number is trimmed from an array")
                 .help("of a string say the characters: trim = \"*\"; of a single number write `invalid`"),

@@ -15,6 +15,8 @@ pub(super) enum Family {
     Frames,
     /// Open Protocol.
     Telegrams,
+    /// Nodes and events of an OPC UA server.
+    Opcua,
 }
 
 /// The protocol of a profile, and where it says so.
@@ -33,6 +35,7 @@ impl Protocol {
             family: match word {
                 "serial" | "tcp" => Family::Frames,
                 "open-protocol" => Family::Telegrams,
+                "opcua" => Family::Opcua,
                 _ => Family::Modbus,
             },
             place: place.clone(),
@@ -102,8 +105,31 @@ impl Protocol {
             ("at", Family::Telegrams) => {
                 "call the point as the field of the telegram (`lineside profile fields open-protocol`), or write pid = 2001"
             }
-            ("columns" | "column" | "group" | "pid" | "gs1" | "di" | "vin", Family::Modbus) => {
-                "registers have addresses: at = \"holding:100\""
+            ("at", Family::Opcua) => {
+                "name the node, node = \"nsu=http://…;s=Tool.Torque\"; or the field of an event, field = \"Result/…\""
+            }
+            (
+                "columns" | "column" | "group" | "pid" | "gs1" | "di" | "vin" | "node" | "field" | "part",
+                Family::Modbus,
+            ) => "registers have addresses: at = \"holding:100\"",
+            ("columns" | "column" | "group" | "pid", Family::Opcua) => {
+                "a variable has a node: node = \"nsu=http://…;s=Tool.Torque\"; a field of an event a way, field = \"Result/…\""
+            }
+            ("node" | "field" | "part", Family::Frames) => {
+                "say where it is in a frame: columns = [18, 24], column = 3, or a named group of `pattern`"
+            }
+            ("node" | "field" | "part", Family::Telegrams) => {
+                "fields of telegrams have names: `lineside profile fields open-protocol` lists them"
+            }
+            ("count", Family::Opcua) => "take it out: a variable says itself how many elements it has",
+            ("length", Family::Opcua) => "take it out: a text of a server is as long as it is",
+            ("clears", Family::Opcua) => "take it out: reading a variable does not clear it",
+            ("word_order", Family::Opcua) => "take it out: a server says numbers, not registers",
+            ("poll", Family::Opcua) => {
+                "values are subscribed to: publishing = \"100ms\"; of a server without subscriptions write polled = true as well"
+            }
+            ("security" | "trust" | "trust_file" | "username" | "password_file" | "cert_file" | "key_file", _) => {
+                "take it out: only OPC UA secures its connection and knows users"
             }
             ("columns" | "column" | "group", Family::Telegrams) => {
                 "fields of telegrams have names: `lineside profile fields open-protocol` lists them"
@@ -117,12 +143,18 @@ impl Protocol {
             ("ack", Family::Telegrams) => {
                 "take it out: telegrams are acknowledged by themselves, once the event is durable; [connection] acknowledge says how"
             }
+            ("ring", Family::Opcua) => {
+                "take it out: make each record an event of its own, by a count that `changes`, or by `[each]` of an array in an event"
+            }
             ("ring", _) => "take it out: rings are of registers",
             ("stable", _) => "take it out: one frame or telegram is of one moment",
             ("frame", Family::Telegrams) => {
                 "take it out: telegrams have their own framing; of a serial line say procedure = \"ascii\" or \"3964r\""
             }
-            ("frame", Family::Modbus) => "take it out, or write protocol = \"serial\" or \"tcp\"",
+            ("frame", Family::Modbus | Family::Opcua) => "take it out, or write protocol = \"serial\" or \"tcp\"",
+            ("repeat", Family::Opcua) => {
+                "take it out: a value that stays the same is no new event; results are told apart by their `id`"
+            }
             ("repeat", _) => "take it out: a register that stays the same is no new event",
             ("listen", _) => "take it out, or write protocol = \"tcp\"",
             _ => return format!("take it out; it belongs to {}", protocols.join(", ")),

@@ -3,7 +3,7 @@
 //! What passes here has the shape that [`super::format`] declares; the compilers rely on that and say nothing
 //! of kinds again. Owns no meaning.
 
-use super::format::{EVENT, Key, Kind, PROTOCOLS_BUILT};
+use super::format::{EVENT, Key, Kind};
 use crate::diagnostic::tree::{Node, Table, Value, parse_duration, wrong};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 
@@ -11,7 +11,6 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 pub(super) fn table(table: &Table, keys: &[Key], name: &str, out: &mut Diagnostics) {
     for (key, node) in &table.entries {
         match keys.iter().find(|known| known.name == key.name) {
-            Some(known) if matches!(known.kind, Kind::Later) => not_yet(&key.place, &key.name, out),
             Some(known) => {
                 value(node, &known.kind, &key.name, &below(name, &key.name), out);
             }
@@ -20,24 +19,16 @@ pub(super) fn table(table: &Table, keys: &[Key], name: &str, out: &mut Diagnosti
     }
 }
 
-/// Says that a key belongs to something that this build does not have.
-pub(super) fn not_yet(place: &Place, word: &str, out: &mut Diagnostics) {
-    out.push(
-        Diagnostic::error(place, format!("`{word}` is not in this build yet"))
-            .label("of a protocol that comes later")
-            .help(format!(
-                "this build reads {}; `lineside --version` tells which build it is",
-                PROTOCOLS_BUILT.join(", ")
-            )),
-    );
-}
-
 fn unknown(place: &Place, word: &str, name: &str, keys: &[Key], out: &mut Diagnostics) {
-    let known: Vec<&str> = keys
-        .iter()
-        .filter(|key| !matches!(key.kind, Kind::Later))
-        .map(|key| key.name)
-        .collect();
+    if word == "password" && name == "[connection]" {
+        out.push(
+            Diagnostic::error(place, "a password does not belong into a profile").help(
+                "write it into a file of its own, which only the gateway may read, and name that: password_file = \"st10.password\"",
+            ),
+        );
+        return;
+    }
+    let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
     out.push(
         Diagnostic::error(place, format!("unknown key `{word}`"))
             .label(format!("not a key of {name}"))
@@ -122,7 +113,7 @@ pub(super) fn value(node: &Node, kind: &Kind, key: &str, name: &str, out: &mut D
             }
         }
         Kind::Event => event(node, out),
-        Kind::Text | Kind::Number | Kind::Bool | Kind::Scalar | Kind::Any | Kind::Later => {}
+        Kind::Text | Kind::Number | Kind::Bool | Kind::Scalar | Kind::Any => {}
     }
     true
 }
@@ -132,7 +123,6 @@ fn event(node: &Node, out: &mut Diagnostics) {
     let Some(entries) = node.as_table() else { return };
     for (key, node) in &entries.entries {
         match EVENT.iter().find(|known| known.name == key.name) {
-            Some(known) if matches!(known.kind, Kind::Later) => not_yet(&key.place, &key.name, out),
             Some(known) => {
                 value(node, &known.kind, &key.name, &format!("`{}`", key.name), out);
             }
@@ -153,7 +143,7 @@ fn fits(node: &Node, kind: &Kind) -> bool {
         Kind::OneOrMore(inner) => matches!(node.value, Value::List(_)) || fits(node, inner),
         Kind::Table(_) | Kind::Map(_) | Kind::Event => matches!(node.value, Value::Table(_)),
         Kind::Either(kinds) => kinds.iter().any(|kind| fits(node, kind)),
-        Kind::Any | Kind::Later => true,
+        Kind::Any => true,
     }
 }
 
@@ -173,6 +163,6 @@ fn wanted(kind: &Kind) -> String {
         Kind::OneOrMore(inner) => format!("{} or a list of them", wanted(inner)),
         Kind::Table(_) | Kind::Map(_) | Kind::Event => "a table".into(),
         Kind::Either(kinds) => kinds.iter().map(wanted).collect::<Vec<_>>().join(" or "),
-        Kind::Any | Kind::Later => "anything".into(),
+        Kind::Any => "anything".into(),
     }
 }

@@ -1,6 +1,6 @@
 //! The JSON Schema of the profile format, for editors. Written from the same table that the reader uses.
 
-use super::format::{EVENT, FIELD_EXTRA, Key, Kind, PROTOCOLS_BUILT, TOP};
+use super::format::{EVENT, FIELD_EXTRA, Key, Kind, TOP};
 use crate::model::EventType;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +11,7 @@ pub(super) fn schema() -> Value {
         ("$schema", json!("https://json-schema.org/draft/2020-12/schema")),
         ("$id", json!("urn:lineside:device-profile:1")),
         ("title", json!("lineside device profile")),
-        (
-            "description",
-            json!("Everything that is particular to a device. In this build: Modbus and the common parts."),
-        ),
+        ("description", json!("Everything that is particular to a device.")),
         ("required", json!(["profile"])),
     ];
     let mut out = Map::new();
@@ -29,11 +26,8 @@ pub(super) fn schema() -> Value {
 
 fn table(keys: &[Key]) -> Value {
     let mut properties = Map::new();
-    for key in keys.iter().filter(|key| !matches!(key.kind, Kind::Later)) {
+    for key in keys {
         let mut value = kind(&key.kind);
-        if key.name == "protocol" {
-            value = json!({ "enum": PROTOCOLS_BUILT });
-        }
         if let Some(object) = value.as_object_mut() {
             object.insert("description".into(), key.doc.into());
         }
@@ -61,7 +55,7 @@ fn kind(what: &Kind) -> Value {
         Kind::Map(inner) => json!({ "type": "object", "additionalProperties": kind(inner) }),
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(kind).collect::<Vec<_>>() }),
         Kind::Event => event(),
-        Kind::Any | Kind::Later => json!({}),
+        Kind::Any => json!({}),
     }
 }
 

@@ -6,14 +6,14 @@
 mod frames;
 mod telegrams;
 
-use super::format::PROTOCOLS_BUILT;
+use super::format::PROTOCOLS;
 use crate::model::EventType;
 
 /// What cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SkeletonFault {
     /// The protocol is unknown, or not in this build.
-    #[error("`{0}` is no protocol of this build; it has {built}", built = PROTOCOLS_BUILT.join(", "))]
+    #[error("`{0}` is no protocol of this build; it has {built}", built = PROTOCOLS.join(", "))]
     Protocol(String),
     /// The gateway makes such events itself.
     #[error("{0} events are the gateway's own: no profile maps them")]
@@ -43,7 +43,7 @@ type Body = (&'static str, &'static str, &'static str);
 /// Protocols that a profile can be written for.
 #[must_use]
 pub const fn protocols() -> &'static [&'static str] {
-    PROTOCOLS_BUILT
+    PROTOCOLS
 }
 
 /// The text of a new profile.
@@ -51,7 +51,7 @@ pub const fn protocols() -> &'static [&'static str] {
 /// # Errors
 /// No profile can have this protocol or type.
 pub fn skeleton(protocol: &str, kind: EventType) -> Result<String, SkeletonFault> {
-    if !PROTOCOLS_BUILT.contains(&protocol) {
+    if !PROTOCOLS.contains(&protocol) {
         return Err(SkeletonFault::Protocol(protocol.to_owned()));
     }
     let Texts {

@@ -26,12 +26,33 @@ pub(super) enum Format {
     Unix,
     /// Milliseconds since 1970, UTC.
     UnixMs,
+    /// A moment with its zone, as servers of OPC UA say times: 2026-11-22T10:15:03.171Z.
+    Rfc3339,
     /// strftime.
     Text(String),
 }
 
+/// 9999-01-01 in milliseconds: clocks that say so say nothing.
+const NEVER: i64 = 253_370_764_800_000;
+
 /// Compiles `time`.
 pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Stamp> {
+    if let Some(name) = node.as_text() {
+        let point = points::find(points, name, &node.place, out)?;
+        let of_server = points
+            .get(point)
+            .is_some_and(|point| point.at.opcua().is_some() || point.faulty);
+        if !of_server {
+            out.push(Diagnostic::error(&node.place, "`time` needs `format`").help(format!(
+                "time = {{ point = \"{name}\", format = \"%Y-%m-%d %H:%M:%S\" }}, or unix, unix_ms, rfc3339"
+            )));
+        }
+        return Some(Stamp {
+            points: vec![point],
+            format: Format::Rfc3339,
+            zone: TimeZone::UTC,
+        });
+    }
     let keys = node.as_table()?;
     let names: Vec<&Node> = match (keys.get("point"), keys.get("points")) {
         (Some(point), None) => vec![point],
@@ -48,11 +69,14 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
         .iter()
         .filter_map(|name| points::find(points, name.as_text()?, &name.place, out))
         .collect();
-    let Some((format, place)) = keys.get("format").and_then(|node| Some((node.as_text()?, &node.place))) else {
+    let of_server = |index: &PointIx| points.get(*index).is_some_and(|point| point.at.opcua().is_some());
+    let usual = (found.len() == 1 && found.iter().all(of_server)).then_some(("rfc3339", &node.place));
+    let written = keys.get("format").and_then(|node| Some((node.as_text()?, &node.place)));
+    let Some((format, place)) = written.or(usual.filter(|_| keys.get("format").is_none())) else {
         if keys.get("format").is_none() {
             out.push(
                 Diagnostic::error(&node.place, "`time` needs `format`")
-                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+                    .help("unix, unix_ms, rfc3339, or strftime: \"%Y-%m-%d %H:%M:%S\""),
             );
         }
         return None;
@@ -60,11 +84,12 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
     let format = match format {
         "unix" => Format::Unix,
         "unix_ms" => Format::UnixMs,
+        "rfc3339" => Format::Rfc3339,
         text if text.contains('%') => Format::Text(text.to_owned()),
         text => {
             out.push(
                 Diagnostic::error(place, format!("`{text}` is no format of time"))
-                    .help("unix, unix_ms, or strftime: \"%Y-%m-%d %H:%M:%S\""),
+                    .help("unix, unix_ms, rfc3339, or strftime: \"%Y-%m-%d %H:%M:%S\""),
             );
             return None;
         }
@@ -92,13 +117,13 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
             }
         }
     } else if found.len() > 1 {
-        out.push(Diagnostic::error(&node.place, "a unix time is one point"));
+        out.push(Diagnostic::error(&node.place, "a time of this format is one point"));
     }
     let zone = match keys.get("zone").and_then(|node| Some((node.as_text()?, &node.place))) {
         Some((_, place)) if !matches!(format, Format::Text(_)) => {
             out.push(Diagnostic::warning(
                 place,
-                "a unix time is UTC: `zone` means nothing here",
+                "a time of this format says its zone itself: `zone` means nothing here",
             ));
             TimeZone::UTC
         }
@@ -129,6 +154,9 @@ impl Stamp {
         let text = match &self.format {
             Format::Unix => (wall / 1_000).to_string(),
             Format::UnixMs => wall.to_string(),
+            Format::Rfc3339 => Timestamp::from_millisecond(wall)
+                .unwrap_or(Timestamp::UNIX_EPOCH)
+                .to_string(),
             Format::Text(format) => {
                 let timestamp = Timestamp::from_millisecond(wall).unwrap_or(Timestamp::UNIX_EPOCH);
                 timestamp.to_zoned(self.zone.clone()).strftime(format).to_string()
@@ -160,6 +188,15 @@ impl Stamp {
                 return unix(i64::try_from(millis.round_significant(30).to_i128()?).ok()?);
             }
             Format::UnixMs => return unix(i64::try_from(parts.first()?.number()?.to_i128()?).ok()?),
+            Format::Rfc3339 => {
+                let timestamp: Timestamp = parts.first()?.text().trim().parse().ok()?;
+                // No time at all is the first or the last that there is (OPC 10000-6, 5.2.2.5).
+                let wall = timestamp.as_millisecond();
+                return (wall > 0 && wall < NEVER).then(|| DeviceTime {
+                    said: timestamp.to_string(),
+                    wall,
+                });
+            }
             Format::Text(format) => {
                 let text = parts
                     .iter()

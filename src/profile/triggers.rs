@@ -2,16 +2,17 @@
 //!
 //! Owns their keys and which points can serve. Does not own the state machines ([`crate::watch`]).
 
+use super::notice;
 use super::points::{self, Point};
 use super::protocol::{Family, Protocol};
 use crate::diagnostic::tree::{Node, Table, parse_duration};
 use crate::diagnostic::{Diagnostic, Diagnostics, meant};
 use crate::model::Raw;
-use crate::model::plan::{self, Ack, AckValue, PointIx, Said, Trigger};
+use crate::model::plan::{self, Ack, AckValue, Address, Notice, OpcuaPart, OpcuaPoint, PointIx, Said, Trigger};
 use std::time::Duration;
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
-const KINDS: &[&str] = &["changes", "rises", "falls", "equals", "reads", "every"];
+const KINDS: &[&str] = &["changes", "rises", "falls", "equals", "reads", "every", "event"];
 
 /// One trigger or several. `looked` are the event's points, for `changes = "*"`.
 pub(super) fn compile(
@@ -19,6 +20,7 @@ pub(super) fn compile(
     points: &[Point],
     looked: &[PointIx],
     protocol: &Protocol,
+    notices: &mut Vec<Notice>,
     out: &mut Diagnostics,
 ) -> Vec<Trigger> {
     if when.one_or_more().is_empty() {
@@ -26,7 +28,7 @@ pub(super) fn compile(
     }
     when.one_or_more()
         .iter()
-        .filter_map(|node| one(node, points, looked, protocol, out))
+        .filter_map(|node| one(node, points, looked, protocol, notices, out))
         .collect()
 }
 
@@ -36,6 +38,7 @@ pub(super) fn usual(protocol: &Protocol) -> &'static str {
         Family::Modbus => "when = { changes = \"result_count\" }",
         Family::Frames => "when = \"frame\": each frame is one",
         Family::Telegrams => "when = \"result\"; also alarm, identifier, trace, job, program, inputs",
+        Family::Opcua => "when = { changes = \"result_count\" }, or of an event when = { event = \"nsu=…;i=1007\" }",
     }
 }
 
@@ -58,7 +61,7 @@ fn word(word: &str, node: &Node, protocol: &Protocol, out: &mut Diagnostics) -> 
         let near = meant(word, &known).filter(|help| help.starts_with("did you mean"));
         out.push(
             Diagnostic::error(&node.place, format!("`{word}` is no trigger")).help(near.unwrap_or_else(|| {
-                if protocol.family == Family::Modbus {
+                if matches!(protocol.family, Family::Modbus | Family::Opcua) {
                     format!("a trigger is a table: {}", usual(protocol))
                 } else {
                     usual(protocol).to_owned()
@@ -93,6 +96,7 @@ fn one(
     points: &[Point],
     looked: &[PointIx],
     protocol: &Protocol,
+    notices: &mut Vec<Notice>,
     out: &mut Diagnostics,
 ) -> Option<Trigger> {
     if let Some(text) = node.as_text() {
@@ -104,9 +108,7 @@ fn one(
         .iter()
         .filter(|(key, _)| KINDS.contains(&key.name.as_str()));
     let Some((key, value)) = kinds.next() else {
-        if keys.get("event").is_none() {
-            out.push(Diagnostic::error(&node.place, "this trigger says nothing").maybe_help(meant("", KINDS)));
-        }
+        out.push(Diagnostic::error(&node.place, "this trigger says nothing").maybe_help(meant("", KINDS)));
         return None;
     };
     if let Some((other, _)) = kinds.next() {
@@ -125,8 +127,14 @@ fn one(
     {
         out.push(Diagnostic::error(&at_most.place, "`at_most` goes with `changes`"));
     }
+    if let Some((notifier, _)) = keys.entry("notifier")
+        && key.name != "event"
+    {
+        out.push(Diagnostic::error(&notifier.place, "`notifier` goes with `event`"));
+    }
     let point = |out: &mut Diagnostics| points::find(points, value.as_text()?, &value.place, out);
     match key.name.as_str() {
+        "event" => notice::trigger(keys, value, protocol, notices, out),
         "changes" => changes(value, keys, points, looked, out),
         "rises" => flag(point(out)?, value, points, out).map(Trigger::Rises),
         "falls" => flag(point(out)?, value, points, out).map(Trigger::Falls),
@@ -220,6 +228,30 @@ fn pair(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<(PointIx
     Some((index, raw?))
 }
 
+/// Whether a variable can be written: as a whole, of any server that allows it.
+fn writable(at: &OpcuaPoint, point: &Point, write: &Node, out: &mut Diagnostics) -> Option<()> {
+    let fault = if at.node.is_none() {
+        "a field of an event"
+    } else if !at.paths.is_empty() {
+        "a part of a structure"
+    } else if at.part != OpcuaPart::Value {
+        "no value"
+    } else if at.bits.is_some() {
+        "a part of a number"
+    } else {
+        return Some(());
+    };
+    out.push(
+        Diagnostic::error(
+            &write.place,
+            format!("`{}` is {fault}, which cannot be written", point.name),
+        )
+        .related(&point.place, "the point")
+        .help("an acknowledgement goes to a variable of its own: ack = { node = \"nsu=…;s=Tool.Ack\" }"),
+    );
+    None
+}
+
 /// `ack`.
 pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Option<Ack> {
     let keys = node.as_table()?;
@@ -232,9 +264,16 @@ pub(super) fn ack(node: &Node, points: &[Point], out: &mut Diagnostics) -> Optio
     };
     let index = points::find(points, write.as_text()?, &write.place, out)?;
     let point = points.get(index)?;
-    // Of other protocols the key itself is a fault.
-    let table = point.at.modbus()?.table;
-    if matches!(table, plan::Table::Input | plan::Table::Discrete) {
+    // Of protocols that have no such key it is a fault itself.
+    let table = match &point.at {
+        Address::Modbus(at) => Some(at.table),
+        Address::Opcua(at) => {
+            writable(at, point, write, out)?;
+            None
+        }
+        Address::Field(_) | Address::Frame(_) => return None,
+    };
+    if let Some(table @ (plan::Table::Input | plan::Table::Discrete)) = table {
         out.push(
             Diagnostic::error(
                 &write.place,

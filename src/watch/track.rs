@@ -1,7 +1,9 @@
 //! One event of a plan: its memory, and what a reading means to it. Pure; [`super`] decides what follows.
 
 use super::ring::{self, Turns};
-use crate::model::plan::{Ack, AckValue, EventPlan, OnStart, PointIx, PointPlan, Ring, Said, SlotPlan, Trigger};
+use crate::model::plan::{
+    Ack, AckValue, Address, EventPlan, OnStart, PointIx, PointPlan, Ring, Said, SlotPlan, Trigger,
+};
 use crate::model::sample::TriggerState;
 use crate::model::{Decimal, Raw};
 use crate::wire::modbus;
@@ -73,8 +75,11 @@ pub(super) fn valid<'a>(plan: &SlotPlan, point: PointIx, values: &'a [Option<Raw
 
 /// What stands in `point` once `raw` was written there: the low bits of a wider number.
 pub(super) fn as_written(point: &PointPlan, raw: &Raw) -> Option<Raw> {
-    let at = point.at.modbus()?;
-    modbus::decode_words(at, &modbus::encode(at, raw).ok()?)
+    match &point.at {
+        Address::Modbus(at) => modbus::decode_words(at, &modbus::encode(at, raw).ok()?),
+        Address::Opcua(at) => Some(at.narrowed(raw)),
+        Address::Field(_) | Address::Frame(_) => None,
+    }
 }
 
 /// The value that acknowledges what `values` show.
@@ -429,5 +434,6 @@ fn unechoed(plan: &SlotPlan, event: &EventPlan, values: &[Option<Raw>]) -> Optio
     let AckValue::Copy(source) = ack.value else { return None };
     let source = valid(plan, source, values)?;
     let written = values.get(ack.write)?.as_ref()?;
-    (as_written(plan.points.get(ack.write)?, source).as_ref() != Some(written)).then(|| source.clone())
+    let stands = as_written(plan.points.get(ack.write)?, source);
+    (!stands.is_some_and(|stands| stands.same_value(written))).then(|| source.clone())
 }

@@ -1,7 +1,7 @@
 //! How an OPC UA server is reached, and where its points are. Owns only the data; texts are parsed and trees are walked in
 //! [`crate::wire::opcua`].
 
-use crate::model::Raw;
+use crate::model::{Decimal, Raw};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,6 +213,27 @@ impl OpcuaPoint {
         })
     }
 
+    /// What stands in it once `raw` was written there: of a number wider than its `kind` the low bits. Without `kind`, `raw`.
+    #[must_use]
+    pub fn narrowed(&self, raw: &Raw) -> Raw {
+        let (bits, signed) = match self.kind {
+            Some(OpcuaType::I8) => (8, true),
+            Some(OpcuaType::U8) => (8, false),
+            Some(OpcuaType::I16) => (16, true),
+            Some(OpcuaType::U16) => (16, false),
+            Some(OpcuaType::I32) => (32, true),
+            Some(OpcuaType::U32) => (32, false),
+            _ => return raw.clone(),
+        };
+        let Some(number) = raw.number().and_then(Decimal::to_i128) else {
+            return raw.clone();
+        };
+        let low = number & ((1_i128 << bits) - 1);
+        let negative = signed && low >> (bits - 1) == 1;
+        let value = if negative { low - (1_i128 << bits) } else { low };
+        i64::try_from(value).map_or_else(|_| raw.clone(), Raw::Int)
+    }
+
     /// Whether one of its ways chooses each element of an array.
     #[must_use]
     pub fn is_of_each(&self) -> bool {
@@ -404,5 +425,47 @@ impl fmt::Display for Identifier {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(bits: Option<(u8, u8)>, kind: Option<OpcuaType>) -> OpcuaPoint {
+        OpcuaPoint {
+            node: Some(NodeRef::SERVER),
+            paths: Vec::new(),
+            part: OpcuaPart::Value,
+            bits,
+            kind,
+            sampling: None,
+        }
+    }
+
+    #[test]
+    fn bits_are_of_whole_numbers() {
+        let cut = |bits, raw| point(Some(bits), None).cut(raw);
+        assert_eq!(cut((3, 1), Raw::Int(0b1000)), Some(Raw::Bool(true)));
+        assert_eq!(cut((3, 1), Raw::Int(0b0111)), Some(Raw::Bool(false)));
+        assert_eq!(cut((4, 4), Raw::Int(0x1a5)), Some(Raw::Int(0xa)));
+        assert_eq!(cut((15, 1), Raw::Int(-1)), Some(Raw::Bool(true)));
+        assert_eq!(cut((0, 64), Raw::Big(u64::MAX)), Some(Raw::Big(u64::MAX)));
+        assert_eq!(cut((0, 1), Raw::F64(0.5_f64.to_bits())), None);
+        assert_eq!(cut((0, 1), Raw::Text("1".into())), None);
+        assert_eq!(
+            point(None, None).cut(Raw::Text("1".into())),
+            Some(Raw::Text("1".into()))
+        );
+    }
+
+    #[test]
+    fn what_is_written_keeps_its_low_bits() {
+        let wrote = |kind, raw| point(None, kind).narrowed(&raw);
+        assert_eq!(wrote(Some(OpcuaType::U16), Raw::Int(65_537)), Raw::Int(1));
+        assert_eq!(wrote(Some(OpcuaType::I16), Raw::Int(40_000)), Raw::Int(-25_536));
+        assert_eq!(wrote(Some(OpcuaType::U8), Raw::Int(255)), Raw::Int(255));
+        assert_eq!(wrote(None, Raw::Int(65_537)), Raw::Int(65_537));
+        assert_eq!(wrote(Some(OpcuaType::Bool), Raw::Bool(true)), Raw::Bool(true));
     }
 }

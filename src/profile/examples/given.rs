@@ -1,4 +1,4 @@
-//! `given` of an example: registers, frames, telegrams or values of points.
+//! `given` of an example: registers, frames, telegrams or values of points; of OPC UA see [`super::server`].
 //!
 //! Owns how each is written. Owns nothing of what it leads to.
 
@@ -11,6 +11,7 @@ use crate::profile::frame::bytes;
 use crate::profile::protocol::Family;
 use crate::wire::framed::{Framed, Framer};
 use crate::wire::modbus::{self, Image};
+use crate::wire::opcua::Tree;
 use crate::wire::open_protocol::Telegram;
 
 /// What one step of an example gives.
@@ -24,6 +25,12 @@ pub(in crate::profile) enum Given {
     Telegrams(Vec<Telegram>),
     /// What points say, as something of this kind.
     Values(Vec<Option<Raw>>, Said),
+    /// What variables say, by point.
+    Nodes(Vec<Option<Raw>>),
+    /// An event of a server (index into the plan's notices), its fields, and what variables say then, by point.
+    Event(u16, Tree, Vec<Option<Raw>>),
+    /// The same where the points of its fields are given themselves.
+    Noticed(u16, Vec<Option<Raw>>),
 }
 
 /// One step; `None` where it cannot be read, which was told.
@@ -45,6 +52,7 @@ pub(in crate::profile) fn step(
         }
         Family::Frames => "frame",
         Family::Telegrams => "telegram",
+        Family::Opcua => return super::server::step(profile, plan, table, node, out),
     };
     let how = match family {
         Family::Frames => "frame = \"…\" as it stands on the wire, or values = { point = 7 }",
@@ -180,7 +188,12 @@ fn telegram(text: &str) -> Result<Telegram, crate::wire::open_protocol::Fault> {
 }
 
 /// What points say, by name.
-fn values(profile: &Profile, plan: &SlotPlan, node: &Node, out: &mut Diagnostics) -> Option<Vec<Option<Raw>>> {
+pub(super) fn values(
+    profile: &Profile,
+    plan: &SlotPlan,
+    node: &Node,
+    out: &mut Diagnostics,
+) -> Option<Vec<Option<Raw>>> {
     let Some(table) = node.as_table() else {
         wrong(node, "values", "a table of points", out);
         return None;

@@ -4,11 +4,11 @@
 
 use super::given::{Given, decode, zeros};
 use crate::model::plan::{EventPlan, Link, Said, SlotPlan, Trigger};
-use crate::model::{Draft, Moment, Raw, Sample};
+use crate::model::{Decimal, Draft, Moment, Raw, Sample};
 use crate::profile::events::Event;
 use crate::profile::{Meaning, Profile, SlotContract};
 use crate::watch::frames::FrameWatch;
-use crate::watch::{Happening, Watcher};
+use crate::watch::{Happening, Watcher, notices};
 use crate::wire::framed::Framed;
 use crate::wire::modbus::Image;
 use crate::wire::open_protocol::said::Hearer;
@@ -52,6 +52,11 @@ pub(super) fn drafts(
         stage.registers(at(tick), &zeros(plan), number, sequence);
         (tick, number) = (tick + STEP, 1);
     }
+    if !sequence && let Some(Given::Nodes(values)) = steps.first() {
+        let zeros: Vec<_> = values.iter().map(|raw| raw.as_ref().map(zero)).collect();
+        stage.nodes(at(tick), &zeros, number, sequence);
+        (tick, number) = (tick + STEP, 1);
+    }
     for given in steps {
         let now = at(tick);
         tick += STEP;
@@ -63,6 +68,14 @@ pub(super) fn drafts(
                 stage.said(now, &values, Some(said), false);
                 stage.periodic(now, &values);
             }
+            Given::Nodes(values) => stage.nodes(now, &values, number, sequence),
+            Given::Event(notice, fields, nodes) => {
+                let heard = notices::hear(&mut stage.watcher, now, notice, &fields, &nodes);
+                for happening in heard.happened {
+                    stage.happened(now, happening, false);
+                }
+            }
+            Given::Noticed(notice, values) => stage.said(now, &values, Some(Said::Event(notice)), false),
         }
         number += 1;
     }
@@ -71,6 +84,19 @@ pub(super) fn drafts(
 
 fn at(tick: u64) -> Moment {
     Moment::new(1_795_342_503_171_i64.saturating_add_unsigned(tick), tick)
+}
+
+/// What a variable of this kind says where nothing is: 0, false, an empty text.
+fn zero(raw: &Raw) -> Raw {
+    match raw {
+        Raw::Bool(_) => Raw::Bool(false),
+        Raw::Text(_) => Raw::Text(String::new()),
+        Raw::List(_) => Raw::List(Vec::new()),
+        Raw::Dec(_) => Raw::Dec(Decimal::ZERO),
+        Raw::F32(_) => Raw::F32(0),
+        Raw::F64(_) => Raw::F64(0),
+        Raw::Int(_) | Raw::Big(_) => Raw::Int(0),
+    }
 }
 
 /// Everything that remembers from step to step.
@@ -90,9 +116,26 @@ impl Stage<'_> {
     fn registers(&mut self, now: Moment, image: &Image, number: usize, sequence: bool) {
         let plan = self.plan;
         let values = decode(plan, image, 0);
-        let mut happened = self
+        let happened = self
             .watcher
             .observe_rings(now, &values, &|shift| decode(plan, image, shift));
+        self.observed(now, &values, happened, number, sequence);
+    }
+
+    /// What variables say at one moment; what is not given is not there.
+    fn nodes(&mut self, now: Moment, values: &[Option<Raw>], number: usize, sequence: bool) {
+        let happened = self.watcher.observe(now, values);
+        self.observed(now, values, happened, number, sequence);
+    }
+
+    fn observed(
+        &mut self,
+        now: Moment,
+        values: &[Option<Raw>],
+        mut happened: Vec<Happening>,
+        number: usize,
+        sequence: bool,
+    ) {
         if number == 0 && !sequence {
             return;
         }
@@ -103,7 +146,7 @@ impl Stage<'_> {
             self.happened(now, happening, false);
         }
         if number > 0 {
-            self.periodic(now, &values);
+            self.periodic(now, values);
         }
     }
 

@@ -1,6 +1,6 @@
 //! `[events.<name>]`: the control keys; fields are the contract's.
 
-use super::{FRAMES_AND_TELEGRAMS, Key, Kind, MODBUS, key, later, of};
+use super::{ASKED, FRAMES_AND_TELEGRAMS, Key, Kind, MODBUS, key, of};
 
 /// Keys of an event that are no fields.
 pub(in crate::profile) const EVENT: &[Key] = &[
@@ -20,9 +20,13 @@ pub(in crate::profile) const EVENT: &[Key] = &[
         Kind::Either(&[Kind::Text, Kind::Table(COUNTER)]),
         "a device's counter: a jump is a gap, lower is a restart",
     ),
-    key("time", Kind::Table(TIME), "the device's own time"),
+    key(
+        "time",
+        Kind::Either(&[Kind::Text, Kind::Table(TIME)]),
+        "the device's own time; of OPC UA a point is enough",
+    ),
     of(
-        &MODBUS,
+        &ASKED,
         key(
             "ack",
             Kind::Table(ACK),
@@ -58,7 +62,7 @@ pub(in crate::profile) const EVENT: &[Key] = &[
         ),
     ),
     of(
-        &MODBUS,
+        &ASKED,
         key(
             "stable",
             Kind::Integer(1, 10),
@@ -124,7 +128,16 @@ const TRIGGER: &[Key] = &[
         "[point, raw value]: every read of this value, for flags that reading clears",
     ),
     key("every", Kind::Duration, "time passed"),
-    later("event"),
+    key(
+        "event",
+        Kind::Text,
+        "a type of event of an OPC UA server, its subtypes with it: nsu=…;i=1007",
+    ),
+    key(
+        "notifier",
+        Kind::Text,
+        "with event: the object that tells it; the Server object unless said",
+    ),
 ];
 
 const COUNTER: &[Key] = &[
@@ -144,7 +157,11 @@ const COUNTER: &[Key] = &[
 const TIME: &[Key] = &[
     key("point", Kind::Text, "where it is"),
     key("points", Kind::List(&Kind::Text), "its parts, joined by blanks"),
-    key("format", Kind::Text, "unix, unix_ms, or strftime: %Y-%m-%d %H:%M:%S"),
+    key(
+        "format",
+        Kind::Text,
+        "unix, unix_ms, rfc3339, or strftime: %Y-%m-%d %H:%M:%S",
+    ),
     key("zone", Kind::Text, "Europe/Berlin, local or utc; of strftime"),
 ];
 

@@ -1,6 +1,6 @@
 //! `[connection]` and `[frame]`: the keys by which a device is reached.
 
-use super::{Key, Kind, MODBUS, ORDER_WORDS, PORT, PROTOCOLS, TCP, TELEGRAMS, key, later, of};
+use super::{Key, Kind, MODBUS, OPCUA, ORDER_WORDS, PORT, PROTOCOLS, TCP, TELEGRAMS, key, of};
 
 /// What a character looks like on a serial line.
 pub(in crate::profile) const FRAMINGS: &[&str] = &[
@@ -13,7 +13,7 @@ pub(in crate::profile) const CONNECTION: &[Key] = &[
     key(
         "address",
         Kind::Text,
-        "host[:port], the port of Modbus is 502, of Open Protocol 4545; of a serial line its port: /dev/serial/by-id/…",
+        "host[:port], the port of Modbus is 502, of Open Protocol 4545; opc.tcp://host[:port][/path], the port is 4840; of a serial line its port: /dev/serial/by-id/…",
     ),
     of(
         &MODBUS,
@@ -154,14 +154,76 @@ pub(in crate::profile) const CONNECTION: &[Key] = &[
             "how telegrams travel on a serial line",
         ),
     ),
-    later("security"),
-    later("trust"),
-    later("trust_file"),
-    later("username"),
-    later("password_file"),
-    later("cert_file"),
-    later("key_file"),
-    later("publishing"),
+    of(
+        &OPCUA,
+        key(
+            "security",
+            Kind::Text,
+            "\"<policy>/<mode>\": Basic256Sha256, Aes128Sha256RsaOaep, Aes256Sha256RsaPss; Sign, SignAndEncrypt. \"None\" must be written; unless said the strongest that the server offers",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "trust",
+            Kind::OneOrMore(&Kind::Text),
+            "SHA-256 thumbprints of server certificates: \"sha256:…\"",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "trust_file",
+            Kind::Text,
+            "a file of certificates: the server's own, or those of authorities that sign it",
+        ),
+    ),
+    of(&OPCUA, key("username", Kind::Text, "who the gateway says it is")),
+    of(
+        &OPCUA,
+        key("password_file", Kind::Text, "the file that the password is in"),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "cert_file",
+            Kind::Text,
+            "the user's certificate, instead of name and password",
+        ),
+    ),
+    of(&OPCUA, key("key_file", Kind::Text, "its private key")),
+    of(
+        &OPCUA,
+        key(
+            "publishing",
+            Kind::Duration,
+            "how often the server publishes what changed",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "sampling",
+            Kind::Duration,
+            "how often the server looks at values; unless said as often as it publishes",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "queue",
+            Kind::Integer(1, 100_000),
+            "changes of one value that the server keeps between two publishings",
+        ),
+    ),
+    of(
+        &OPCUA,
+        key(
+            "polled",
+            Kind::Bool,
+            "true: values are asked for every `publishing`, of a server without subscriptions",
+        ),
+    ),
 ];
 
 const ALIVE: &[Key] = &[
