@@ -98,6 +98,31 @@ pub(super) fn requested() -> NodeRef {
     number("J1035")
 }
 
+/// `RequestResults`: asks for stored results.
+pub(super) fn request() -> NodeRef {
+    number("J7074")
+}
+
+/// `JoiningSystemResultManagementType`
+pub(super) fn management() -> NodeRef {
+    number("J1022")
+}
+
+/// Inputs and outputs of `RequestResults`, with the data types of namespace 0.
+pub(super) const REQUEST_INPUTS: [(&str, u32); 5] = [
+    ("FromSequenceNumber", 9),
+    ("ToSequenceNumber", 9),
+    ("FromTime", 294),
+    ("ToTime", 294),
+    ("RequestedMinimumDurationBetweenResults", 290),
+];
+/// See [`REQUEST_INPUTS`].
+pub(super) const REQUEST_OUTPUTS: [(&str, u32); 3] = [
+    ("RevisedMinimumDurationBetweenResults", 290),
+    ("Status", 8),
+    ("StatusMessage", 21),
+];
+
 fn number(text: &str) -> NodeRef {
     let (namespace, digits) = match (text.strip_prefix('J'), text.strip_prefix('R')) {
         (Some(digits), _) => (Namespace::Uri(JOINING.into()), digits),

@@ -8,7 +8,9 @@ mod event;
 mod joining;
 mod nodes;
 mod own;
+pub mod points;
 mod relay;
+mod requests;
 mod serve;
 mod setup;
 mod shape;
@@ -89,6 +91,8 @@ pub struct Counts {
     pub subscriptions: u64,
     /// Events told.
     pub events: u64,
+    /// Times that stored results were asked for.
+    pub requests: u64,
 }
 
 /// One variable's value.
@@ -105,6 +109,8 @@ struct Store {
     held: HashMap<NodeRef, Held>,
     writes: Vec<Write>,
     counts: Counts,
+    /// Results by their sequence number, where the server stores them.
+    results: BTreeMap<u64, Tree>,
 }
 
 /// A run that is on.
@@ -358,24 +364,20 @@ impl Simulator {
     /// # Errors
     /// A sentence: there is no such type, or its fields cannot be encoded.
     pub fn raise(&self, event_type: &NodeRef, fields: &Tree) -> Result<(), String> {
-        let Some(live) = lock(&self.shared.live).clone() else {
-            return Err("the server does not run".to_owned());
-        };
-        let event = lock(&self.shared.setup)
-            .events
-            .get(event_type)
-            .cloned()
-            .ok_or_else(|| format!("there is no type of events {event_type}"))?;
-        let _order = lock(&self.shared.order);
-        let table = self.shared.table();
-        let told = self.shared.told(&table, event_type, &event, fields)?;
-        let notifier = table.node(&event.notifier).unwrap_or_else(|| ObjectId::Server.into());
-        let one: &dyn Event = &told;
-        live.handle
-            .subscriptions()
-            .notify_events(std::iter::once((one, &notifier)));
-        lock(&self.shared.store).counts.events += 1;
+        self.shared.raise(event_type, fields)?;
+        self.shared.store(event_type, fields);
         Ok(())
+    }
+
+    /// Makes a result that nobody is told of: it is stored, to be asked for (`RequestResults`).
+    pub fn make(&self, event_type: &NodeRef, fields: &Tree) {
+        self.shared.store(event_type, fields);
+    }
+
+    /// The kind of a variable.
+    #[must_use]
+    pub fn kind(&self, node: &NodeRef) -> Option<Kind> {
+        lock(&self.shared.store).held.get(node).map(|held| held.kind.clone())
     }
 }
 
@@ -395,6 +397,27 @@ impl Shared {
             });
             held.kind = variable.kind.clone();
         }
+    }
+
+    fn raise(&self, event_type: &NodeRef, fields: &Tree) -> Result<(), String> {
+        let Some(live) = lock(&self.live).clone() else {
+            return Err("the server does not run".to_owned());
+        };
+        let event = lock(&self.setup)
+            .events
+            .get(event_type)
+            .cloned()
+            .ok_or_else(|| format!("there is no type of events {event_type}"))?;
+        let _order = lock(&self.order);
+        let table = self.table();
+        let told = self.told(&table, event_type, &event, fields)?;
+        let notifier = table.node(&event.notifier).unwrap_or_else(|| ObjectId::Server.into());
+        let one: &dyn Event = &told;
+        live.handle
+            .subscriptions()
+            .notify_events(std::iter::once((one, &notifier)));
+        lock(&self.store).counts.events += 1;
+        Ok(())
     }
 
     fn table(&self) -> Arc<Table> {
@@ -468,14 +491,8 @@ impl Shared {
         Ok(())
     }
 
-    /// A client calls a method.
-    #[expect(clippy::unused_self, reason = "methods follow")]
-    fn called(&self, _table: &Table, _method: &NodeId, _arguments: &[Variant]) -> Result<Vec<Variant>, StatusCode> {
-        Err(StatusCode::BadMethodInvalid)
-    }
-
     /// An event with its fields as clients read them.
-    fn told(&self, table: &Table, node: &NodeRef, of: &EventType, fields: &Tree) -> Result<Told, String> {
+    fn told(&self, table: &Arc<Table>, node: &NodeRef, of: &EventType, fields: &Tree) -> Result<Told, String> {
         let number = lock(&self.store).counts.events + 1;
         let id = table
             .node(node)
@@ -510,11 +527,15 @@ impl Shared {
                     let variant = table
                         .encode(&data_type, list, tree)
                         .map_err(|fault| format!("{name}: {fault}"))?;
-                    own.insert(QualifiedName::new(index, &**name), variant);
+                    own.insert(QualifiedName::new(index, &**name), (variant, tree.clone()));
                 }
             }
         }
-        Ok(Told { base, fields: own })
+        Ok(Told {
+            base,
+            fields: own,
+            table: table.clone(),
+        })
     }
 }
 

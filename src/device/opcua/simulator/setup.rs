@@ -7,7 +7,7 @@ use super::value::{self, Kind};
 use super::{Login, Own, joining, shape};
 use crate::model::Raw;
 use crate::model::plan::{
-    AckValue, Identifier, Identity, Link, Namespace, NodeRef, OpcuaPart, OpcuaPoint, PointIx, SlotPlan, Trigger,
+    AckValue, Identifier, Identity, Link, Namespace, NodeRef, Notice, OpcuaPart, OpcuaPoint, PointIx, SlotPlan, Trigger,
 };
 use crate::wire::opcua::Tree;
 use std::collections::BTreeMap;
@@ -49,6 +49,17 @@ pub struct EventField {
     pub data_type: NodeRef,
     /// An array of it.
     pub list: bool,
+}
+
+impl EventField {
+    fn any(name: &Arc<str>) -> Self {
+        Self {
+            namespace: None,
+            name: name.clone(),
+            data_type: ANY,
+            list: false,
+        }
+    }
 }
 
 /// A type of events.
@@ -169,30 +180,15 @@ impl Setup {
             }
         }
         for notice in &plan.notices {
-            if joining::is_of(&notice.event_type) {
-                joining::add_to(&mut setup, &notice.notifier);
-            }
+            setup.add_notice(notice);
         }
-        let fields = event_fields(plan);
+        let names = event_fields(plan);
         for notice in &plan.notices {
-            if setup.events.contains_key(&notice.event_type) || notice.event_type.namespace == Namespace::Index(0) {
-                continue;
+            let known = setup.fields(&notice.event_type).len();
+            // Which of them are fields of which type is not said; those of a type that is known are known.
+            if let (0, Some(event)) = (known, setup.events.get_mut(&notice.event_type)) {
+                event.fields = names.iter().map(|name| EventField::any(name)).collect();
             }
-            let field = |name: &Arc<str>| EventField {
-                namespace: None,
-                name: name.clone(),
-                data_type: ANY,
-                list: false,
-            };
-            setup.events.insert(
-                notice.event_type.clone(),
-                EventType {
-                    name: short_name(&notice.event_type).into(),
-                    base: None,
-                    fields: fields.iter().map(field).collect(),
-                    notifier: notice.notifier.clone(),
-                },
-            );
         }
         setup
     }
@@ -224,6 +220,24 @@ impl Setup {
             of = event.base.as_ref().and_then(|base| self.events.get(base));
         }
         all
+    }
+
+    /// A type of events; the joining model with it where it is of that.
+    pub fn add_notice(&mut self, notice: &Notice) {
+        let node = &notice.event_type;
+        if joining::is_of(node) {
+            joining::add_to(self, &notice.notifier);
+        }
+        if self.events.contains_key(node) || node.namespace == Namespace::Index(0) {
+            return;
+        }
+        let event = EventType {
+            name: short_name(node).into(),
+            base: None,
+            fields: Vec::new(),
+            notifier: notice.notifier.clone(),
+        };
+        self.events.insert(node.clone(), event);
     }
 
     /// What a variable says at the start; its type is made of that, where it is not known.
@@ -261,12 +275,7 @@ impl Setup {
             }
             let trees: Vec<&Tree> = events.iter().filter_map(|tree| tree.field(&name)).collect();
             let index = own.unwrap_or_else(|| {
-                event.fields.push(EventField {
-                    namespace: None,
-                    name: name.clone(),
-                    data_type: ANY,
-                    list: false,
-                });
+                event.fields.push(EventField::any(&name));
                 event.fields.len() - 1
             });
             if let Some(field) = event.fields.get_mut(index).filter(|field| field.data_type == ANY) {

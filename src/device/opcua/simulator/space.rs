@@ -2,19 +2,21 @@
 //!
 //! Owns where they stand. Values come from the store, bytes of structures from [`crate::wire::opcua`].
 
+use super::joining;
 use super::setup::Setup;
 use super::table::Table;
 use super::types::{ANY, DataType, Member, Shape};
 use super::value;
-use crate::model::plan::NodeRef;
+use crate::model::plan::{Namespace, NodeRef};
 use crate::wire::opcua::StructureKind;
 use opcua::nodes::{
-    DataTypeBuilder, EventNotifier, ObjectBuilder, ObjectTypeBuilder, ReferenceDirection, VariableBuilder,
+    DataTypeBuilder, EventNotifier, MethodBuilder, ObjectBuilder, ObjectTypeBuilder, ReferenceDirection,
+    VariableBuilder,
 };
 use opcua::server::address_space::{AccessLevel, AddressSpace};
 use opcua::types::{
-    DataTypeDefinition, EnumDefinition, EnumField, NodeId, ObjectId, ObjectTypeId, QualifiedName, ReferenceTypeId,
-    StructureDefinition, StructureField, StructureType, VariableTypeId, Variant,
+    Argument, DataTypeDefinition, EnumDefinition, EnumField, NodeId, ObjectId, ObjectTypeId, QualifiedName,
+    ReferenceTypeId, StructureDefinition, StructureField, StructureType, VariableTypeId, Variant,
 };
 use std::sync::Arc;
 
@@ -53,9 +55,63 @@ pub(super) fn fill(space: &mut AddressSpace, setup: &Setup, table: &Table) {
     for event in setup.events.keys() {
         event_type(space, setup, table, event);
     }
+    if setup.stores {
+        results(space, table, &folder);
+    }
     for event in setup.events.values() {
         notifier(space, table, &event.notifier, &folder);
     }
+}
+
+/// The object that stored results are asked from, as far as a joining system has it here.
+fn results(space: &mut AddressSpace, table: &Table, folder: &NodeId) {
+    let (Some(kind), Some(method)) = (table.node(&joining::management()), table.node(&joining::request())) else {
+        return;
+    };
+    let result = table.index(&Namespace::Uri(joining::RESULT.into())).unwrap_or(1);
+    let system = NodeId::new(1, "TighteningSystem");
+    ObjectBuilder::new(&system, QualifiedName::new(1, "TighteningSystem"), "TighteningSystem")
+        .has_type_definition(ObjectTypeId::BaseObjectType)
+        .organized_by(folder.clone())
+        .insert(space);
+    ObjectTypeBuilder::new(
+        &kind,
+        QualifiedName::new(kind.namespace, "JoiningSystemResultManagementType"),
+        "JoiningSystemResultManagementType",
+    )
+    .subtype_of(ObjectTypeId::BaseObjectType)
+    .insert(space);
+    let management = NodeId::new(1, "TighteningSystem.ResultManagement");
+    ObjectBuilder::new(
+        &management,
+        QualifiedName::new(result, "ResultManagement"),
+        "ResultManagement",
+    )
+    .has_type_definition(kind.clone())
+    .component_of(system)
+    .insert(space);
+    let arguments = |all: &[(&str, u32)]| {
+        let argument = |(name, of): &(&str, u32)| Argument {
+            name: (*name).into(),
+            data_type: NodeId::new(0, *of),
+            value_rank: -1,
+            ..Argument::default()
+        };
+        all.iter().map(argument).collect::<Vec<_>>()
+    };
+    let id = |name: &str| NodeId::new(1, format!("RequestResults.{name}"));
+    MethodBuilder::new(
+        &method,
+        QualifiedName::new(method.namespace, "RequestResults"),
+        "RequestResults",
+    )
+    .executable(true)
+    .user_executable(true)
+    .component_of(management)
+    .component_of(kind)
+    .input_args(space, &id("InputArguments"), &arguments(&joining::REQUEST_INPUTS))
+    .output_args(space, &id("OutputArguments"), &arguments(&joining::REQUEST_OUTPUTS))
+    .insert(space);
 }
 
 /// A type of events with its fields; those above it first.

@@ -3,8 +3,8 @@
 //! Owns no encoding ([`crate::wire::opcua`]).
 
 use super::types::ANY;
-use crate::model::Raw;
 use crate::model::plan::{Identifier, NodeRef, OpcuaType};
+use crate::model::{Decimal, Raw};
 use crate::wire::opcua::{Builtin, Tree};
 use opcua::types::{ByteString, Guid, NodeId, UAString, Variant};
 
@@ -85,6 +85,65 @@ impl Kind {
         NodeRef::core(id.number().into())
     }
 
+    /// A raw value as a variable of this kind says it.
+    ///
+    /// # Errors
+    /// A sentence: the type cannot hold it.
+    pub fn hold(&self, raw: &Raw) -> Result<Raw, String> {
+        if let Raw::List(items) = raw {
+            let items = items.iter().map(|item| self.hold(item)).collect::<Result<_, _>>()?;
+            return Ok(Raw::List(items));
+        }
+        self.held(raw)
+            .ok_or_else(|| format!("its type cannot hold `{}`", raw.text()))
+    }
+
+    fn held(&self, raw: &Raw) -> Option<Raw> {
+        let number = || raw.number();
+        let within = |low: i128, high: i128| {
+            let value = number()?.to_i128().filter(|value| (low..=high).contains(value))?;
+            i64::try_from(value).map_or_else(
+                |_| u64::try_from(value).ok().map(Raw::Big),
+                |value| Some(Raw::Int(value)),
+            )
+        };
+        match self {
+            Self::Any => Some(match raw {
+                Raw::Dec(value) => match value.to_i128().filter(|_| value.is_integer()) {
+                    Some(value) => Raw::Int(i64::try_from(value).ok()?),
+                    None => Raw::F64(value.to_f64().to_bits()),
+                },
+                other => other.clone(),
+            }),
+            Self::Structure(_) => None,
+            Self::Time => Some(Raw::Text(raw.text())),
+            Self::Scalar(kind) => match kind {
+                OpcuaType::Bool => Some(Raw::Bool(match raw {
+                    Raw::Text(text) => matches!(text.as_str(), "true" | "on" | "1"),
+                    other => other.truth(),
+                })),
+                OpcuaType::I8 => within(i8::MIN.into(), i8::MAX.into()),
+                OpcuaType::U8 => within(0, u8::MAX.into()),
+                OpcuaType::I16 => within(i16::MIN.into(), i16::MAX.into()),
+                OpcuaType::U16 => within(0, u16::MAX.into()),
+                OpcuaType::I32 => within(i32::MIN.into(), i32::MAX.into()),
+                OpcuaType::U32 => within(0, u32::MAX.into()),
+                OpcuaType::I64 => within(i64::MIN.into(), i64::MAX.into()),
+                OpcuaType::U64 => within(0, u64::MAX.into()),
+                OpcuaType::F32 => Some(Raw::F32(match raw {
+                    Raw::F32(bits) => *bits,
+                    Raw::F64(bits) => narrow(f64::from_bits(*bits)).to_bits(),
+                    _ => number()?.to_string().parse::<f32>().ok()?.to_bits(),
+                })),
+                OpcuaType::F64 => Some(Raw::F64(match raw {
+                    Raw::F64(bits) => *bits,
+                    _ => number()?.to_f64().to_bits(),
+                })),
+                OpcuaType::Text => Some(Raw::Text(raw.text())),
+            },
+        }
+    }
+
     /// Whether a variant that a client writes is of this type.
     pub(super) fn takes(&self, variant: &Variant) -> bool {
         let kind = match variant {
@@ -115,6 +174,11 @@ impl Kind {
             ),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a single holds what it can of a double")]
+fn narrow(value: f64) -> f32 {
+    value as f32
 }
 
 /// What reads as nothing in this type: 0, false, an empty text.
