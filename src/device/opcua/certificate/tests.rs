@@ -1,4 +1,5 @@
 use super::*;
+use opcua::crypto::{KeySize, PrivateKey};
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -44,8 +45,7 @@ pub(in crate::device::opcua) fn server() -> Draft {
             hosts: vec!["plc7.plant.example".to_owned(), "192.0.2.7".to_owned()],
             addresses: vec!["192.0.2.8".parse().unwrap(), "2001:db8::8".parse().unwrap()],
         },
-        authority: None,
-        serves: true,
+        role: Role::Server,
     }
 }
 
@@ -57,8 +57,7 @@ pub(in crate::device::opcua) fn authority(name: &str, depth: Option<u8>) -> Draf
         not_before: NOW - 10 * DAY,
         not_after: NOW + 10 * DAY,
         names: Names::default(),
-        authority: Some(depth),
-        serves: false,
+        role: Role::Authority(depth),
     }
 }
 
@@ -133,13 +132,13 @@ fn what_was_made_reads_back() {
 #[test]
 fn signatures_fit_only_the_key_that_made_them() {
     let root = authority("Plant", None).make(key("authority"), None).unwrap();
-    let signer = (&root, key("authority"));
-    let signed = server().make(key("server"), Some(signer)).unwrap();
+    let by_root = (&root, key("authority"));
+    let signed = server().make(key("server"), Some(by_root)).unwrap();
     assert!(signed.is_signed_by(&root) && signed.says_signed_by(&root));
     assert!(!signed.is_signed_by(&signed));
-    let pss = pss(&server(), key("server"), signer);
+    let pss = pss(&server(), key("server"), by_root);
     assert!(pss.is_signed_by(&root) && !pss.signed_weakly());
-    let weak = weak(&server(), key("server"), Some(signer));
+    let weak = weak(&server(), key("server"), Some(by_root));
     assert!(weak.signed_weakly() && !weak.is_signed_by(&root));
     let short = server().make(key("short"), None).unwrap();
     assert_eq!(short.rsa_bits(), Some(1024));

@@ -126,10 +126,16 @@ fn no_security_is_never_taken_unless_written() {
     );
     // A policy without a mode, and a mode without a policy.
     let mut odd = at("Basic256Sha256", &anybody());
-    assert!(choose(&[odd.clone()], &link(Security::Strongest, Identity::Anonymous)).is_err());
+    assert!(
+        choose(
+            std::slice::from_ref(&odd),
+            &link(Security::Strongest, Identity::Anonymous)
+        )
+        .is_err()
+    );
     odd = at("None/SignAndEncrypt", &anybody());
     for security in [Security::Strongest, Security::None] {
-        assert!(choose(&[odd.clone()], &link(security, Identity::Anonymous)).is_err());
+        assert!(choose(std::slice::from_ref(&odd), &link(security, Identity::Anonymous)).is_err());
     }
 }
 
@@ -154,7 +160,7 @@ fn only_the_binary_protocol_counts() {
     web.transport_profile_uri = "http://opcfoundation.org/UA-Profile/Transport/https-uabinary".into();
     web.endpoint_url = "https://plc7/".into();
     let link = link(Security::Strongest, Identity::Anonymous);
-    let said = choose(&[web.clone()], &link).unwrap_err().to_string();
+    let said = choose(std::slice::from_ref(&web), &link).unwrap_err().to_string();
     assert!(
         said.starts_with("the server offers no opc.tcp endpoint (it offers https://plc7/)"),
         "{said}"
@@ -214,9 +220,13 @@ fn an_endpoint_where_the_identity_cannot_log_in_is_passed_over() {
     let mut silent = at("Basic256Sha256/Sign", &[]);
     for ways in [Some(Vec::new()), None] {
         silent.user_identity_tokens = ways;
-        let chosen = choose(&[silent.clone()], &link(Security::Strongest, Identity::Anonymous)).unwrap();
+        let chosen = choose(
+            std::slice::from_ref(&silent),
+            &link(Security::Strongest, Identity::Anonymous),
+        )
+        .unwrap();
         assert_eq!(chosen.token.token_type, UserTokenType::Anonymous);
-        assert!(choose(&[silent.clone()], &link(Security::Strongest, user())).is_err());
+        assert!(choose(std::slice::from_ref(&silent), &link(Security::Strongest, user())).is_err());
     }
 }
 
@@ -290,7 +300,7 @@ fn the_chosen_endpoint_has_only_the_servers_own_certificate() {
     let mut endpoint = at("Basic256Sha256/Sign", &anybody());
     endpoint.server_certificate = ByteString::from(chain.as_slice());
     let link = link(Security::Strongest, Identity::Anonymous);
-    let chosen = choose(&[endpoint.clone()], &link).unwrap();
+    let chosen = choose(std::slice::from_ref(&endpoint), &link).unwrap();
     assert_eq!(chosen.chain, chain);
     assert_eq!(chosen.endpoint.server_certificate.as_ref(), own.der());
     assert!(chosen.has_certificate(&ByteString::from(own.der())));
@@ -308,7 +318,7 @@ fn a_list_that_was_weakened_on_its_way_is_noticed() {
     let strong = at("Aes256Sha256RsaPss/SignAndEncrypt", &anybody());
     let weak = at("Basic256Sha256/Sign", &anybody());
     let link = link(Security::Strongest, Identity::Anonymous);
-    let chosen = choose(&[weak.clone()], &link).unwrap();
+    let chosen = choose(std::slice::from_ref(&weak), &link).unwrap();
     let said = confirm(&chosen, &[weak.clone(), strong.clone()], &link)
         .unwrap_err()
         .to_string();
@@ -316,8 +326,8 @@ fn a_list_that_was_weakened_on_its_way_is_noticed() {
         said.contains("it offers Aes256Sha256RsaPss/SignAndEncrypt, but showed only Basic256Sha256/Sign before"),
         "{said}"
     );
-    assert_eq!(confirm(&chosen, &[weak.clone()], &link), Ok(()));
+    assert_eq!(confirm(&chosen, std::slice::from_ref(&weak), &link), Ok(()));
     assert_eq!(confirm(&chosen, &[], &link), Ok(()));
-    let chosen = choose(&[strong.clone()], &link).unwrap();
+    let chosen = choose(std::slice::from_ref(&strong), &link).unwrap();
     assert_eq!(confirm(&chosen, &[weak], &link), Ok(()));
 }

@@ -314,10 +314,9 @@ fn a_user_certificate_signs_what_the_server_gave() {
             assert!(check(&[8; 32]).is_err());
         }
     }
-    let mode = MessageSecurityMode::None;
     let bare = chosen(
         SecurityPolicy::None,
-        mode,
+        MessageSecurityMode::None,
         UserTokenType::Certificate,
         SecurityPolicy::Unknown,
         "server",

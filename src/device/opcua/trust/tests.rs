@@ -1,6 +1,6 @@
 use super::*;
-use crate::device::opcua::certificate::Draft;
 use crate::device::opcua::certificate::tests::{DAY, NOW, URI, authority, key, pem, pss, server, weak};
+use crate::device::opcua::certificate::{Draft, Role};
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
@@ -335,7 +335,7 @@ fn an_authority_vouches_only_for_the_hosts_that_it_names() {
 #[test]
 fn an_authority_vouches_only_for_servers() {
     let mut client = server();
-    client.serves = false;
+    client.role = Role::Client;
     let client = below_middle(&client);
     let (_folder, root) = holding(&[&ROOT]);
     assert!(matches!(
