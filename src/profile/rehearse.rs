@@ -12,6 +12,7 @@ use crate::model::plan::PointIx;
 use crate::model::{Decimal, Raw, SlotName};
 use crate::wire::framed::Framed;
 use crate::wire::modbus::Image;
+use crate::wire::opcua::Tree;
 use crate::wire::open_protocol::Telegram;
 
 /// What one event of a profile is made of.
@@ -49,6 +50,15 @@ pub struct Judged {
     pub point: PointIx,
     /// Word of the contract and the raw value that means it.
     pub words: Vec<(String, Raw)>,
+}
+
+/// What an OPC UA server says at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSays {
+    /// What points say, by point; with an event also points that are fields of it.
+    pub values: Vec<Option<Raw>>,
+    /// The event (an index into the plan's notices) and its fields; null where they are only given by points.
+    pub event: Option<(u16, Tree)>,
 }
 
 impl Profile {
@@ -100,6 +110,24 @@ impl Profile {
             }
         }
         found
+    }
+
+    /// What a server says in its examples, step by step, then in those of what it extends.
+    #[must_use]
+    pub fn start_server(&self) -> Vec<ServerSays> {
+        let said = |given| match given {
+            examples::Given::Nodes(values) => Some(ServerSays { values, event: None }),
+            examples::Given::Noticed(notice, values) => Some(ServerSays {
+                values,
+                event: Some((notice, Tree::Null)),
+            }),
+            examples::Given::Event(notice, fields, values) => Some(ServerSays {
+                values,
+                event: Some((notice, fields)),
+            }),
+            _ => None,
+        };
+        self.given().into_iter().filter_map(said).collect()
     }
 
     /// What all examples give, step by step.
