@@ -72,6 +72,8 @@ pub(super) struct Bus<'a> {
     again: u64,
     /// When the server last said something.
     heard: Option<Moment>,
+    /// It said something in this session.
+    said: bool,
     /// Times in a row that it took a subscription and said nothing.
     mute: u32,
     /// It cannot be subscribed to: its values are asked for.
@@ -107,6 +109,7 @@ impl<'a> Bus<'a> {
             failed: Vec::new(),
             again: 0,
             heard: None,
+            said: false,
             mute: 0,
             polled: link.polled,
         }
@@ -261,6 +264,7 @@ impl<'a> Bus<'a> {
         let same = self.namespaces == session.namespaces;
         self.namespaces.clone_from(&session.namespaces);
         self.heard = Some(self.clock.now());
+        self.said = false;
         let goes_on = match &self.subscription {
             Some(_) if !same => false,
             Some(_) if resumed => true,
@@ -336,7 +340,7 @@ impl<'a> Bus<'a> {
                 let published = subscription.take(session, *answer).await?;
                 if said {
                     backoff.reset();
-                    self.mute = 0;
+                    (self.said, self.mute) = (true, 0);
                     for slot in &mut self.slots {
                         slot.flows();
                     }
@@ -359,6 +363,11 @@ impl<'a> Bus<'a> {
 
     /// The server took a subscription and says nothing.
     fn is_mute(&mut self) -> Fault {
+        if self.said {
+            // More likely the way to it: its session may go on.
+            let patience = self.subscription.as_ref().map(Subscription::patience).unwrap_or_default();
+            return Fault::Link(format!("the server has said nothing for {patience:?}"));
+        }
         self.mute += 1;
         let for_long = self.subscription.take().map_or(Duration::ZERO, |of| of.patience());
         if self.mute >= 2 {

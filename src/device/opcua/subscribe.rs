@@ -96,7 +96,7 @@ impl Subscription {
         let alive = Duration::from_secs_f64(revised * f64::from(answer.revised_max_keep_alive_count.clamp(1, 100_000)));
         Ok(Self {
             id: answer.subscription_id,
-            patience: alive * 2 + session.timeout(),
+            patience: alive * 3 + Duration::from_secs(1),
             expected: 1,
             open: VecDeque::new(),
             window: REQUESTS,
