@@ -3,13 +3,17 @@
 //!
 //! Owns no connection, no service and no message: `device/opcua` has those. All decoders are total.
 
+pub mod binary;
 mod json;
 pub mod node;
 pub mod path;
 mod scalar;
 pub mod select;
+pub mod types;
 
+pub use binary::{Fault, decode_structure, decode_variant, encode_structure, encode_variant};
 pub use select::{elements, first, select};
+pub use types::{Builtin, Field, StructureKind, StructureType, Types};
 
 use crate::model::Raw;
 use crate::model::plan::Identifier;
