@@ -135,6 +135,7 @@ class Plc:
         rig.configure(asks='delivers = "tightening"\nrequires = ["torque", "torque.min", "angle", "program"]')
         self.done: Counter[str] = Counter()
         self.returns: list[float] = []
+        self.took: dict[str, list[float]] = defaultdict(list)
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """The server."""
@@ -208,11 +209,13 @@ class Plc:
             step = steps[at % len(steps)] if at < len(steps) else self.chance.choice(steps)
             self.done[step.__name__] += 1
             step()
+            ended = time.monotonic()
             rig.pass_time(self.chance.uniform(0.2, 1))
             try:
-                rig.flow(4, 30)
+                rig.flow(4, 40)
             except Failure as failure:
                 raise Failure(f"after {step.__name__}: {failure}") from None
+            self.took[step.__name__].append(time.monotonic() - ended)
         rig.say(f"{times} disturbances; {rig.tool_stats()}")
         rig.drain()
         rules = Rules(everything=True, check_units=False, schema_every=20)
@@ -223,8 +226,10 @@ class Plc:
             if seconds > RETURN:
                 report.fault(f"results were taken again {seconds:.1f} s after the server was back; {RETURN:.0f} s are granted")
                 print(f"     ! {report.faults[-1]}", flush=True)
-        counts = ", ".join(f"{what} {count}" for what, count in self.done.items())
-        print(f"     done: {counts}; server back to result: {', '.join(f'{seconds:.1f}' for seconds in self.returns)} s", flush=True)
+        print(f"     {'what was done':<20}{'times':>6}{'four results behind it, s':>30}", flush=True)
+        for what, count in self.done.items():
+            print(f"     {what:<20}{count:>6}     {', '.join(f'{seconds:.1f}' for seconds in self.took[what])}", flush=True)
+        print(f"     server back to first result: {', '.join(f'{seconds:.1f}' for seconds in self.returns)} s", flush=True)
         return report.fault_count
 
 
