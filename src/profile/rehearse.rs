@@ -12,6 +12,7 @@ use crate::model::plan::PointIx;
 use crate::model::{Decimal, Raw, SlotName};
 use crate::wire::framed::Framed;
 use crate::wire::modbus::Image;
+use crate::wire::opcua::Tree;
 use crate::wire::open_protocol::Telegram;
 
 /// What one event of a profile is made of.
@@ -100,6 +101,32 @@ impl Profile {
             }
         }
         found
+    }
+
+    /// What the variables of a server begin with, by point: the step of its examples that says most, what others say besides.
+    #[must_use]
+    pub fn start_values(&self) -> Vec<Option<Raw>> {
+        let said = |values: &[Option<Raw>]| values.iter().flatten().count();
+        let mut steps: Vec<Vec<Option<Raw>>> = Vec::new();
+        for given in self.given() {
+            if let examples::Given::Nodes(values) | examples::Given::Event(_, _, values) = given {
+                steps.push(values);
+            }
+        }
+        let points = self.points.len();
+        steps.sort_by_key(|values| std::cmp::Reverse(said(values)));
+        let first = |point: usize| steps.iter().find_map(|values| values.get(point).cloned().flatten());
+        (0..points).map(first).collect()
+    }
+
+    /// Events that a server tells in its examples, then in those of what it extends: index into the plan's notices, and the fields.
+    #[must_use]
+    pub fn start_events(&self) -> Vec<(u16, Tree)> {
+        let events = self.given().into_iter().filter_map(|given| match given {
+            examples::Given::Event(notice, fields, _) => Some((notice, fields)),
+            _ => None,
+        });
+        events.collect()
     }
 
     /// What all examples give, step by step.

@@ -137,7 +137,7 @@ impl<'a> Bus<'a> {
                 }
             }
             let wait = match fault {
-                Fault::Link(_) | Fault::Service { .. } => backoff.wait(),
+                Fault::Link(_) | Fault::Refused(_) | Fault::Service { .. } => backoff.wait(),
                 Fault::Final(_) => SLOWLY,
                 Fault::Credentials(_) => OTHERS,
             };
@@ -191,8 +191,14 @@ impl<'a> Bus<'a> {
             fault = &mut running => Err(fault),
             learned = session.learn() => learned,
         };
-        if let Err(fault) = learned {
-            return Broken::Session(fault);
+        match learned {
+            Ok(false) => {}
+            // Its number is another's now: that one is left alone.
+            Ok(true) => {
+                (self.kept, self.subscription) = (None, None);
+                return Broken::Session(Fault::Link("the server was started anew".to_owned()));
+            }
+            Err(fault) => return Broken::Session(fault),
         }
         let session = Arc::new(session);
         let outcome = tokio::select! {
@@ -230,6 +236,10 @@ impl<'a> Bus<'a> {
             name: format!("lineside {slot}"),
         };
         let made = maker.make(&material, self.kept.as_ref()).await;
+        if matches!(&made, Err(Fault::Refused(_))) {
+            // Nobody listens: what comes up there is a server that was started anew.
+            (self.kept, self.subscription) = (None, None);
+        }
         match &made {
             Err(Fault::Credentials(told)) => self.refused = Some((material, told.clone())),
             Ok(_) => self.refused = None,
@@ -309,7 +319,7 @@ impl<'a> Bus<'a> {
         }
         if told {
             self.monitor(session, wanted).await?;
-            self.joining.begin(session, &mut self.slots, self.clock).await?;
+            self.joining.begin(session, &mut self.describer, self.clock).await?;
         }
         Ok(())
     }
@@ -520,6 +530,14 @@ impl<'a> Bus<'a> {
                 self.monitor(session, failed).await?;
             }
             wake = Some(wake.map_or(self.again, |wake| wake.min(self.again)));
+        }
+        if let Some(due) = self.joining.due() {
+            if now.tick >= due {
+                for index in 0..self.slots.len() {
+                    self.release(session, index, now).await?;
+                }
+            }
+            wake = wake.into_iter().chain(self.joining.due()).min();
         }
         let full = self.slots.iter().any(Slot::is_full);
         let mut patience = None;
@@ -765,23 +783,44 @@ impl<'a> Bus<'a> {
             Err(_) => self.describer.hex(&values),
         };
         let backfill = kind == Kind::Requested;
-        let mut due = vec![(fields, backfill)];
-        if let [(Ok(tree), false)] = &due[..] {
-            // What is missing before it is asked for first, where the server can tell it.
-            let wait = self.joining.before(session, index, tree, self.clock).await?;
-            if wait {
-                self.joining.hold(index, notice, due.remove(0), guard.clone());
+        let tree = match fields {
+            Ok(tree) if backfill => {
+                self.joining.came(index, &tree, self.clock);
+                Some(tree)
             }
-        } else if let [(Ok(tree), true)] = &due[..] {
-            self.joining.told(index, tree);
-        }
-        for (fields, backfill) in due {
-            self.hear(session, index, notice, fields, backfill, &raw, guard, now)
+            Ok(tree) => {
+                let held = joining::Held {
+                    notice,
+                    said: tree,
+                    guard: guard.clone(),
+                };
+                // What is missing before it is asked for first, where the server can tell it.
+                let live = self.joining.live(session, index, held, self.clock).await?;
+                live.map(|held| held.said)
+            }
+            Err(reason) => {
+                self.hear(session, index, notice, Err(reason), backfill, &raw, guard, now)
+                    .await?;
+                None
+            }
+        };
+        if let Some(tree) = tree {
+            self.hear(session, index, notice, Ok(tree), backfill, "", guard, now)
                 .await?;
         }
-        for held in self.joining.release(index, self.clock) {
-            let (fields, backfill) = held.said;
-            self.hear(session, index, held.notice, fields, backfill, "", &held.guard, now)
+        self.release(session, index, now).await
+    }
+
+    /// Results that waited for others, and need not any more.
+    async fn release(&mut self, session: &Session, index: usize, now: Moment) -> Result<(), Broken> {
+        let released = self.joining.release(index, self.clock);
+        if released.missing > 0
+            && let Some(slot) = self.slots.get_mut(index)
+        {
+            slot.gap(None, Some(released.missing), now, self.reports).await?;
+        }
+        for held in released.held {
+            self.hear(session, index, held.notice, Ok(held.said), false, "", &held.guard, now)
                 .await?;
         }
         Ok(())

@@ -1,24 +1,23 @@
 //! X.509 certificates as bytes: taken apart, checked, and made.
 //!
-//! Owns what a certificate says and whether a signature fits. Does not own whom the gateway trusts
+//! Owns what a certificate says and whether a signature fits; [`make`] makes one. Does not own whom the gateway trusts
 //! ([`super::trust`]), nor where its own certificate lies ([`super::own`]).
 
-use opcua::crypto::PrivateKey;
+mod make;
+
+pub(super) use make::{Draft, Role};
+
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use x509_cert::der::asn1::{BitString, Ia5String, ObjectIdentifier, OctetString, UintRef};
-use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader, oid::AssociatedOid};
-use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader};
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-    SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
-use x509_cert::ext::{Extension, Extensions};
-use x509_cert::name::Name;
-use x509_cert::serial_number::SerialNumber;
-use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
-use x509_cert::time::{Time, Validity};
+use x509_cert::spki::AlgorithmIdentifierOwned;
+use x509_cert::time::Time;
 
 /// Certificates that are looked at of one chain or file. More is nobody's chain.
 const MOST: usize = 64;
@@ -345,20 +344,17 @@ pub(super) fn chain(bytes: &[u8]) -> Result<Vec<Certificate>, Malformed> {
         }
         found.push(Certificate::parse(reader.tlv_bytes()?)?);
     }
-    match found.is_empty() {
-        true => Err(Malformed::Nothing),
-        false => Ok(found),
+    if found.is_empty() {
+        return Err(Malformed::Nothing);
     }
+    Ok(found)
 }
 
 /// Takes a file apart: PEM blocks with anything between them, or DER, one certificate behind another.
 pub(super) fn file(bytes: &[u8]) -> Result<Vec<Certificate>, Malformed> {
     match blocks(bytes, "CERTIFICATE")? {
-        blocks if blocks.is_empty() => match bytes.first() {
-            None => Err(Malformed::Nothing),
-            Some(0x30) => chain(bytes),
-            Some(_) => Err(Malformed::Nothing),
-        },
+        blocks if blocks.is_empty() && bytes.first() == Some(&0x30) => chain(bytes),
+        blocks if blocks.is_empty() => Err(Malformed::Nothing),
         blocks if blocks.len() > MOST => Err(Malformed::TooMuch),
         blocks => blocks.iter().map(|der| Certificate::parse(der)).collect(),
     }
@@ -449,168 +445,5 @@ fn content(algorithm: &AlgorithmIdentifierOwned) -> Option<Vec<u8>> {
     Some(inside)
 }
 
-/// A certificate to be made.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    /// `CN=…,O=…`
-    pub(super) subject: String,
-    /// Its number, 1 to 20 bytes, the first below 128 and not 0.
-    pub(super) serial: Vec<u8>,
-    /// Unix seconds.
-    pub(super) not_before: i64,
-    /// Unix seconds.
-    pub(super) not_after: i64,
-    /// What it is for.
-    pub(super) names: Names,
-    /// `Some`: an authority, below which this many others may stand (`None`: any number).
-    pub(super) authority: Option<Option<u8>>,
-    /// It is made for a server, too.
-    pub(super) serves: bool,
-    /// Signed with SHA-1, which nobody should take.
-    pub(super) weak: bool,
-}
-
-impl Draft {
-    /// Makes it for the key of `holder`, signed by `signer` (`None`: by itself).
-    ///
-    /// An application's certificate has the extensions of OPC 10000-6, 6.2.2: key identifiers, basic constraints, key usage
-    /// (a self-signed one has `keyCertSign`, too), extended key usage, application URI and hosts.
-    pub(super) fn make(
-        &self,
-        holder: &PrivateKey,
-        signer: Option<(&Certificate, &PrivateKey)>,
-    ) -> Result<Certificate, Malformed> {
-        let unsigned = |fault: &dyn std::fmt::Display| Malformed::Unsigned(fault.to_string());
-        let subject = self.subject.parse::<Name>()?;
-        let public = holder.public_key_to_info().map_err(|fault| unsigned(&fault))?;
-        let own_id = key_id(&public)?;
-        let issuer = match signer {
-            Some((issuer, _)) => issuer.parsed.tbs_certificate.subject.clone(),
-            None => subject.clone(),
-        };
-        let issuer_id = match signer {
-            Some((issuer, _)) => key_id(&issuer.parsed.tbs_certificate.subject_public_key_info)?,
-            None => own_id.clone(),
-        };
-        let algorithm = AlgorithmIdentifierOwned {
-            oid: if self.weak { SHA1_WITH_RSA } else { SHA256_WITH_RSA },
-            parameters: Some(Any::null()),
-        };
-        let tbs_certificate = x509_cert::TbsCertificate {
-            version: x509_cert::Version::V3,
-            serial_number: SerialNumber::new(&self.serial)?,
-            signature: algorithm.clone(),
-            issuer,
-            validity: Validity {
-                not_before: time(self.not_before)?,
-                not_after: time(self.not_after)?,
-            },
-            subject,
-            subject_public_key_info: public,
-            issuer_unique_id: None,
-            subject_unique_id: None,
-            extensions: Some(self.extensions(own_id, issuer_id, signer.is_none())?),
-        };
-        let signed = tbs_certificate.to_der()?;
-        let key = signer.map_or(holder, |(_, key)| key);
-        let mut signature = vec![0; opcua::crypto::KeySize::size(key)];
-        let length = match self.weak {
-            true => key.sign_sha1(&signed, &mut signature),
-            false => key.sign_sha256(&signed, &mut signature),
-        };
-        signature.truncate(length.map_err(|fault| unsigned(&fault))?);
-        let whole = x509_cert::Certificate {
-            tbs_certificate,
-            signature_algorithm: algorithm,
-            signature: BitString::from_bytes(&signature)?,
-        };
-        Certificate::parse(&whole.to_der()?)
-    }
-
-    fn extensions(
-        &self,
-        own_id: OctetString,
-        issuer_id: OctetString,
-        by_itself: bool,
-    ) -> Result<Extensions, Malformed> {
-        let mut usage = match self.authority {
-            Some(_) => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
-            None => {
-                KeyUsages::DigitalSignature
-                    | KeyUsages::NonRepudiation
-                    | KeyUsages::KeyEncipherment
-                    | KeyUsages::DataEncipherment
-            }
-        };
-        if by_itself {
-            usage |= KeyUsages::KeyCertSign;
-        }
-        let mut list = vec![
-            extension(false, &SubjectKeyIdentifier(own_id))?,
-            extension(
-                false,
-                &AuthorityKeyIdentifier {
-                    key_identifier: Some(issuer_id),
-                    authority_cert_issuer: None,
-                    authority_cert_serial_number: None,
-                },
-            )?,
-            extension(
-                true,
-                &BasicConstraints {
-                    ca: self.authority.is_some(),
-                    path_len_constraint: self.authority.flatten(),
-                },
-            )?,
-            extension(true, &KeyUsage(usage))?,
-        ];
-        if self.authority.is_none() {
-            let mut purposes = vec![CLIENT_AUTH];
-            if self.serves {
-                purposes.push(SERVER_AUTH);
-            }
-            list.push(extension(false, &ExtendedKeyUsage(purposes))?);
-        }
-        let mut names = GeneralNames::new();
-        for uri in &self.names.uris {
-            names.push(GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?));
-        }
-        for host in &self.names.hosts {
-            names.push(GeneralName::DnsName(Ia5String::new(host)?));
-        }
-        for address in &self.names.addresses {
-            let bytes = match address {
-                IpAddr::V4(address) => address.octets().to_vec(),
-                IpAddr::V6(address) => address.octets().to_vec(),
-            };
-            names.push(GeneralName::IpAddress(OctetString::new(bytes)?));
-        }
-        if !names.is_empty() {
-            list.push(extension(false, &SubjectAltName(names))?);
-        }
-        Ok(list)
-    }
-}
-
-fn extension<E: AssociatedOid + Encode>(critical: bool, value: &E) -> Result<Extension, Malformed> {
-    Ok(Extension {
-        extn_id: E::OID,
-        critical,
-        extn_value: OctetString::new(value.to_der()?)?,
-    })
-}
-
-/// The first 160 bits of SHA-256 of the key (RFC 7093, 2).
-fn key_id(key: &SubjectPublicKeyInfoOwned) -> Result<OctetString, Malformed> {
-    let digest: [u8; 32] = Sha256::digest(key.subject_public_key.raw_bytes()).into();
-    Ok(OctetString::new(digest.get(..20).unwrap_or_default())?)
-}
-
-/// UTC time until 2049, general time later (RFC 5280, 4.1.2.5).
-fn time(unix: i64) -> Result<Time, Malformed> {
-    let since = std::time::Duration::from_secs(u64::try_from(unix).unwrap_or(0));
-    Ok(match x509_cert::der::asn1::UtcTime::from_unix_duration(since) {
-        Ok(short) => Time::UtcTime(short),
-        Err(_) => Time::GeneralTime(x509_cert::der::asn1::GeneralizedTime::from_unix_duration(since)?),
-    })
-}
+#[cfg(test)]
+pub(super) mod tests;

@@ -155,13 +155,13 @@ pub fn confirm(chosen: &Chosen, repeated: &[EndpointDescription], link: &OpcuaLi
     let Ok(again) = choose(repeated, link) else {
         return Ok(());
     };
-    match rank(&again.endpoint, link.security) > rank(&chosen.endpoint, link.security) {
-        false => Ok(()),
-        true => Err(Refusal::Downgraded {
+    if rank(&again.endpoint, link.security) > rank(&chosen.endpoint, link.security) {
+        return Err(Refusal::Downgraded {
             stronger: again.word(),
             used: chosen.word(),
-        }),
+        });
     }
+    Ok(())
 }
 
 /// The policy that protects what logs in: the token's own, else the channel's (OPC 10000-4, 7.42).
@@ -254,13 +254,13 @@ fn word(endpoint: &EndpointDescription) -> String {
 }
 
 fn listed(words: impl Iterator<Item = String>) -> String {
-    let mut list = Vec::new();
+    let mut once = Vec::new();
     for word in words.take(100) {
-        if !list.contains(&word) {
-            list.push(word);
+        if !once.contains(&word) {
+            once.push(word);
         }
     }
-    match list.split_last() {
+    match once.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),

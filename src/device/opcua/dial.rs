@@ -196,7 +196,14 @@ impl Channel {
         let pump = match opened {
             Ok(Ok(pump)) => pump,
             Ok(Err(error)) => {
-                let told = dial.reason.get().cloned().map(Fault::Link);
+                let told = dial
+                    .reason
+                    .get()
+                    .cloned()
+                    .map(|reason| match reason.starts_with(tcp::REFUSED) {
+                        true => Fault::Refused(reason),
+                        false => Fault::Link(reason),
+                    });
                 return Err(told.unwrap_or_else(|| Fault::of("opening the secure channel", &error)));
             }
             Err(_) => {

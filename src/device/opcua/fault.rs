@@ -9,6 +9,9 @@ pub(super) enum Fault {
     /// The connection is lost, or cannot be made.
     #[error("{0}")]
     Link(String),
+    /// Nobody listens at the address.
+    #[error("{0}")]
+    Refused(String),
     /// The server refuses a service, or says that something is wrong.
     #[error("{doing}: the server says {status}{hint}")]
     Service {
@@ -88,7 +91,7 @@ impl Fault {
     /// Whether the session cannot be used any more.
     pub(super) fn ends_session(&self) -> bool {
         match self {
-            Self::Link(_) | Self::Final(_) | Self::Credentials(_) => true,
+            Self::Link(_) | Self::Refused(_) | Self::Final(_) | Self::Credentials(_) => true,
             Self::Service { status, .. } => matches!(
                 *status,
                 StatusCode::BadSessionIdInvalid

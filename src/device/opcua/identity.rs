@@ -9,7 +9,7 @@ use crate::model::plan::Identity;
 use opcua::crypto::{KeySize, PrivateKey, SecurityPolicy, X509};
 use opcua::types::{
     AnonymousIdentityToken, ByteString, ExtensionObject, SignatureData, StatusCode, UAString, UserNameIdentityToken,
-    X509IdentityToken,
+    UserTokenType as Kind, X509IdentityToken,
 };
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -96,7 +96,7 @@ pub enum Material {
         /// In DER.
         der: Vec<u8>,
         /// The key.
-        key: PrivateKey,
+        key: Box<PrivateKey>,
     },
 }
 
@@ -175,7 +175,7 @@ fn user_certificate(cert_file: &Path, key_file: &Path, now_unix: i64) -> Result<
     }
     Ok(Material::Certificate {
         der: first.der().to_vec(),
-        key,
+        key: Box::new(key),
     })
 }
 
@@ -222,7 +222,6 @@ pub fn user_token(
     let policy = token_policy(chosen.policy, &chosen.token);
     let policy_id = chosen.token.policy_id.clone();
     let crypto = |fault: opcua::types::Error| Fault::Crypto(fault.to_string());
-    use opcua::types::UserTokenType as Kind;
     match (material, chosen.token.token_type) {
         (Material::Anonymous, Kind::Anonymous) => Ok((
             ExtensionObject::from_message(AnonymousIdentityToken { policy_id }),
@@ -333,10 +332,10 @@ fn server_certificate(chosen: &Chosen) -> Result<X509, Fault> {
     let key = certificate
         .public_key()
         .map_err(|_| Fault::Nothing("a certificate without an RSA key"))?;
-    match KEYS.contains(&key.bit_length()) {
-        true => Ok(certificate),
-        false => Err(Fault::Nothing("a certificate whose key is not of 2048 to 4096 bits")),
+    if !KEYS.contains(&key.bit_length()) {
+        return Err(Fault::Nothing("a certificate whose key is not of 2048 to 4096 bits"));
     }
+    Ok(certificate)
 }
 
 /// What a service result means for trying again.

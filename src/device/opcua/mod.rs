@@ -20,6 +20,8 @@ mod slot;
 mod subscribe;
 pub mod trust;
 
+pub mod simulator;
+
 use crate::clock::Clock;
 use crate::device::SlotStart;
 use crate::device::tap::Service;

@@ -3,7 +3,7 @@
 //! Owns its files, how they are made once, and what is checked when they are read. Does not own whom the gateway trusts
 //! ([`super::trust`]).
 
-use super::certificate::{self, Certificate, Draft, Malformed, Names};
+use super::certificate::{self, Certificate, Draft, Malformed, Names, Role};
 use opcua::crypto::{CertificateStore, PrivateKey, X509, X509Data};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
@@ -131,7 +131,7 @@ pub struct Own {
     certificate_file: PathBuf,
     key_file: PathBuf,
     /// Where the files of a run without a home are; gone when this is.
-    _passing: Option<TempDir>,
+    passing: Option<TempDir>,
 }
 
 impl Own {
@@ -142,13 +142,16 @@ impl Own {
     /// where a key is made: to be called where that is allowed (`spawn_blocking`). Starts at the same time agree on one pair.
     pub fn load_or_make(home: Option<&Path>, now_unix: i64) -> Result<Self, Fault> {
         let Some(home) = home else {
-            let passing = tempfile::tempdir().map_err(|source| Fault::Unwritable {
-                path: std::env::temp_dir(),
-                source,
-            })?;
+            let passing = tempfile::Builder::new()
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()
+                .map_err(|source| Fault::Unwritable {
+                    path: std::env::temp_dir(),
+                    source,
+                })?;
             make(passing.path(), now_unix)?;
             let mut own = Self::read(passing.path(), now_unix)?;
-            own._passing = Some(passing);
+            own.passing = Some(passing);
             return Ok(own);
         };
         let folder = std::path::absolute(home.join("opcua")).map_err(|source| Fault::Unreadable {
@@ -255,7 +258,7 @@ impl Own {
             not_after: parsed.not_after(),
             certificate_file: path,
             key_file: key_path,
-            _passing: None,
+            passing: None,
         })
     }
 }
@@ -326,9 +329,7 @@ fn draft(host: &str, now_unix: i64) -> Draft {
             hosts: vec![host.to_owned()],
             addresses: Vec::new(),
         },
-        authority: None,
-        serves: false,
-        weak: false,
+        role: Role::Client,
     }
 }
 

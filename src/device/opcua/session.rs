@@ -16,7 +16,7 @@ use opcua::crypto::SecurityPolicy;
 use opcua::types::{
     ActivateSessionRequest, ApplicationDescription, ApplicationType, BrowseDescription, BrowseNextRequest,
     BrowseRequest, ByteString, CallMethodRequest, CallMethodResult, CallRequest, CloseSessionRequest,
-    CreateMonitoredItemsRequest, CreateSessionRequest, DataValue, EndpointDescription, GetEndpointsRequest,
+    CreateMonitoredItemsRequest, CreateSessionRequest, DataValue, DateTime, EndpointDescription, GetEndpointsRequest,
     LocalizedText, MonitoredItemCreateRequest, MonitoredItemCreateResult, NodeId, ReadRequest, ReadValueId,
     ReferenceDescription, StatusCode, TimestampsToReturn, UAString, ViewDescription, WriteRequest, WriteValue,
 };
@@ -37,6 +37,8 @@ pub(super) struct Kept {
     token: NodeId,
     nonce: ByteString,
     certificate: ByteString,
+    /// When the server was started: another one may give the same numbers to others.
+    started: Option<DateTime>,
 }
 
 /// How much a server takes in one call; learned where it refuses more.
@@ -268,6 +270,7 @@ impl Maker<'_> {
             token: answer.authentication_token.clone(),
             nonce: answer.server_nonce.clone(),
             certificate: chosen.endpoint.server_certificate.clone(),
+            started: None,
         })
     }
 
@@ -329,11 +332,6 @@ impl Session {
     /// How long an answer may take.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
-    }
-
-    /// How many nodes are read in one call.
-    pub(super) fn reads_at_once(&self) -> usize {
-        self.limits.read.load(Ordering::Relaxed)
     }
 
     /// Reads, in as few calls as the server allows; an answer for each, in order.
@@ -487,16 +485,22 @@ impl Session {
         }
     }
 
-    /// Learns the server's namespaces and limits.
-    pub(super) async fn learn(&mut self) -> Result<(), Fault> {
-        // NamespaceArray; MaxNodesPerRead, -Write, -Browse, MaxMonitoredItemsPerCall (OPC 10000-5, 12).
-        let nodes = [2255_u32, 11705, 11707, 11710, 11714].map(|id| ReadValueId::from(NodeId::new(0, id)));
+    /// Learns the server's namespaces and limits, and whether it was started anew since the session was made.
+    pub(super) async fn learn(&mut self) -> Result<bool, Fault> {
+        // NamespaceArray; StartTime; MaxNodesPerRead, -Write, -Browse, MaxMonitoredItemsPerCall (OPC 10000-5, 12).
+        let nodes = [2255_u32, 2257, 11705, 11707, 11710, 11714].map(|id| ReadValueId::from(NodeId::new(0, id)));
         let mut values = self.read(&nodes).await?.into_iter().map(|value| value.value);
         let namespaces = values
             .next()
             .flatten()
             .and_then(|value| value.try_cast_to::<Vec<UAString>>().ok());
         self.namespaces = namespaces.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let started = values
+            .next()
+            .flatten()
+            .and_then(|value| value.try_cast_to::<DateTime>().ok());
+        let another = self.kept.started.is_some() && self.kept.started != started;
+        self.kept.started = started;
         let mut limit = || {
             values
                 .next()
@@ -507,7 +511,7 @@ impl Session {
         learn(&self.limits.write, limit());
         learn(&self.limits.browse, limit());
         learn(&self.limits.items, limit());
-        Ok(())
+        Ok(another)
     }
 
     /// Ends it; its subscriptions end with it.

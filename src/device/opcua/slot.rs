@@ -10,7 +10,7 @@ use crate::device::SlotStart;
 use crate::device::tap::Reading;
 use crate::device::told::{Told, pass_on};
 use crate::model::plan::{EventPlan, OpcuaPart, OpcuaPoint, PointIx, Said, SlotPlan, Trigger};
-use crate::model::sample::{LinkState, Report};
+use crate::model::sample::{LinkState, Mark, Report, TriggerState};
 use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::{Out, Poller, Step, Ticket, Watcher, notices};
 use crate::wire::opcua::Tree;
@@ -374,6 +374,7 @@ impl Slot {
         }
         let heard = notices::hear(&mut self.watcher, told.seen, notice, &tree, &values);
         let raw = tree.to_short_json(SHOWN).to_string();
+        let number = super::joining::number(&tree).and_then(|number| i64::try_from(number).ok());
         self.last_event = Some((told.seen, notice, tree));
         for (event, state) in heard.moved {
             let Some(of) = plan.events.get(event) else { continue };
@@ -387,7 +388,8 @@ impl Slot {
         }
         for happening in heard.happened {
             let mut sample = Sample::picture(&plan, happening.event, happening.values, happening.before, told.seen);
-            sample.state = happening.state;
+            let mark = number.map(|index| Mark { index, behind: None });
+            sample.state = happening.state.map(|state| TriggerState { mark, ..state });
             sample.since = told.since;
             sample.backfill = told.backfill;
             sample.raw.clone_from(&raw);
@@ -576,18 +578,6 @@ impl Slot {
         };
         self.told.reached();
         pass_on(self.told.say(&self.plan, state, reason, now), reports, Broken::Closed).await
-    }
-
-    /// The server is there, but something about all of it is not as it should be.
-    pub(super) async fn degraded(
-        &mut self,
-        now: Moment,
-        reason: String,
-        reports: &mpsc::Sender<Report>,
-    ) -> Result<(), Broken> {
-        self.flows = false;
-        let told = self.told.say(&self.plan, LinkState::Degraded, reason, now);
-        pass_on(told, reports, Broken::Closed).await
     }
 
     /// The link is lost, or cannot be made, for this reason.

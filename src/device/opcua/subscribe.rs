@@ -282,6 +282,8 @@ impl Subscription {
             .call("asking for a missed message", request, session.timeout())
             .await
         {
+            // Some servers answer with whatever they have.
+            Ok(ResponseMessage::Republish(answer)) if answer.notification_message.sequence_number != number => Ok(None),
             Ok(ResponseMessage::Republish(answer)) => {
                 Ok(Some(answer.notification_message.notification_data.unwrap_or_default()))
             }

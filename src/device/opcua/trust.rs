@@ -224,12 +224,13 @@ pub fn judge(
         return trusted(leaf, "it is in trust_file".to_owned());
     }
     let Some(file) = &trust.file else {
-        return Err(match trust.pins.is_empty() {
-            true => Refusal::Unknown { about: about() },
-            false => Refusal::Changed {
+        return Err(if trust.pins.is_empty() {
+            Refusal::Unknown { about: about() }
+        } else {
+            Refusal::Changed {
                 about: about(),
                 pins: trust.pins.clone(),
-            },
+            }
         });
     };
     let authority = authority(leaf, above, &known, now_unix).map_err(|why| Refusal::NotSigned {
@@ -285,9 +286,10 @@ fn other_application(leaf: &Certificate, application_uri: &str) -> Refusal {
     let uris = leaf.names().uris;
     Refusal::OtherApplication {
         about: About::of(leaf),
-        named: match uris.is_empty() {
-            true => "no application".to_owned(),
-            false => certificate::shown(&uris.join(", ")),
+        named: if uris.is_empty() {
+            "no application".to_owned()
+        } else {
+            certificate::shown(&uris.join(", "))
         },
         says: match application_uri {
             "" => "nothing".to_owned(),
@@ -328,9 +330,12 @@ fn authority(leaf: &Certificate, sent: &[Certificate], known: &[Certificate], no
     };
     match search.above(leaf, 0) {
         Some(authority) => Ok(authority),
-        None => Err(search.nearest.unwrap_or_else(|| match leaf.names_itself() {
-            true => "it signs itself, and it is not in the file".to_owned(),
-            false => format!("it is signed by {}, which is not in the file", leaf.issuer()),
+        None => Err(search.nearest.unwrap_or_else(|| {
+            if leaf.names_itself() {
+                "it signs itself, and it is not in the file".to_owned()
+            } else {
+                format!("it is signed by {}, which is not in the file", leaf.issuer())
+            }
         })),
     }
 }

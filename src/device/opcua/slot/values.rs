@@ -387,8 +387,8 @@ impl Slot {
             };
             let gap = if raw.is_empty() { "" } else { " " };
             let text = crate::wire::escaped(value.text().as_bytes());
-            // Writing to a text does not fail.
-            drop(write!(raw, "{gap}{}={text}", of.name));
+            let wrote = write!(raw, "{gap}{}={text}", of.name);
+            debug_assert!(wrote.is_ok());
         }
         raw
     }

@@ -1,0 +1,127 @@
+//! What points say of a variable, and how one is put into it: whole, a part of a structure, some bits of a word.
+//!
+//! Owns no variable. A profile's virtual device works with this.
+
+use super::shape;
+use super::value::{self, Kind};
+use crate::model::plan::{OpcuaPart, OpcuaPoint};
+use crate::model::{Decimal, Raw};
+use crate::wire::opcua::{Tree, first};
+
+/// What the point says where its variable says `tree`; `None`: nothing, or it is not in the value.
+#[must_use]
+pub fn read(point: &OpcuaPoint, tree: &Tree) -> Option<Raw> {
+    match point.part {
+        OpcuaPart::Value => {}
+        // The server's own, and always good here.
+        OpcuaPart::Status => return Some(Raw::Text("Good".to_owned())),
+        OpcuaPart::SourceTimestamp | OpcuaPart::ServerTimestamp => return None,
+    }
+    let found = if point.paths.is_empty() {
+        tree.raw()
+    } else {
+        first(tree, &point.paths, None)?.raw()
+    };
+    point.cut(found?)
+}
+
+/// Puts what the point is to say into the value of its variable, whose type is `kind`; other members and bits stay.
+///
+/// # Errors
+/// A sentence: the type cannot hold it, or it is not in the value.
+pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Result<(), String> {
+    if point.part != OpcuaPart::Value {
+        return Err("that is the server's own to say".to_owned());
+    }
+    let (old, kind) = match point.paths.first() {
+        None => (tree.raw(), kind.clone()),
+        Some(_) => {
+            let old = first(tree, &point.paths, None).and_then(|tree| tree.raw());
+            let kind = match (&point.kind, &old) {
+                (Some(kind), _) => Kind::Scalar(*kind),
+                (None, Some(Raw::Bool(_))) => Kind::of(&Raw::Bool(true)),
+                (None, Some(Raw::Text(_))) => Kind::of(&Raw::Text(String::new())),
+                (None, _) => Kind::Any,
+            };
+            (old, kind)
+        }
+    };
+    let whole = match point.bits {
+        Some((low, width)) => bits(old.as_ref(), low, width, raw)?,
+        None => raw.clone(),
+    };
+    let new = value::tree(&kind.hold(&whole)?);
+    match point.paths.first() {
+        None => *tree = new,
+        Some(path) => {
+            if !shape::put(tree, path, &new) {
+                return Err(format!("`{path}` leads nowhere"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A word with some of its bits changed.
+fn bits(old: Option<&Raw>, low: u8, width: u8, raw: &Raw) -> Result<Raw, String> {
+    let whole = |raw: &Raw| raw.number().and_then(Decimal::to_i128);
+    let mask = (1_i128 << width.min(64)) - 1;
+    let new = whole(raw).filter(|new| (0..=mask).contains(new));
+    let new = new.ok_or_else(|| format!("{width} bits cannot hold `{}`", raw.text()))?;
+    let old = old.and_then(whole).unwrap_or(0);
+    let word = old & !(mask << low) | new << low;
+    Ok(Raw::Dec(Decimal::new(word, 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::plan::OpcuaType;
+    use crate::wire::opcua::path::parse_path;
+
+    fn point(path: Option<&str>, bits: Option<(u8, u8)>) -> OpcuaPoint {
+        OpcuaPoint {
+            node: None,
+            paths: path.map(|path| parse_path(path).unwrap()).into_iter().collect(),
+            part: OpcuaPart::Value,
+            bits,
+            kind: None,
+            sampling: None,
+        }
+    }
+
+    #[test]
+    fn a_value_is_held_by_its_type_or_refused() {
+        let kind = Kind::Scalar(OpcuaType::U8);
+        let mut tree = Tree::Null;
+        write(&point(None, None), &kind, &mut tree, &Raw::Dec(Decimal::new(200, 0))).unwrap();
+        assert_eq!(tree, Tree::Value(Raw::Int(200)));
+        let fault = write(&point(None, None), &kind, &mut tree, &Raw::Int(256)).unwrap_err();
+        assert!(fault.contains("256"), "{fault}");
+        let single = Kind::Scalar(OpcuaType::F32);
+        write(
+            &point(None, None),
+            &single,
+            &mut tree,
+            &Raw::Dec("12.34".parse().unwrap()),
+        )
+        .unwrap();
+        assert_eq!(read(&point(None, None), &tree).unwrap().text(), "12.34");
+    }
+
+    #[test]
+    fn other_bits_and_members_stay() {
+        let kind = Kind::Scalar(OpcuaType::U16);
+        let mut tree = Tree::Value(Raw::Int(0b1001));
+        write(&point(None, Some((1, 2))), &kind, &mut tree, &Raw::Int(3)).unwrap();
+        assert_eq!(tree, Tree::Value(Raw::Int(0b1111)));
+        assert_eq!(read(&point(None, Some((3, 1))), &tree), Some(Raw::Bool(true)));
+        let mut tree = Tree::Null;
+        let (a, b) = (point(Some("Last/Torque"), None), point(Some("Last/Ok"), None));
+        write(&a, &Kind::Any, &mut tree, &Raw::Dec("1.5".parse().unwrap())).unwrap();
+        write(&b, &Kind::Any, &mut tree, &Raw::Bool(true)).unwrap();
+        write(&b, &Kind::Any, &mut tree, &Raw::Int(0)).unwrap();
+        assert_eq!(read(&a, &tree), Some(Raw::F64(1.5_f64.to_bits())));
+        assert_eq!(read(&b, &tree), Some(Raw::Bool(false)));
+    }
+}
