@@ -347,7 +347,7 @@ alarms = { point = "w", bits = { 0 = "guard_open", 3 = { code = "air_low", categ
             .into_iter()
             .map(|meaning| match meaning {
                 Meaning::Draft(draft) => json(&draft),
-                Meaning::Ignored => "ignored".to_owned(),
+                Meaning::Ignored | Meaning::Passed(_) => "ignored".to_owned(),
             })
             .collect()
     };

@@ -43,7 +43,7 @@ pub(in crate::cli) fn events(
                 .iter()
                 .filter_map(|meaning| match meaning {
                     Meaning::Draft(draft) => Some(show(draft)),
-                    Meaning::Ignored => None,
+                    Meaning::Ignored | Meaning::Passed(_) => None,
                 })
                 .collect(),
         }

@@ -478,7 +478,7 @@ impl Device {
             for meaning in self.profile.drafts(&self.contract, &sample) {
                 said.push(match meaning {
                     Meaning::Draft(draft) => event_line(&show(&draft)),
-                    Meaning::Ignored => {
+                    Meaning::Ignored | Meaning::Passed(_) => {
                         let name = plan.events.get(*index).map_or("", |event| &*event.name);
                         format!("[events.{name}] made, and turned away by its `only` or `except`")
                     }
