@@ -72,6 +72,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rumqttc", &["mqtt"]),
     ("tokio_serial", &["device"]),
     ("serial2", &["device"]),
+    ("opcua", &["device"]),
+    ("x509_cert", &["device"]),
     ("rumqttd", &["cli"]),
     ("clap", &["cli"]),
 ];

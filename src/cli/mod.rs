@@ -156,7 +156,9 @@ fn coloured() -> bool {
 
 /// Sets up logging on stderr; `quiet` is what is logged where nothing else is asked for.
 fn start_log(log: &Log, quiet: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(log.log.as_deref().unwrap_or(quiet));
+    // What the OPC UA library calls an error is told by the driver, in a sentence, where it is one.
+    let muted = format!("{quiet},opcua_client=off,opcua_core=off,opcua_crypto=off,opcua_types=off,opcua_server=off");
+    let filter = tracing_subscriber::EnvFilter::try_new(log.log.as_deref().unwrap_or(&muted));
     let filter = filter.unwrap_or_else(|fault| {
         complain(&format!("error: --log: {fault}; going on with `info`"));
         tracing_subscriber::EnvFilter::new("info")

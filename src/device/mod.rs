@@ -60,12 +60,16 @@ pub async fn run_link(
 ) {
     let Some(first) = slots.first() else { return };
     let link = first.plan.link.clone();
+    if let Link::Opcua(link) = &link {
+        // It closes its session first.
+        return Box::pin(opcua::run(link, slots, &reports, &clock, service, &stop)).await;
+    }
     let run = async {
         match link {
             Link::Modbus(link) => modbus::run(&link, slots, &reports, &clock, service).await,
             Link::Framed(link) => framed::run(&link, slots, &reports, &clock, service).await,
             Link::OpenProtocol(link) => open_protocol::run(&link, slots, &reports, &clock, service).await,
-            Link::Opcua(link) => opcua::run(&link, slots, &reports, &clock, service).await,
+            Link::Opcua(_) => {}
         }
     };
     stop.run_until_cancelled(Box::pin(run)).await;

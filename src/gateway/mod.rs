@@ -181,7 +181,8 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         ("the control socket", Ok(()))
     });
     let mut drivers = JoinSet::new();
-    for (link, service) in links.drain(..).zip(services) {
+    for (link, mut service) in links.drain(..).zip(services) {
+        service.home = Some(config.gateway.state_dir.clone());
         drivers.spawn(device::run_link(
             link,
             reports.clone(),

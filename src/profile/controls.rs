@@ -353,9 +353,14 @@ pub(super) fn alarms(keys: &Table, scope: Scope<'_>, out: &mut Diagnostics) -> V
         let row = at
             .and_then(|at| at.count)
             .filter(|count| point.is_bool() && *count <= WIDEST);
-        let width = row.map_or(at.map_or(64, |at| i64::from(at.kind.width()) * 16), i64::from);
-        let odd = row.is_none() && (point.is_list() || point.is_bool());
-        let whole = row.is_some() || matches!(point.kind, Kind::Whole(..));
+        // What a server says is seen when it comes: a number, or a row of bits.
+        let open = point.kind == Kind::Open && point.at.opcua().is_some();
+        let width = match row {
+            None if open => i64::from(WIDEST),
+            row => row.map_or(at.map_or(64, |at| i64::from(at.kind.width()) * 16), i64::from),
+        };
+        let odd = row.is_none() && !open && (point.is_list() || point.is_bool());
+        let whole = row.is_some() || open || matches!(point.kind, Kind::Whole(..));
         if odd || !whole || point.map.is_some() || at.is_some_and(|at| at.bits.is_some()) {
             out.push(
                 Diagnostic::error(&name.place, format!("`{}` is no alarm word", point.name))

@@ -9,7 +9,7 @@ mod ring;
 
 use super::Happening;
 use super::track::Track;
-use crate::model::plan::{AckValue, PointIx, SlotPlan};
+use crate::model::plan::{AckValue, Link, PointIx, SlotPlan};
 use crate::model::sample::{LinkState, TriggerState};
 use crate::model::{Moment, Raw};
 use mode::{Mode, Pending};
@@ -38,6 +38,8 @@ pub enum Step {
         points: Arc<[PointIx]>,
         /// By how many registers they lie behind their addresses: those of a record of a ring.
         shift: u16,
+        /// What the device said by itself answers it ([`Poller::offer`]); the device need not be asked.
+        told: bool,
     },
     /// Write this value, then [`Poller::write_done`].
     Write {
@@ -153,6 +155,10 @@ pub struct Poller {
     salvaged: BTreeMap<PointIx, Raw>,
     poll: u64,
     next_poll: u64,
+    /// The device tells by itself what changes; whether it has. `None`: it is asked at each poll.
+    told: Option<bool>,
+    /// By event: what the device told came while it was busy with another result.
+    missed: Vec<bool>,
     doing: Doing,
     unanswered: HashMap<Ticket, Unanswered>,
     tickets: Ticket,
@@ -222,8 +228,14 @@ impl Poller {
             verify: vec![None; events],
             base: base.into_iter().collect(),
             salvaged: BTreeMap::new(),
-            poll: plan.link.modbus().map_or(1, |link| millis(link.poll)),
+            poll: match &plan.link {
+                Link::Modbus(link) => millis(link.poll),
+                Link::Opcua(link) => millis(link.publishing),
+                Link::OpenProtocol(_) | Link::Framed(_) => 1,
+            },
             next_poll: 0,
+            told: None,
+            missed: vec![false; events],
             doing: Doing::Nothing,
             unanswered: HashMap::new(),
             tickets: 0,
@@ -250,6 +262,68 @@ impl Poller {
             .chain(self.plan.alive.as_ref().map(|alive| alive.point))
             .collect();
         self.base = base.into_iter().collect();
+    }
+
+    /// From now on the device tells by itself what changes; it is asked only where something must be known that it does not
+    /// tell. `false`: it is asked at each poll again.
+    pub fn is_told(&mut self, told: bool) {
+        self.told = told.then_some(false);
+    }
+
+    /// The device told something: the next look is answered by that.
+    pub fn offer(&mut self) {
+        self.told = self.told.map(|_| true);
+    }
+
+    /// What the device tells shows how it was at this time: nothing of what it tells next had happened yet.
+    pub fn looked_until(&mut self, moment: Moment) {
+        for looked in &mut self.looked {
+            if looked.is_none_or(|looked| looked.tick < moment.tick) {
+                *looked = Some(moment);
+            }
+        }
+    }
+
+    /// What is looked at: triggers, what must be equal before and behind, the life sign.
+    #[must_use]
+    pub fn watched(&self) -> &[PointIx] {
+        &self.base
+    }
+
+    /// Whether the device must be asked though it tells what changes: at the first sight, after a loss of the link, and where
+    /// it should have said something by now.
+    fn must_ask(&self, tick: u64) -> bool {
+        let events = self.tracks.iter().zip(&self.modes).zip(&self.phases);
+        events
+            .zip(&self.missed)
+            .any(|(((track, mode), phase), missed)| match phase {
+                Phase::Falling(until) => *until <= tick || *missed,
+                Phase::Idle => mode.polled && (track.recheck || !track.primed || *missed),
+                Phase::Acking(_) => mode.polled && track.recheck,
+                _ => false,
+            })
+    }
+
+    /// When it may have to be asked though it said nothing.
+    fn doubts(&self) -> Option<u64> {
+        let falls = self.phases.iter().filter_map(|phase| match phase {
+            Phase::Falling(until) => Some(*until),
+            _ => None,
+        });
+        let verify = self.verify.iter().flatten().map(|(due, _)| *due);
+        falls.chain(verify.filter(|due| *due != u64::MAX)).min()
+    }
+
+    /// Whether it is time for a look, and whether what the device told answers it.
+    fn look_due(&mut self, tick: u64) -> (bool, bool) {
+        if self.base.is_empty() {
+            return (false, false);
+        }
+        match self.told {
+            None => (tick >= self.next_poll, false),
+            Some(true) => (true, true),
+            Some(false) => (tick >= self.next_poll && self.must_ask(tick), false),
+        }
     }
 
     /// What to do now. The same again until its outcome is told.
@@ -285,14 +359,18 @@ impl Poller {
                     let record = pending.record.as_ref().filter(|_| matches!(doing, Doing::Full(_)));
                     let shift = record.map_or(0, |record| record.shift);
                     self.doing = doing;
-                    return Step::Read { points, shift };
+                    return Step::Read {
+                        points,
+                        shift,
+                        told: false,
+                    };
                 }
             }
         }
         if self.unanswered.len() >= UNANSWERED {
             return Step::Wait(wake);
         }
-        let polls = !self.base.is_empty() && tick >= self.next_poll;
+        let (polls, told) = self.look_due(tick);
         let mut events = Vec::new();
         for (event, mode) in self.modes.iter().enumerate() {
             let (Some(plan), Some(track), Some(phase)) = (
@@ -308,13 +386,19 @@ impl Poller {
                 _ => false,
             };
             let due = track.next_due(plan);
-            if open && (polls && mode.polled || due.is_some_and(|due| due <= tick)) {
+            let now = due.is_some_and(|due| due <= tick) && !told;
+            if let (true, true, Some(missed)) = (polls, mode.polled, self.missed.get_mut(event)) {
+                *missed = told && !open;
+            }
+            if open && (polls && mode.polled || now) {
                 events.push(event);
             } else if let (true, Some(due)) = (open, due) {
                 at(due);
             }
         }
-        if polls {
+        if told {
+            self.told = Some(false);
+        } else if polls {
             // Start to start; looks that were missed are skipped.
             let missed = tick.saturating_sub(self.next_poll) / self.poll;
             let from = match self.next_poll {
@@ -323,15 +407,20 @@ impl Poller {
             };
             self.next_poll = from.saturating_add(self.poll);
         }
-        if events.is_empty() && !(polls && self.plan.alive.is_some()) {
-            if !self.base.is_empty() {
-                at(self.next_poll);
+        if events.is_empty() && !told && !(polls && self.plan.alive.is_some()) {
+            match self.told {
+                None if !self.base.is_empty() => at(self.next_poll),
+                Some(_) if self.must_ask(tick) => at(self.next_poll),
+                _ => {}
+            }
+            if let (Some(_), Some(due)) = (self.told, self.doubts()) {
+                at(due.max(self.next_poll));
             }
             return Step::Wait(wake);
         }
         let points = self.look_points(&events, polls);
         self.doing = Doing::Look(events);
-        Step::Read { points, shift: 0 }
+        Step::Read { points, shift: 0, told }
     }
 
     /// A device may lose an acknowledgement that it took (its program writes over it): what is still shown a while

@@ -26,6 +26,7 @@ import floods  # noqa: E402
 import handshakes  # noqa: E402
 import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
+from opcua import opcua_items, opcua_plc  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
 from tls import tls  # noqa: E402
@@ -55,6 +56,8 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "hold": hold,
     "wires": wires,
     "flood": floods.flood,
+    "opcua_plc": opcua_plc,
+    "opcua_items": opcua_items,
 }
 
 

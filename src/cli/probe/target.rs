@@ -9,7 +9,7 @@ use crate::device::{self, SlotStart};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::control::{self, LinkQuestion, Linked, LookedPoint};
 use crate::gateway::setup;
-use crate::model::plan::{Link, SlotPlan};
+use crate::model::plan::{EventPlan, Link, SlotPlan, Trigger};
 use crate::model::sample::Report;
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
@@ -273,6 +273,17 @@ pub(in crate::cli) enum Way {
     Own { probe: Probe, _tasks: JoinSet<()> },
 }
 
+/// Where commands keep what is their own, a certificate by which servers know them again: the user's folder for states.
+fn own_folder() -> Option<PathBuf> {
+    let given = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let states = given("XDG_STATE_HOME").or_else(|| given("HOME").map(|home| home.join(".local/state")))?;
+    Some(states.join("lineside"))
+}
+
 impl Target {
     /// Takes up the way: of a link of its own, starts that. Nothing is read before [`Way::look`].
     pub(in crate::cli) fn way(&self) -> Way {
@@ -287,9 +298,15 @@ impl Target {
             // Without events nothing is read by itself, and nothing acknowledged.
             plan.events.clear();
         }
+        // What a server tells by itself can be looked at without acknowledging anything.
+        let told = |event: &EventPlan| event.triggers.iter().any(|trigger| matches!(trigger, Trigger::Said(_)));
+        if matches!(plan.link, Link::Opcua(_)) {
+            plan.events.retain(told);
+        }
         plan.link.only_look();
         plan.alive = None;
-        let (probe, service) = service();
+        let (probe, mut service) = service();
+        service.home = own_folder();
         let (reports, mut said) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
         let start = SlotStart {

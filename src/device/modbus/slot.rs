@@ -148,7 +148,7 @@ impl Slot {
                     self.values.fill(None);
                     self.poller.read_done(asked, asked, &self.values, &[]);
                 }
-                Step::Read { points, shift } => {
+                Step::Read { points, shift, .. } => {
                     self.shift = shift;
                     let outcome = self.read(connection, &points).await;
                     self.shift = 0;

@@ -113,7 +113,7 @@ fn tree_of(profile: &Profile, node: &Node, out: &mut Diagnostics) -> Option<Tree
     let read = profile.beside.get(&path);
     let parsed = read.map(|text| text.as_ref().map(|text| serde_json::from_str(text)));
     let (message, help) = match parsed {
-        Some(Ok(Ok(json))) => return Some(Tree::from_json(&json)),
+        Some(Ok(Ok(json))) => return Some(doubles(Tree::from_json(&json))),
         Some(Ok(Err(fault))) => (
             format!("`{text}` is not JSON: {fault}"),
             "an event is an object of its fields",
@@ -128,12 +128,30 @@ fn tree_of(profile: &Profile, node: &Node, out: &mut Diagnostics) -> Option<Tree
     None
 }
 
+/// Numbers with a decimal point as servers say them in structures: as `Double`.
+fn doubles(tree: Tree) -> Tree {
+    match tree {
+        Tree::Value(Raw::Dec(number)) => Tree::Value(Raw::F64(number.to_f64().to_bits())),
+        Tree::List(items) => Tree::List(items.into_iter().map(doubles).collect()),
+        Tree::Struct(structure) => {
+            let fields = structure.fields.iter();
+            Tree::Struct(Arc::new(Structure {
+                name: structure.name.clone(),
+                fields: fields
+                    .map(|(name, tree)| (name.clone(), doubles(tree.clone())))
+                    .collect(),
+            }))
+        }
+        other => other,
+    }
+}
+
 /// TOML as a tree. A table is a structure, whose type `$type` may name.
 fn tree(node: &Node) -> Tree {
     match &node.value {
         Toml::Text(text) => Tree::Value(Raw::Text(text.clone())),
         Toml::Integer(number) => Tree::Value(Raw::Int(*number)),
-        Toml::Float(number) => Tree::Value(Raw::Dec(*number)),
+        Toml::Float(number) => doubles(Tree::Value(Raw::Dec(*number))),
         Toml::Bool(value) => Tree::Value(Raw::Bool(*value)),
         Toml::List(items) => Tree::List(items.iter().map(tree).collect()),
         Toml::Table(table) => {

@@ -537,8 +537,8 @@ fn what_does_not_go_together_is_told() {
             "{EVENT}ack = {{ write = \"torque\", value = 1 }}\nstable = 2\n"
         )),
         [
-            "`ack` is of Modbus; `open-protocol` has none",
-            "`stable` is of Modbus; `open-protocol` has none"
+            "`ack` is of devices that are asked (Modbus, OPC UA); `open-protocol` has none",
+            "`stable` is of devices that are asked (Modbus, OPC UA); `open-protocol` has none"
         ]
     );
     assert_eq!(

@@ -28,7 +28,7 @@ pub(super) struct Mode {
     pub(super) one: bool,
     /// Readings that must agree.
     pub(super) need: u8,
-    /// Looked at by poll, not only by its own cadence.
+    /// Looked at by poll, not only by its own cadence, nor when the device says something.
     pub(super) polled: bool,
     /// Waits for its trigger to fall once acknowledged.
     pub(super) level: bool,
@@ -114,7 +114,10 @@ impl Mode {
             flags,
             one: whole,
             need: event.stable.max(if unguarded && !loose { 2 } else { 1 }),
-            polled: event.triggers.iter().any(|t| !matches!(t, Trigger::Every(_))),
+            polled: event
+                .triggers
+                .iter()
+                .any(|t| !matches!(t, Trigger::Every(_) | Trigger::Said(_))),
             level: event
                 .triggers
                 .iter()
@@ -139,6 +142,8 @@ pub(super) struct Pending {
     pub(super) agree: u8,
     pub(super) tries: u8,
     pub(super) not_before: u64,
+    /// Read besides, where what the device shows is compared with what was taken.
+    pub(super) extra: Vec<PointIx>,
     /// Of a ring: which record is being read.
     pub(super) record: Option<Record>,
 }
@@ -157,10 +162,12 @@ impl Pending {
             .copied()
             .filter(|p| !self.kept.contains_key(p))
             .collect();
-        if once.is_empty() {
+        if once.is_empty() && self.extra.is_empty() {
             return (Doing::Full(event), mode.full.clone());
         }
-        (Doing::Full(event), mode.full.iter().copied().chain(once).collect())
+        let besides = self.extra.iter().filter(|point| !mode.full.contains(point));
+        let all = mode.full.iter().chain(besides).copied().chain(once);
+        (Doing::Full(event), all.collect())
     }
 }
 

@@ -118,6 +118,7 @@ impl Poller {
             return;
         };
         let seen = track.look(&plan, of, now.tick, values);
+        let compares = track.recheck || !track.primed;
         if let Phase::Falling(until) = phase
             && !track.recheck
             && seen.level == Some(true)
@@ -147,6 +148,7 @@ impl Poller {
                     } else {
                         now.tick
                     },
+                    extra: if compares { mode.extra.clone() } else { Vec::new() },
                     ..Pending::default()
                 };
                 for flag in &mode.flags {

@@ -95,7 +95,7 @@ impl Gateway {
         self.tick += 1;
         match self.poller.next(at(self.tick)) {
             Step::Wait(until) => self.tick = self.tick.max(until.unwrap_or(0)),
-            Step::Read { points, shift } => {
+            Step::Read { points, shift, .. } => {
                 assert!(
                     !points.contains(&0) || !points.contains(&1) && shift == 0,
                     "the index does not lie in a record"

@@ -9,6 +9,7 @@
 
 mod decode;
 mod encode;
+mod scalar;
 mod text;
 
 use super::types::Types;
@@ -129,3 +130,6 @@ pub fn encode_variant(types: &Types, as_type: &NodeKey, value_rank: i32, tree: &
     encoder.variant(wire, array, tree)?;
     Ok(encoder.into_bytes())
 }
+
+#[cfg(test)]
+mod tests;

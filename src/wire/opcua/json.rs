@@ -107,3 +107,56 @@ fn number_of(digits: &str) -> Raw {
         .parse::<Decimal>()
         .map_or_else(|_| Raw::Text(digits.to_owned()), Raw::Dec)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        for (value, digits) in [
+            (Raw::Int(-7), "-7"),
+            (Raw::Int(1 << 53), "9007199254740992"),
+            (Raw::Big(u64::MAX), "\"18446744073709551615\""),
+            (Raw::F32(12.34_f32.to_bits()), "12.34"),
+            (Raw::F64(0.1_f64.to_bits()), "0.1"),
+            (Raw::F64(10_f64.to_bits()), "10"),
+            (Raw::F64(f64::NAN.to_bits()), "\"NaN\""),
+            (Raw::F32(f32::INFINITY.to_bits()), "\"Infinity\""),
+            (Raw::F64(f64::NEG_INFINITY.to_bits()), "\"-Infinity\""),
+        ] {
+            assert_eq!(Tree::Value(value).to_json().to_string(), digits);
+        }
+        let read = |text: &str| Tree::from_json(&serde_json::from_str(text).unwrap());
+        assert_eq!(read("7"), Tree::Value(Raw::Int(7)));
+        assert_eq!(read("18446744073709551615"), Tree::Value(Raw::Big(u64::MAX)));
+        assert_eq!(read("0.10"), Tree::Value(Raw::Dec("0.1".parse().unwrap())));
+        assert_eq!(read("1e2"), Tree::Value(Raw::Dec(Decimal::from(100_i64))));
+        assert_eq!(read("1e999"), Tree::Value(Raw::Text("1e+999".to_owned())));
+    }
+
+    #[test]
+    fn structures_are_objects() {
+        let json = json!({"$type": "One", "A": [1, {"B": "x"}], "T": {"Locale": "en", "Text": "t"}, "N": {"$type": "QualifiedName", "Name": "n"}});
+        let tree = Tree::from_json(&json);
+        assert_eq!(tree.to_json(), json);
+        let Tree::Struct(structure) = &tree else {
+            panic!("a structure")
+        };
+        assert_eq!(&*structure.name, "One");
+        let names: Vec<_> = structure.fields.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["A", "T", "N"]);
+        assert_eq!(Tree::from_json(&json!({"A": null})).to_json(), json!({}));
+        assert_eq!(Tree::from_json(&json!([null])).to_json(), json!([null]));
+    }
+
+    #[test]
+    fn long_arrays_are_only_counted() {
+        let tree = Tree::from_json(&json!({"Long": [1, 2, 3], "Short": [1, 2]}));
+        assert_eq!(tree.to_short_json(2), json!({"Long": "3 values", "Short": [1, 2]}));
+        let list = Tree::Value(Raw::List(vec![Raw::Int(1); 3]));
+        assert_eq!(list.to_short_json(2), json!("3 values"));
+        assert_eq!(list.to_short_json(3), json!([1, 1, 1]));
+    }
+}

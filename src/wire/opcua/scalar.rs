@@ -192,3 +192,6 @@ const CODES: &[(&str, &str)] = &[
     ("P1", "%"),
     ("C62", "1"),
 ];
+
+#[cfg(test)]
+mod tests;

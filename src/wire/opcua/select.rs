@@ -136,3 +136,6 @@ fn says(tree: &Tree, condition: &Condition) -> bool {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

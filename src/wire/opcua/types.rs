@@ -298,9 +298,10 @@ impl Types {
         }
         Some(match wire {
             Wire::Structure(structure) => Wire::SubtypeOf(structure),
-            Wire::Builtin(Builtin::ExtensionObject | Builtin::Variant) => wire,
-            Wire::Builtin(builtin) => Wire::AnyOf(builtin),
-            Wire::AnyOf(_) | Wire::SubtypeOf(_) => wire,
+            Wire::Builtin(builtin) if !matches!(builtin, Builtin::ExtensionObject | Builtin::Variant) => {
+                Wire::AnyOf(builtin)
+            }
+            _ => wire,
         })
     }
 }

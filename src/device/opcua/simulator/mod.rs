@@ -31,7 +31,7 @@ use event::Told;
 use opcua::nodes::{BaseEventType, Event};
 use opcua::server::ServerHandle;
 use opcua::types::{
-    AttributeId, ByteString, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, Variant,
+    AttributeId, ByteString, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, VariableId, Variant,
 };
 use relay::Line;
 use std::collections::{BTreeMap, HashMap};
@@ -297,11 +297,10 @@ impl Simulator {
                 Variant::UInt32(count) => Some(u64::from(count)),
                 _ => None,
             };
-            use opcua::types::VariableId as Id;
-            let summary = Id::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
-            counts.sessions = number(summary).unwrap_or(0);
-            let summary = Id::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSubscriptionCount;
-            counts.subscriptions = number(summary).unwrap_or(0);
+            let sessions = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
+            counts.sessions = number(sessions).unwrap_or(0);
+            let subscriptions = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSubscriptionCount;
+            counts.subscriptions = number(subscriptions).unwrap_or(0);
         }
         counts
     }

@@ -56,7 +56,7 @@ pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Res
     };
     let mut held = kind.hold(&whole)?;
     // What showed whole numbers goes on to.
-    if let (Some(Raw::Int(_)), Raw::F64(bits)) = (&old, &held) {
+    if let (Kind::Any, Some(Raw::Int(_)), Raw::F64(bits)) = (&kind, &old, &held) {
         held = Kind::Scalar(OpcuaType::I64).hold(&Raw::F64(f64::from_bits(*bits).round().to_bits()))?;
     }
     let new = value::tree(&held);
@@ -115,6 +115,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(read(&point(None, None), &tree).unwrap().text(), "12.34");
+    }
+
+    #[test]
+    fn a_variable_of_fractions_does_not_become_whole() {
+        let mut tree = Tree::Value(Raw::Int(0));
+        let double = Kind::Scalar(OpcuaType::F64);
+        let half = Raw::Dec("0.5".parse().unwrap());
+        write(&point(None, None), &double, &mut tree, &half).unwrap();
+        assert_eq!(tree, Tree::Value(Raw::F64(0.5_f64.to_bits())));
     }
 
     #[test]

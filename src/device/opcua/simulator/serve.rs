@@ -44,13 +44,13 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         };
         let public = match listener.take() {
             Some(public) => public,
-            None => match TcpListener::bind(address).await {
-                Ok(public) => public,
-                Err(_) => {
+            None => {
+                let Ok(public) = TcpListener::bind(address).await else {
                     tokio::time::sleep(AGAIN).await;
                     continue;
-                }
-            },
+                };
+                public
+            }
         };
         let Ok(hidden) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await else {
             tokio::time::sleep(AGAIN).await;

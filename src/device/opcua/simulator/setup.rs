@@ -187,7 +187,7 @@ impl Setup {
             let known = setup.fields(&notice.event_type).len();
             // Which of them are fields of which type is not said; those of a type that is known are known.
             if let (0, Some(event)) = (known, setup.events.get_mut(&notice.event_type)) {
-                event.fields = names.iter().map(|name| EventField::any(name)).collect();
+                event.fields = names.iter().map(EventField::any).collect();
             }
         }
         setup

@@ -172,10 +172,7 @@ fn element<'a>(tree: &'a mut Tree, selector: &Selector) -> Option<&'a mut Tree> 
         Selector::Index(index) => {
             let at = match usize::try_from(*index) {
                 Ok(at) => at,
-                Err(_) => items
-                    .len()
-                    .checked_sub(usize::try_from(index.unsigned_abs()).ok()?)
-                    .unwrap_or(0),
+                Err(_) => items.len().saturating_sub(usize::try_from(index.unsigned_abs()).ok()?),
             };
             if at >= MOST {
                 return None;
@@ -201,19 +198,16 @@ fn element<'a>(tree: &'a mut Tree, selector: &Selector) -> Option<&'a mut Tree> 
         Selector::Last(_) => items.iter().rposition(fulfils),
         _ => items.iter().position(fulfils),
     };
-    let at = match found {
-        Some(at) => at,
-        None => {
-            let mut new = Tree::Null;
-            for condition in conditions {
-                let text = condition.is.first().map_or("1", |text| &**text);
-                let raw = text.parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Int);
-                put(&mut new, &condition.field, &Tree::Value(raw));
-            }
-            items.push(new);
-            items.len() - 1
+    let at = found.unwrap_or_else(|| {
+        let mut new = Tree::Null;
+        for condition in conditions {
+            let text = condition.is.first().map_or("1", |text| &**text);
+            let raw = text.parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Int);
+            put(&mut new, &condition.field, &Tree::Value(raw));
         }
-    };
+        items.push(new);
+        items.len() - 1
+    });
     items.get_mut(at)
 }
 

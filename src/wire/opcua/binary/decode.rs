@@ -6,10 +6,21 @@ use super::{DEEPEST, Fault, MOST, text};
 use crate::model::plan::Identifier;
 use crate::model::value::hex;
 use crate::model::{Decimal, Raw};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The data type of `Decimal`, which stands for an encoding (OPC 10000-6, 5.1.10).
 pub(super) const DECIMAL: NodeKey = NodeKey::core(50);
+
+/// Decimals of a `Decimal` at most, to either side; a double needs no more.
+const DECIMALS: u16 = 400;
+
+/// What a text or a name in a structure of its own counts as.
+const WEIGHT: usize = 4;
+
+/// Names of built-in structures and of their fields.
+static LOCALIZED_TEXT: LazyLock<[Arc<str>; 3]> = LazyLock::new(|| ["LocalizedText", "Locale", "Text"].map(Arc::from));
+static QUALIFIED_NAME: LazyLock<[Arc<str>; 3]> =
+    LazyLock::new(|| ["QualifiedName", "NamespaceIndex", "Name"].map(Arc::from));
 
 /// Whether a field holds one value or many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +87,12 @@ impl<'a> Decoder<'a> {
         value
     }
 
+    /// Counts values.
+    fn spend(&mut self, values: usize) -> Result<(), Fault> {
+        self.left = self.left.checked_sub(values).ok_or_else(Fault::limit)?;
+        Ok(())
+    }
+
     fn take(&mut self, count: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(Fault::short)?;
         self.rest = rest;
@@ -130,7 +147,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn builtin(&mut self, builtin: Builtin) -> Result<Tree, Fault> {
-        self.left = self.left.checked_sub(1).ok_or_else(Fault::limit)?;
+        self.spend(1)?;
         Ok(match builtin {
             Builtin::Boolean => Tree::Value(Raw::Bool(self.byte()? != 0)),
             Builtin::SByte => of_int(i8::from_le_bytes(self.bytes()?)),
@@ -155,7 +172,10 @@ impl<'a> Decoder<'a> {
                 let namespace = self.u16()?;
                 match self.text()? {
                     Tree::Null if namespace == 0 => Tree::Null,
-                    name => of_fields("QualifiedName", [("NamespaceIndex", of_int(namespace)), ("Name", name)]),
+                    name => {
+                        self.spend(WEIGHT)?;
+                        of_fields(&QUALIFIED_NAME, of_int(namespace), name)
+                    }
                 }
             }
             Builtin::LocalizedText => self.localized_text()?,
@@ -177,10 +197,11 @@ impl<'a> Decoder<'a> {
         }
         let locale = if mask & 1 == 0 { Tree::Null } else { self.text()? };
         let text = if mask & 2 == 0 { Tree::Null } else { self.text()? };
-        Ok(match (&locale, &text) {
-            (Tree::Null, Tree::Null) => Tree::Null,
-            _ => of_fields("LocalizedText", [("Locale", locale), ("Text", text)]),
-        })
+        if locale == Tree::Null && text == Tree::Null {
+            return Ok(Tree::Null);
+        }
+        self.spend(WEIGHT)?;
+        Ok(of_fields(&LOCALIZED_TEXT, locale, text))
     }
 
     /// OPC 10000-6, 5.2.2.9 and 5.2.2.10.
@@ -262,6 +283,9 @@ impl<'a> Decoder<'a> {
             return Err(Fault::invalid("a decimal of more than 16 bytes"));
         };
         low.copy_from_slice(digits);
+        if scale.unsigned_abs() > DECIMALS {
+            return Err(Fault::invalid(format!("a decimal of scale {scale}")));
+        }
         let number = Decimal::new(i128::from_le_bytes(wide), i32::from(scale));
         Ok(Tree::Value(Raw::Dec(number)))
     }
@@ -309,10 +333,10 @@ impl<'a> Decoder<'a> {
             number => Builtin::of(number).ok_or_else(|| Fault::invalid("no variant"))?,
         };
         if !array {
-            return match dimensions {
-                true => Err(Fault::invalid("no variant: it has dimensions, but is no array")),
-                false => self.builtin(builtin),
-            };
+            if dimensions {
+                return Err(Fault::invalid("no variant: it has dimensions, but is no array"));
+            }
+            return self.builtin(builtin);
         }
         let items = self.array(Wire::Builtin(builtin))?;
         if dimensions {
@@ -345,7 +369,7 @@ impl<'a> Decoder<'a> {
 
     /// OPC 10000-6, 5.2.6 to 5.2.8.
     fn structure(&mut self, structure: &StructureType) -> Result<Tree, Fault> {
-        self.left = self.left.checked_sub(1).ok_or_else(Fault::limit)?;
+        self.spend(1)?;
         let mut fields = Vec::new();
         if structure.kind.is_union() {
             let chosen = self.u32()?;
@@ -359,7 +383,9 @@ impl<'a> Decoder<'a> {
         } else {
             let optional = structure.kind == StructureKind::Optional;
             let mut mask = if optional { self.mask(structure)? } else { 0 };
-            fields.reserve(structure.fields.len());
+            let there = |field: &&Field| !(optional && field.flag);
+            let count = structure.fields.iter().filter(there).count() + usize::try_from(mask.count_ones()).unwrap_or(0);
+            fields.reserve_exact(count);
             for field in &structure.fields {
                 if optional && field.flag {
                     let there = mask & 1 != 0;
@@ -429,9 +455,10 @@ fn of_text(text: String) -> Tree {
     Tree::Value(Raw::Text(text))
 }
 
-fn of_fields(name: &str, fields: [(&str, Tree); 2]) -> Tree {
+fn of_fields(names: &[Arc<str>; 3], first: Tree, second: Tree) -> Tree {
+    let [name, one, other] = names;
     Tree::Struct(Arc::new(Structure {
-        name: Arc::from(name),
-        fields: fields.map(|(name, tree)| (Arc::from(name), tree)).into(),
+        name: Arc::clone(name),
+        fields: vec![(Arc::clone(one), first), (Arc::clone(other), second)],
     }))
 }

@@ -1,9 +1,9 @@
 //! Texts of values that have no JSON form of their own: times, GUIDs, node ids. Owns both directions.
 
 use super::super::NodeKey;
-use crate::model::plan::Identifier;
+use super::super::node::parse_node;
+use crate::model::plan::{Identifier, Namespace, NodeRef};
 use jiff::Timestamp;
-use std::sync::Arc;
 
 /// Steps of 100 ns from 1601-01-01 to 1970-01-01.
 const EPOCH: i64 = 116_444_736_000_000_000;
@@ -30,9 +30,13 @@ pub(super) fn steps(text: &str) -> Option<i64> {
 
 /// The bytes of a GUID in the order of its text; its own inverse.
 pub(super) fn guid_of_wire(wire: [u8; 16]) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = wire;
-    let [i, j, k, l, m, n, o, p] = rest;
-    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+    let mut bytes = wire;
+    for number in [0..4, 4..6, 6..8] {
+        if let Some(number) = bytes.get_mut(number) {
+            number.reverse();
+        }
+    }
+    bytes
 }
 
 /// `72962b91-fa75-4ae6-8d28-b404dc7daf63`.
@@ -73,11 +77,19 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// `ns=2;s=Tool`, `svr=1;nsu=urn:x;i=7` (OPC 10000-6, 5.1.12 and 5.1.13); `None` for the null node id.
+    /// `ns=2;s=Tool`, `svr=1;nsu=urn:x;i=7` (OPC 10000-6, 5.1.12 and 5.1.13); `None` for a null node id (OPC 10000-3, 8.2.4).
     pub(super) fn text(&self) -> Option<String> {
         let Self { key, uri, server } = self;
-        if *key == NodeKey::core(0) && uri.is_none() && *server == 0 {
-            return None;
+        if key.namespace == 0 && uri.is_none() && *server == 0 {
+            let null = match &key.id {
+                Identifier::Number(number) => *number == 0,
+                Identifier::Text(text) => text.is_empty(),
+                Identifier::Guid(bytes) => *bytes == [0; 16],
+                Identifier::Bytes(bytes) => bytes.is_empty(),
+            };
+            if null {
+                return None;
+            }
         }
         let server = match server {
             0 => String::new(),
@@ -99,23 +111,10 @@ impl Node {
             }
             None => (0, text),
         };
-        let (uri, namespace, rest) = if let Some(rest) = rest.strip_prefix("nsu=") {
-            let (uri, rest) = rest.split_once(';')?;
-            let uri = uri.replace("%3B", ";").replace("%3b", ";").replace("%25", "%");
-            (Some(uri), 0, rest)
-        } else if let Some(rest) = rest.strip_prefix("ns=") {
-            let (number, rest) = rest.split_once(';')?;
-            (None, number.parse().ok()?, rest)
-        } else {
-            (None, 0, rest)
-        };
-        let (kind, rest) = rest.split_once('=')?;
-        let id = match kind {
-            "i" => Identifier::Number(rest.parse().ok()?),
-            "s" => Identifier::Text(Arc::from(rest)),
-            "g" => Identifier::Guid(guid_bytes(rest)?),
-            "b" => Identifier::Bytes(Arc::from(base64(rest)?)),
-            _ => return None,
+        let NodeRef { namespace, id } = parse_node(rest).ok()?;
+        let (namespace, uri) = match namespace {
+            Namespace::Index(index) => (index, None),
+            Namespace::Uri(uri) => (0, Some(uri.to_string())),
         };
         Some(Self {
             key: NodeKey { namespace, id },
@@ -123,27 +122,4 @@ impl Node {
             server,
         })
     }
-}
-
-/// Bytes in base 64, padded or not.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').bytes().map(|byte| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    });
-    let mut out = Vec::new();
-    let (mut bits, mut have) = (0_u32, 0_u32);
-    for digit in digits {
-        bits = (bits << 6 | u32::from(digit?)) & 0xFFFF;
-        have += 6;
-        if have >= 8 {
-            have -= 8;
-            out.push(u8::try_from(bits >> have & 0xFF).ok()?);
-        }
-    }
-    (have < 6).then_some(out)
 }

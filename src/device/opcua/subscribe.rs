@@ -1,0 +1,298 @@
+//! A subscription (OPC 10000-4, 5.14): publish requests kept with the server, messages in order, those that were missed asked
+//! for again, and each acknowledged once all that it led to is durable.
+//!
+//! Owns sequence numbers and acknowledgements. Does not own what the messages say.
+
+use super::fault::Fault;
+use super::session::Session;
+use opcua::core::ResponseMessage;
+use opcua::types::{
+    CreateSubscriptionRequest, ExtensionObject, NotificationMessage, PublishRequest, PublishResponse, RepublishRequest,
+    StatusCode, SubscriptionAcknowledgement, TransferSubscriptionsRequest,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Publish requests that lie with the server.
+const REQUESTS: usize = 3;
+/// The server says that it lives this often, where nothing changes.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// How long the server keeps a subscription that nobody asks for.
+const LIFETIME: Duration = Duration::from_secs(120);
+/// Messages that may be asked for again in a row.
+const AGAIN: u32 = 1_000;
+
+/// What a message said, to be acknowledged when the guard is the last one that holds it.
+pub(super) struct Message {
+    /// What changed and happened.
+    pub(super) said: Vec<ExtensionObject>,
+    /// Held by all that is not durable yet.
+    pub(super) guard: Arc<Guard>,
+}
+
+/// Something that is not durable yet holds it.
+#[derive(Debug, Default)]
+pub(super) struct Guard;
+
+/// What publishing led to.
+#[derive(Default)]
+pub(super) struct Published {
+    /// Messages in order.
+    pub(super) messages: Vec<Message>,
+    /// So many are lost: the server does not have them any more.
+    pub(super) lost: u32,
+}
+
+/// A subscription of one server, through connections and as long as its session lives.
+pub(super) struct Subscription {
+    pub(super) id: u32,
+    /// Without a word for this long, it is dead.
+    patience: Duration,
+    /// The number of the next message.
+    expected: u32,
+    /// Messages whose outcome is open, oldest first.
+    open: VecDeque<(u32, Arc<Guard>)>,
+    /// Requests that may lie with the server.
+    window: usize,
+    requests: JoinSet<Result<PublishResponse, Fault>>,
+}
+
+/// The number behind this one (OPC 10000-4, 7.26: 0 is none).
+fn behind(number: u32) -> u32 {
+    match number.checked_add(1) {
+        Some(next) => next,
+        None => 1,
+    }
+}
+
+impl Subscription {
+    /// Makes a subscription.
+    pub(super) async fn make(session: &Session, interval: Duration) -> Result<Self, Fault> {
+        let doing = "making a subscription";
+        let times = |span: Duration| {
+            let interval = interval.as_secs_f64().max(0.001);
+            let count = (span.as_secs_f64() / interval).ceil().clamp(1.0, 100_000.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and 100,000"
+            )]
+            let count = count as u32;
+            count
+        };
+        let keep_alive = times(KEEP_ALIVE);
+        let request = CreateSubscriptionRequest {
+            request_header: session.header(session.timeout()),
+            requested_publishing_interval: interval.as_secs_f64() * 1000.0,
+            requested_lifetime_count: times(LIFETIME).max(keep_alive * 3),
+            requested_max_keep_alive_count: keep_alive,
+            max_notifications_per_publish: 0,
+            publishing_enabled: true,
+            priority: 0,
+        };
+        let ResponseMessage::CreateSubscription(answer) = session.call(doing, request, session.timeout()).await? else {
+            return Err(Fault::Link(format!("{doing}: another answer than asked for")));
+        };
+        let revised = answer.revised_publishing_interval.clamp(1.0, 3_600_000.0) / 1000.0;
+        let alive = Duration::from_secs_f64(revised * f64::from(answer.revised_max_keep_alive_count.clamp(1, 100_000)));
+        Ok(Self {
+            id: answer.subscription_id,
+            patience: alive * 2 + session.timeout(),
+            expected: 1,
+            open: VecDeque::new(),
+            window: REQUESTS,
+            requests: JoinSet::new(),
+        })
+    }
+
+    /// How long it may say nothing at all.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The connection is gone: so are the requests that lay with the server.
+    pub(super) fn lost_connection(&mut self) {
+        self.requests = JoinSet::new();
+    }
+
+    /// Moves it to this session, which is another than it was made in. `false`: the server does not do that.
+    pub(super) async fn transfer(&self, session: &Session) -> Result<bool, Fault> {
+        let request = TransferSubscriptionsRequest {
+            request_header: session.header(session.timeout()),
+            subscription_ids: Some(vec![self.id]),
+            send_initial_values: false,
+        };
+        let answer = session
+            .call("transferring the subscription", request, session.timeout())
+            .await;
+        match answer {
+            Ok(ResponseMessage::TransferSubscriptions(answer)) => Ok(answer
+                .results
+                .unwrap_or_default()
+                .first()
+                .is_some_and(|result| result.status_code.is_good())),
+            Ok(_) => Ok(false),
+            Err(fault) if fault.ends_session() => Err(fault),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether a request lies with the server.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// Keeps requests with the server, and acknowledges what is durable. `more`: new ones may be sent.
+    pub(super) fn ask(&mut self, session: &Arc<Session>, more: bool) {
+        if !more || self.requests.len() >= self.window {
+            return;
+        }
+        // In order: what stands before something open is not acknowledged early, so that a loss is a loss of the end.
+        let mut done = Vec::new();
+        while let Some((number, _)) = self.open.front().filter(|(_, guard)| Arc::strong_count(guard) == 1) {
+            done.push(SubscriptionAcknowledgement {
+                subscription_id: self.id,
+                sequence_number: *number,
+            });
+            self.open.pop_front();
+        }
+        let mut acknowledged = (!done.is_empty()).then_some(done);
+        while self.requests.len() < self.window {
+            let session = session.clone();
+            let acknowledgements = acknowledged.take();
+            let patience = self.patience * u32::try_from(self.window + 1).unwrap_or(4);
+            self.requests.spawn(async move {
+                let request = PublishRequest {
+                    request_header: session.header(patience),
+                    subscription_acknowledgements: acknowledgements,
+                };
+                match session.call("publishing", request, patience).await? {
+                    ResponseMessage::Publish(answer) => Ok(*answer),
+                    _ => Err(Fault::Link("publishing: another answer than asked for".to_owned())),
+                }
+            });
+        }
+    }
+
+    /// The next answer of the server; for ever, where nothing was asked.
+    pub(super) async fn answer(&mut self) -> Result<PublishResponse, Fault> {
+        match self.requests.join_next().await {
+            Some(Ok(answer)) => answer,
+            Some(Err(fault)) => Err(Fault::Link(format!("publishing: {fault}"))),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes up an answer, or why there is none. Messages that are missing before it are asked for again first.
+    pub(super) async fn take(
+        &mut self,
+        session: &Session,
+        answer: Result<PublishResponse, Fault>,
+    ) -> Result<Published, Fault> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(fault) => match fault.status() {
+                Some(StatusCode::BadTooManyPublishRequests) => {
+                    self.window = (self.window - 1).max(1);
+                    return Ok(Published::default());
+                }
+                Some(StatusCode::BadTimeout | StatusCode::BadRequestTimeout) => return Ok(Published::default()),
+                Some(StatusCode::BadNoSubscription | StatusCode::BadSubscriptionIdInvalid) => {
+                    return Err(Fault::Link("the server has lost the subscription".to_owned()));
+                }
+                _ => return Err(fault),
+            },
+        };
+        if answer.subscription_id != self.id {
+            return Ok(Published::default());
+        }
+        let NotificationMessage {
+            sequence_number,
+            notification_data,
+            ..
+        } = answer.notification_message;
+        let mut published = Published::default();
+        self.fill(session, sequence_number, &mut published).await?;
+        let said = notification_data.unwrap_or_default();
+        if said.is_empty() {
+            // It only says that it lives, and which number comes next.
+            return Ok(published);
+        }
+        if sequence_number != self.expected {
+            // Said already, when it was asked for again.
+            return Ok(published);
+        }
+        self.deliver(sequence_number, said, &mut published);
+        Ok(published)
+    }
+
+    fn deliver(&mut self, number: u32, said: Vec<ExtensionObject>, published: &mut Published) {
+        let guard = Arc::new(Guard);
+        self.open.push_back((number, guard.clone()));
+        self.expected = behind(number);
+        published.messages.push(Message { said, guard });
+    }
+
+    /// Asks again for what is missing before `next`.
+    async fn fill(&mut self, session: &Session, next: u32, published: &mut Published) -> Result<(), Fault> {
+        let missing = next.wrapping_sub(self.expected);
+        if missing == 0 || missing > u32::MAX / 2 {
+            return Ok(());
+        }
+        if missing > AGAIN {
+            published.lost = missing;
+            self.expected = next;
+            return Ok(());
+        }
+        while self.expected != next {
+            let number = self.expected;
+            match self.republish(session, number).await? {
+                Some(said) => self.deliver(number, said, published),
+                None => {
+                    published.lost = published.lost.saturating_add(1);
+                    self.expected = behind(number);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server still has that was never heard: after the connection was made again.
+    pub(super) async fn catch_up(&mut self, session: &Session) -> Result<Published, Fault> {
+        let mut published = Published::default();
+        for _ in 0..AGAIN {
+            let number = self.expected;
+            match self.republish(session, number).await? {
+                Some(said) => self.deliver(number, said, &mut published),
+                None => break,
+            }
+        }
+        Ok(published)
+    }
+
+    async fn republish(&self, session: &Session, number: u32) -> Result<Option<Vec<ExtensionObject>>, Fault> {
+        let request = RepublishRequest {
+            request_header: session.header(session.timeout()),
+            subscription_id: self.id,
+            retransmit_sequence_number: number,
+        };
+        match session
+            .call("asking for a missed message", request, session.timeout())
+            .await
+        {
+            // Some servers answer with whatever they have.
+            Ok(ResponseMessage::Republish(answer)) if answer.notification_message.sequence_number != number => Ok(None),
+            Ok(ResponseMessage::Republish(answer)) => {
+                Ok(Some(answer.notification_message.notification_data.unwrap_or_default()))
+            }
+            Ok(_) => Ok(None),
+            Err(fault) if fault.ends_session() => Err(fault),
+            Err(fault) if fault.status() == Some(StatusCode::BadSubscriptionIdInvalid) => {
+                Err(Fault::Link("the server has lost the subscription".to_owned()))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+}

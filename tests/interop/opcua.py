@@ -1,0 +1,471 @@
+#!/usr/bin/env python3
+"""Interop with three stacks of OPC UA that we did not write: asyncua, node-opcua, open62541.
+
+For each server every security policy with every identity: read, subscribe, event, and again after the server was killed. The wrong
+identities are refused, once each: a gateway that tries again locks an account. Certificates that are unknown, expired or another
+host's are refused before anything is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "peers"), str(HERE.parent / "faults")]
+
+import ledger  # noqa: E402
+import opcua_profiles as profiles  # noqa: E402
+from broker import free_port  # noqa: E402
+from follow import Follower  # noqa: E402
+from opcua_files import Certificates, Pair  # noqa: E402
+from opcua_peers import JOINING_URI, NodePeer  # noqa: E402
+from processes import Peer  # noqa: E402
+from proxy import Proxy  # noqa: E402
+from rig import TARGET, Failure, Rig, Tool  # noqa: E402
+from verify import load_schemas, look_up  # noqa: E402
+
+PLC_URI, OPEN_URI = "urn:lineside:peer:plc", "urn:lineside:peer:open62541"
+USER, PASSWORD = "joe", "screwdriver 42 ä"
+IDENTITIES = ("anonymous", "user", "certificate")
+STACKS = ("asyncua", "node-opcua", "open62541")
+# Data has to come again so many seconds after the server is back.
+RETURN = 5.0
+# How long a wrong identity is watched for a second try.
+WATCH = 20.0
+
+
+def start(rig: Rig, stack: str, port: int, log: str = "server", **more: Any) -> Peer:
+    """A server of a stack; killed ones are started again with the same port and go on with their ledger."""
+    pki = Certificates(rig.folder / "pki")
+    path, text = rig.folder / f"{log}.jsonl", rig.folder / f"{log}.log"
+    users, certs = [f"{USER}={PASSWORD}"], ["eve"]
+    for name in [*certs, "mallory"]:
+        pki.user(name)
+    if stack == "node-opcua":
+        names = {"cert": more.get("cert", "self")}
+        peer: Peer = NodePeer(
+            pki, path, text, port=port, users={USER: PASSWORD}, userCerts=[str(pki.user(name).der) for name in certs], joining=False, **names
+        )
+    else:
+        script = "opcua_plc.py" if stack == "asyncua" else "opcua_open62541.py"
+        args = ["--ledger", str(path), "--pki", str(pki.folder), "--port", str(port), "--paused"]
+        for entry in users:
+            args += ["--user", entry]
+        for name in certs:
+            args += ["--user-cert", name]
+        for key, value in more.items():
+            args += [f"--{key}", str(value)]
+        peer = Peer(script, args, text)
+    rig.undo.append(peer.end)
+    return peer
+
+
+def server_pair(rig: Rig, stack: str, kind: str = "self") -> Pair:
+    """The certificate that a server shows."""
+    pki = Certificates(rig.folder / "pki")
+    match stack:
+        case "asyncua":
+            return pki.server(PLC_URI, kind)
+        case "node-opcua":
+            return pki.make("joining-self", JOINING_URI) if kind == "self" else pki.server(JOINING_URI, kind)
+        case _:
+            return pki.make(f"open62541-{kind}", OPEN_URI)
+
+
+def path_of(stack: str) -> str:
+    """What stands behind the port in its address."""
+    return {"asyncua": "/plc", "node-opcua": "/joining"}.get(stack, "")
+
+
+class Seen(Follower):
+    """What came of each slot: tightenings, the newest reading, statuses."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.tightenings: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.readings: dict[str, list[tuple[float, dict[str, Any]]]] = defaultdict(list)
+        self.states: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
+        self.other: list[str] = []
+        self.ids: set[str] = set()
+
+    def look(self) -> None:
+        """Takes up what is new."""
+        for parts, entry in self.entries():
+            slot, kind = parts[-2], parts[-1]
+            if kind == "status":
+                if entry["p"] and parts[-3] != "lineside":
+                    status = json.loads(entry["p"])
+                    self.states[slot].append((entry["t"], status["state"], status.get("reason", "")))
+                continue
+            event = json.loads(entry["p"], parse_float=Decimal)
+            if event["id"] in self.ids:
+                continue
+            self.ids.add(event["id"])
+            if kind == "tightening":
+                self.tightenings[slot].append(event)
+            elif kind == "readings":
+                self.readings[slot].append((entry["t"], event["data"]["values"]))
+            elif kind not in ("alarm", "change"):
+                self.other.append(f"{slot}: {kind}: {entry['p'][:300]}")
+
+    def state(self, slot: str) -> tuple[str, str]:
+        """What its status said last, and why."""
+        return self.states[slot][-1][1:] if self.states[slot] else ("", "")
+
+
+class Case:
+    """One gateway with a slot for each way to a server."""
+
+    def __init__(self, rig: Rig, stack: str) -> None:
+        self.rig = rig
+        self.stack = stack
+        self.port = free_port()
+        self.slots: dict[str, str] = {}
+        rig.add_broker(calm=True)
+        rig.add_mes()
+        self.seen = Seen(rig.received)
+
+    def slot(self, name: str, text: str) -> None:
+        """A slot with its device file."""
+        self.slots[name] = text
+        (self.rig.devices / f"st10.{name}.toml").write_text(text)
+
+    def address(self, port: int = 0) -> str:
+        """A way to a server of its own: at one address the gateway knows one way to connect."""
+        link = Proxy(port or self.port)
+        self.rig.links.append(link)
+        return f"opc.tcp://127.0.0.1:{link.port}{path_of(self.stack)}"
+
+    def begin(self, asks: str) -> None:
+        """All configured, and the gateway started."""
+        rig = self.rig
+        rig.tools.append(Tool(None, self.port, None, rig.folder / "none", [f"st10.{name}" for name in self.slots], "opcua-echo"))  # type: ignore[arg-type]
+        try:
+            rig.configure(asks=asks)
+        finally:
+            rig.tools.clear()
+        rig.gateway.start()
+
+    def wait(self, what: str, condition: Callable[[], bool], limit: float = 30) -> None:
+        """Waits, reading on what the MES receives."""
+
+        def looked() -> bool:
+            self.seen.look()
+            return condition()
+
+        self.rig.wait(what, looked, limit, every=0.05)
+
+    def missing(self, goal: int) -> list[str]:
+        """Which slots have fewer tightenings than that."""
+        self.seen.look()
+        return [f"{name} ({len(self.seen.tightenings[name])}, {' '.join(self.seen.state(name))})" for name in self.slots if len(self.seen.tightenings[name]) < goal]
+
+    def end(self) -> None:
+        """The gateway stops as it should."""
+        problem = self.rig.gateway.stop()
+        if problem:
+            raise Failure(problem)
+        if self.rig.gateway.exits:
+            raise Failure(f"the gateway ended by itself: {self.rig.gateway.exits[0]}; {self.rig.last_words()}")
+
+
+def word(policy: str, identity: str) -> str:
+    """The name of the slot."""
+    return f"{policy.replace('/', '-')}-{identity}".lower()
+
+
+def accepted(rig: Rig, stack: str) -> int:
+    """Every policy with every identity reads, subscribes, hears events; the server is killed, and data comes again."""
+    case = Case(rig, stack)
+    server = start(rig, stack, case.port)
+    trust = server_pair(rig, stack).trust
+    eve = Certificates(rig.folder / "pki").user("eve")
+    for policy in profiles.POLICIES:
+        for identity in IDENTITIES:
+            name = word(policy, identity)
+            lines = [f'security = "{policy}"', 'publishing = "100ms"', 'timeout = "5s"']
+            # A password is encrypted with the server's certificate, also where messages are not.
+            if policy != "None" or identity != "anonymous":
+                lines.append(trust)
+            if identity == "user":
+                lines += profiles.user(rig.devices, f"st10.{name}", USER, PASSWORD)
+            elif identity == "certificate":
+                lines += profiles.certificate(eve.cert, eve.key)
+            case.slot(name, profiles.head(stack, case.address(), *lines) + profiles.SIMPLE)
+    case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
+    faults: list[str] = []
+    late(case, faults, "is online", lambda name: case.seen.state(name)[0] == "online", 40)
+    rig.pass_time(0.5)
+    late(case, faults, "sends readings", lambda name: bool(case.seen.readings[name]), 20)
+    server.ask("simple", count=5)
+    late(case, faults, "delivered five events", lambda name: len(case.seen.tightenings[name]) >= 5, 20)
+    subscribed = {name: len(case.seen.tightenings[name]) for name in case.slots}
+    rig.say(f"{stack}: {sum(count >= 5 for count in subscribed.values())} of {len(case.slots)} ways deliver events and readings")
+    # The server dies in the middle of it, and comes back under the same address.
+    server.process.kill()
+    server.process.wait()
+    rig.pass_time(2)
+    server = start(rig, stack, case.port)
+    back = time.time()
+    server.ask("put", node="Odd.good", value=77.25)
+    late(case, faults, "sends what is new", lambda name: any(values.get("good") == Decimal("77.25") for _, values in case.seen.readings[name][-20:]), RETURN + 10)
+    returns = {}
+    for name in case.slots:
+        at = [t for t, values in case.seen.readings[name] if values.get("good") == Decimal("77.25")]
+        returns[name] = at[0] - back if at else float("inf")
+        if returns[name] > RETURN:
+            faults.append(f"{name}: data came again {returns[name]:.1f} s after the server was back; {RETURN:.0f} s are granted")
+    server.ask("simple", count=5)
+    late(case, faults, "delivered ten events", lambda name: len(case.seen.tightenings[name]) >= 10, 20)
+    case.end()
+    check_events(case, faults)
+    check_schemas(case, faults)
+    stats = server.ask("stats")
+    if stats["refused"]:
+        faults.append(f"{stack}: {stats['refused']} log-ins were refused: {stats['names']}")
+    table(case, subscribed, returns)
+    for text in case.seen.other[:5]:
+        faults.append(text)
+    return tell(faults)
+
+
+def late(case: Case, faults: list[str], what: str, fulfilled: Callable[[str], bool], limit: float) -> None:
+    """Waits for all slots; those that are late are faults, and the rest goes on."""
+    try:
+        case.wait(f"every way {what}", lambda: all(fulfilled(name) for name in case.slots), limit)
+    except Failure as failure:
+        if "in vain" not in str(failure):
+            raise
+        bad = [name for name in case.slots if not fulfilled(name)]
+        for name in bad:
+            faults.append(f"{name} never {what}: its status is {': '.join(case.seen.state(name))}")
+
+
+def check_events(case: Case, faults: list[str]) -> None:
+    """Each event once at each slot, in order, with its values."""
+    wanted = {line["n"]: line["expect"] for line in ledger.read(case.rig.folder / "server.jsonl") if line["e"] == "simple"}
+    for name in case.slots:
+        numbers = [int(event["data"]["result_id"]) for event in case.seen.tightenings[name]]
+        if numbers != sorted(set(numbers)) or set(numbers) != set(wanted):
+            faults.append(f"{name}: events {sorted(wanted)} were raised and {numbers} came")
+        for event in case.seen.tightenings[name]:
+            for path, want in wanted.get(int(event["data"]["result_id"]), {}).items():
+                got = look_up(event["data"], path)
+                same = Decimal(str(got)) == Decimal(want) if path.endswith("value") and got is not None else got == want
+                if not same:
+                    faults.append(f"{name}: event {event['data']['result_id']}: {path} is {got!r} and should be {want!r}")
+
+
+def check_schemas(case: Case, faults: list[str]) -> None:
+    """The first of each as the contract has it."""
+    schemas = load_schemas(case.rig.folder / "contract")
+    for name in case.slots:
+        for event in case.seen.tightenings[name][:1]:
+            plain = json.loads(json.dumps(event, default=float))
+            faults += [f"{name}: breaks its schema at {error.json_path}: {error.message[:200]}" for error in schemas["tightening"].iter_errors(plain)]
+
+
+def table(case: Case, events: dict[str, int], returns: dict[str, float]) -> None:
+    """For people: what worked how."""
+    print(f"     {case.stack + ' ' + chr(0x2014) + ' policy':<48}{'identity':<14}{'events':>7}{'readings':>10}{'data again after':>18}", flush=True)
+    for policy in profiles.POLICIES:
+        for identity in IDENTITIES:
+            name = word(policy, identity)
+            print(f"     {policy:<48}{identity:<14}{len(case.seen.tightenings[name]):>7}{len(case.seen.readings[name]):>10}{returns[name]:>16.1f} s", flush=True)
+
+
+def tell(faults: list[str]) -> int:
+    """Prints the first ones."""
+    for text in faults[:12]:
+        print(f"     ! {text}", flush=True)
+    if len(faults) > 12:
+        print(f"     ! and {len(faults) - 12} more", flush=True)
+    return len(faults)
+
+
+def refused(rig: Rig, stack: str) -> int:
+    """Wrong passwords and certificates: refused once each, for as long as nothing changes; another slot goes on."""
+    case = Case(rig, stack)
+    server = start(rig, stack, case.port)
+    trust = server_pair(rig, stack).trust
+    mallory = Certificates(rig.folder / "pki").user("mallory")
+    good = word("Basic256Sha256/SignAndEncrypt", "anonymous")
+    case.slot(good, profiles.head(stack, case.address(), 'security = "Basic256Sha256/SignAndEncrypt"', trust) + profiles.SIMPLE)
+    wrong: dict[str, str] = {}
+    for at, policy in enumerate(profiles.POLICIES):
+        lines = [f'security = "{policy}"', 'timeout = "5s"', trust]
+        name = word(policy, "password")
+        wrong[name] = f"UserName wrong-{at} refused"
+        case.slot(name, profiles.head(stack, case.address(), *lines, *profiles.user(rig.devices, f"st10.{name}", f"wrong-{at}", "guess")) + profiles.SIMPLE)
+        name = word(policy, "rogue")
+        wrong[name] = "X509 refused"
+        case.slot(name, profiles.head(stack, case.address(), *lines, *profiles.certificate(mallory.cert, mallory.key)) + profiles.SIMPLE)
+    case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
+    faults: list[str] = []
+    try:
+        case.wait("the good one is online and each wrong one was refused", lambda: server.ask("stats")["refused"] >= len(wrong) and case.seen.state(good)[0] == "online", 30)
+    except Failure as failure:
+        faults.append(str(failure))
+    rig.pass_time(WATCH)
+    server.ask("simple", count=3)
+    late_one = [] if _comes(case, good, 3) else [f"{good}: does not deliver beside refused ones"]
+    case.seen.look()
+    names = server.ask("stats")["names"]
+    certificates = sum(what == "X509 refused" for what in wrong.values())
+    for name, what in wrong.items():
+        count, grant = names.get(what, 0), certificates if what == "X509 refused" else 1
+        if count != grant:
+            faults.append(f"{name}: {what} {count} times within {WATCH:.0f} s, and should be {grant} times")
+        state, reason = case.seen.state(name)
+        if state != "offline" or not reason:
+            faults.append(f"{name}: refused, and its status is {state}: {reason}")
+    faults += late_one
+    name = word("Aes256Sha256RsaPss/SignAndEncrypt", "password")
+    rig.say(f"{stack}: {len(wrong)} wrong identities, {server.ask('stats')['refused']} refused log-ins in {WATCH:.0f} s; a status says: {case.seen.state(name)[1]}")
+    case.end()
+    return tell(faults)
+
+
+def _comes(case: Case, name: str, count: int) -> bool:
+    try:
+        case.wait(f"{name} delivers", lambda: len(case.seen.tightenings[name]) >= count, 10)
+    except Failure:
+        return False
+    return True
+
+
+def certificates(rig: Rig, _stack: str) -> int:
+    """Server certificates: pinned, by an authority, unknown, expired, of another host, renewed; what the default takes; odd endpoints."""
+    case = Case(rig, "asyncua")
+    pki = Certificates(rig.folder / "pki")
+    other = pki.make("someone-else", "urn:lineside:peer:else")
+    stranger = pki.authority("stranger")
+    ports = {kind: free_port() for kind in ("self", "ca", "expired", "future", "ca-host", "none", "weak", "hidden")}
+    more = {kind: {"cert": kind} for kind in ("self", "ca", "expired", "future", "ca-host")}
+    more |= {"none": {"policies": "None"}, "weak": {"policies": "None,Basic256Sha256/Sign"}, "hidden": {"host": "plc-7.nowhere.invalid"}}
+    servers = {kind: start(rig, "asyncua", port, kind, **more[kind]) for kind, port in ports.items()}
+    pair = {kind: pki.server(PLC_URI, kind if kind in ("ca", "expired", "future", "ca-host") else "self") for kind in ports}
+
+    def slot(name: str, kind: str, *lines: str) -> None:
+        case.slot(name, profiles.head(name, case.address(ports[kind]), *lines, 'timeout = "5s"') + profiles.SIMPLE)
+
+    both = 'security = "Basic256Sha256/SignAndEncrypt"'
+    good = ["pinned", "file", "authority", "strongest", "weakest", "hidden", "localhost"]
+    slot("pinned", "self", both, pair["self"].trust)
+    slot("file", "self", 'security = "Basic256Sha256/Sign"', f'trust_file = "{pair["self"].cert}"')
+    slot("authority", "ca", both, f'trust_file = "{pki.authority().cert}"')
+    slot("strongest", "self", pair["self"].trust)
+    slot("weakest", "weak", pair["weak"].trust)
+    slot("hidden", "hidden", both, pair["hidden"].trust)
+    case.slot("localhost", profiles.head("localhost", case.address(ports["self"]).replace("127.0.0.1", "localhost"), 'security = "Aes128Sha256RsaOaep/SignAndEncrypt"', pair["self"].trust) + profiles.SIMPLE)
+    # What is refused, and what the status has to name.
+    bad = {
+        "unknown": (pair["self"].thumbprint, "trust"),
+        "other": (pair["self"].thumbprint, "trust"),
+        "stranger": (pair["ca"].thumbprint, "trust"),
+        "expired": ("expired",),
+        "future": ("valid",),
+        "renamed": ("plc-7.example",),
+        "plain": ("None",),
+    }
+    slot("unknown", "self", both)
+    slot("other", "self", 'security = "Aes256Sha256RsaPss/SignAndEncrypt"', other.trust)
+    slot("stranger", "ca", 'security = "Aes256Sha256RsaPss/SignAndEncrypt"', f'trust_file = "{stranger.cert}"')
+    slot("expired", "expired", both, f'trust_file = "{pair["expired"].cert}"')
+    slot("future", "future", both, f'trust_file = "{pair["future"].cert}"')
+    slot("renamed", "ca-host", both, f'trust_file = "{pki.authority().cert}"')
+    # Nobody wrote None: a server that offers nothing else is refused.
+    slot("plain", "none")
+    case.begin('delivers = ["tightening", "readings"]\nrequires = ["torque", "angle"]')
+    faults: list[str] = []
+    for name in good:
+        try:
+            case.wait(f"{name} is online", lambda name=name: case.seen.state(name)[0] == "online", 20)
+        except Failure:
+            faults.append(f"{name}: should be online, and its status is {': '.join(case.seen.state(name))}")
+    rig.pass_time(6)
+    case.seen.look()
+    for name, words in bad.items():
+        state, reason = case.seen.state(name)
+        if state != "offline":
+            faults.append(f"{name}: should be refused, and its status is {state}: {reason}")
+        for text in words:
+            if text.lower() not in reason.lower():
+                faults.append(f"{name}: its status does not name {text!r}: {reason}")
+        rig.say(f"{name}: {reason}")
+    for kind in ("expired", "future", "ca-host", "none"):
+        stats = servers[kind].ask("stats")
+        if stats["accepted"] or stats["refused"] or stats["sessions"]:
+            faults.append(f"{kind}: {stats['sessions']} sessions and {stats['names']} log-ins at a server that is not trusted")
+    # The certificate is renewed: refused with the new thumbprint; the line is written, and data comes.
+    servers["self"].process.kill()
+    servers["self"].process.wait()
+    renewed = pki.server(PLC_URI, "renewed")
+    servers["self"] = start(rig, "asyncua", ports["self"], "self", cert="renewed")
+    try:
+        case.wait("a renewed certificate is refused", lambda: renewed.thumbprint in case.seen.state("pinned")[1], 30)
+    except Failure:
+        faults.append(f"pinned: the certificate was renewed, and its status is {': '.join(case.seen.state('pinned'))}")
+    count = len(case.seen.readings["pinned"])
+    case.slots.pop("pinned")
+    slot("pinned", "self", both, renewed.trust)
+    if problem := rig.gateway.stop():
+        faults.append(problem)
+    rig.gateway.start()
+    try:
+        case.wait("the new line is taken up", lambda: len(case.seen.readings["pinned"]) > count + 2, 20)
+    except Failure:
+        faults.append(f"pinned: the new thumbprint was written, and its status is {', '.join(case.seen.state('pinned'))}")
+    case.end()
+    return tell(faults)
+
+
+CASES: dict[str, Callable[[Rig, str], int]] = {"accepted": accepted, "refused": refused, "certificates": certificates}
+
+
+def main() -> None:
+    """Runs all of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--binary", type=Path, default=TARGET / "release" / "lineside")
+    parser.add_argument("--only", default="", help="these stacks and cases, with commas")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
+    only = [name for name in args.only.split(",") if name]
+    failed = []
+    for name, case in CASES.items():
+        for stack in STACKS if name != "certificates" else ("asyncua",):
+            if only and not (name in only or stack in only) or (len(only) > 1 and not {name, stack} <= set(only)):
+                continue
+            print(f"== opcua {stack} {name} (seed {args.seed})", flush=True)
+            rig = Rig(f"opcua-{stack}-{name}", args.seed, args.binary.resolve(), 60)
+            begun = time.monotonic()
+            try:
+                faults = case(rig, stack)
+            except (Failure, RuntimeError, OSError, KeyError) as failure:
+                print(f"     ! {failure!r}" if isinstance(failure, KeyError) else f"     ! {failure}", flush=True)
+                faults = 1
+            finally:
+                rig.close()
+            print(f"== opcua {stack} {name}: {'held' if not faults else 'FAILED'}, {time.monotonic() - begun:.0f} s", flush=True)
+            if faults:
+                failed.append(f"{stack} {name}")
+                print(f"     everything is kept in target/{rig.folder.relative_to(TARGET)}", flush=True)
+            else:
+                shutil.rmtree(rig.folder, ignore_errors=True)
+    sys.exit(f"opcua: failed: {', '.join(failed)}; again with --seed {args.seed}" if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
