@@ -1,7 +1,11 @@
 //! The simulated OPC UA server against the crate's own client: values, writes, subscriptions, events with structures, every
 //! security policy, and what is made to go wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use lineside::device::opcua::simulator::{Kind, Login, Own, Setup, Simulator};
 use lineside::model::Raw;
