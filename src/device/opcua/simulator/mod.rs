@@ -189,6 +189,7 @@ impl Simulator {
             setup: Mutex::new(setup),
         });
         shared.take_up();
+        shared.check()?;
         let simulator = Self {
             shared: shared.clone(),
             address: local,
@@ -429,6 +430,16 @@ impl Shared {
 
     fn table(&self) -> Arc<Table> {
         lock(&self.table).clone()
+    }
+
+    /// Whether all variables can be encoded as they are.
+    fn check(&self) -> Result<(), String> {
+        let (table, store) = (self.table(), lock(&self.store));
+        for (node, held) in &store.held {
+            let encoded = table.encode(&held.kind.data_type(), false, &held.tree);
+            encoded.map_err(|fault| format!("{node}: {fault}"))?;
+        }
+        Ok(())
     }
 
     fn login(&self) -> Login {

@@ -245,7 +245,12 @@ impl Setup {
         let Some(variable) = self.variables.get_mut(node) else {
             return;
         };
-        if variable.kind == Kind::Any {
+        let guessed = match &variable.kind {
+            Kind::Any => true,
+            Kind::Structure(of) => shape::is_guess(of),
+            Kind::Scalar(_) | Kind::Time => false,
+        };
+        if guessed {
             let name = variable.name.to_string();
             let (data_type, _) = shape::guess(&mut self.types, node, &name, &[tree]);
             variable.kind = Kind::of_type(&data_type);
