@@ -4,7 +4,7 @@
 //! [`crate::device::opcua::simulator`]'s.
 
 use super::device::Device;
-use super::faults::Fault;
+use super::faults::{Fault, Faults};
 use super::memory::Home;
 use super::{Arguments, Virtual, cannot, describe, served, stage};
 use crate::cli::probe::render::event_line;
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// How often its life sign beats, in scans.
 const BEAT: u64 = 25;
+/// How long the server may take to start.
+const START: Duration = Duration::from_secs(30);
 /// How often live values move, in scans.
 const DRIFT: u64 = 100;
 /// What can go wrong when a result is made.
@@ -46,7 +48,7 @@ struct Nodes {
     contract: SlotContract,
     plan: Arc<SlotPlan>,
     clock: Clock,
-    arguments: super::faults::Faults,
+    faults: Faults,
     templates: Vec<Template>,
     turn: usize,
     /// Fields of events that are not varied.
@@ -89,7 +91,7 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
         contract,
         plan,
         clock: Clock::machine(),
-        arguments: arguments.fault.clone(),
+        faults: arguments.fault.clone(),
         templates: Vec::new(),
         turn: 0,
         pinned: BTreeMap::new(),
@@ -328,8 +330,21 @@ impl Nodes {
     fn judge(&self, tree: &mut Tree, judged: &Judged, word: &str) {
         let near = if word == "high" { "nok" } else { word };
         let of = |wanted: &str| judged.words.iter().find(|(known, _)| known == wanted);
-        if let Some((_, raw)) = of(word).or_else(|| of(near)) {
-            self.put(tree, judged.point, raw);
+        let Some((_, raw)) = of(word).or_else(|| of(near)) else {
+            return;
+        };
+        // A flag may be a code, too: what the example says of it stays where no code means the other.
+        let raw = match (raw, self.read(tree, judged.point)) {
+            (Raw::Bool(_), Some(Raw::Bool(_))) => Some(raw.clone()),
+            (Raw::Bool(flag), _) => {
+                let said = flag.to_string();
+                let codes = self.profile.codes(judged.point);
+                codes.into_iter().find(|(word, _)| *word == said).map(|(_, raw)| raw)
+            }
+            _ => Some(raw.clone()),
+        };
+        if let Some(raw) = raw {
+            self.put(tree, judged.point, &raw);
         }
     }
 
@@ -375,7 +390,10 @@ impl Virtual for Nodes {
     }
 
     async fn next(&mut self, verdict: Option<bool>, all: bool) -> Vec<String> {
-        let fault = self.arguments.draw();
+        if tokio::time::timeout(START, self.simulator.ready()).await.is_err() {
+            return vec!["error: the server does not start".to_owned()];
+        }
+        let fault = self.faults.draw();
         let mut lines = Vec::new();
         if let Some(Fault::Close) = fault {
             self.simulator.cut();

@@ -168,10 +168,8 @@ impl DataTypes {
         }
         let fits = |data_type: &&DataType| {
             let members = self.members(&data_type.node);
-            let has = |(name, _): &(Arc<str>, Tree)| {
-                let is = |member: &&&Member| member.name == *name || SAME.contains(&(&*member.name, &**name));
-                members.iter().any(|member| is(&member))
-            };
+            let is = |member: &Member, name: &str| *member.name == *name || SAME.contains(&(&*member.name, name));
+            let has = |(name, _): &(Arc<str>, Tree)| members.iter().any(|member| is(member, name));
             matches!(data_type.shape, Shape::Structure { .. }) && structure.fields.iter().all(has)
         };
         let fitting = self.0.iter().filter(fits);
