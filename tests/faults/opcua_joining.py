@@ -58,6 +58,8 @@ class Raised:
     part: bool = False
     held: bool = False
     trace: bool = False
+    # It has no content: whoever takes it has only its verdict.
+    bare: bool = False
     event: str = ""
     backfill: bool = False
 
@@ -86,15 +88,15 @@ def read_server(path: Path) -> Slot:
             case "raised" | "held":
                 held, when = line["e"] == "held", line["when"] / 1000
                 names = []
-                if line["kind"] == "empty":
-                    slot.empty += line["sequence"] > BEFORE
-                elif line.get("children"):
+                if line.get("children"):
                     for number in line["children"]:
                         ident = f"R-{number:06}"
                         slot.results[ident] = Raised(number, ident, line["sequence"], when, part=True, held=held)
                         names.append(ident)
                 else:
-                    slot.results[line["id"]] = Raised(line["n"], line["id"], line["sequence"], when, held=held, trace=bool(line.get("trace")))
+                    bare = line["kind"] == "empty"
+                    slot.empty += bare
+                    slot.results[line["id"]] = Raised(line["n"], line["id"], line["sequence"], when, held=held, trace=bool(line.get("trace")), bare=bare)
                     names.append(line["id"])
                 slot.operations[line["sequence"]] = names
             case "requested":
@@ -142,12 +144,14 @@ class JoiningVerifier(Verifier):
             self.report.latencies.append(received - result.when)
         wanted = expected(result.number, False) | {"unit.id": vin(result.number), "tool.serial": "C0761275", "controller.serial": "PFC-1"}
         for path, want in wanted.items():
+            if result.bare and path.startswith(("torque", "angle")):
+                continue
             got = look_up(data, path)
             same = want is not None and got == Decimal(want) if isinstance(got, (int, Decimal)) and not isinstance(got, bool) else got == want
             if not same:
                 self.report.fault(f"{name}: result {result.ident}: {path} is {got!r} and should be {want!r}")
         errors = [error.get("code") for error in data.get("errors", [])]
-        if errors != ([] if derive(result.number)["status"] else ["E-4"]):
+        if not result.bare and errors != ([] if derive(result.number)["status"] else ["E-4"]):
             self.report.fault(f"{name}: result {result.ident}: errors are {data.get('errors')}")
 
     def finish(self) -> Report:
@@ -168,7 +172,7 @@ class JoiningVerifier(Verifier):
         if early:
             fault(f"{name}: {early} were raised before the gateway's first start, and came")
         came = [result for result in theirs.values() if result.event]
-        missing = [result for result in theirs.values() if not result.event]
+        missing = [result for result in theirs.values() if not result.event and not (result.bare and slot.quarantined)]
         if not came:
             fault(f"{name}: not one result came: nothing was proved")
         # What came live came in the order in which it was raised; the parts of a batch share its number.
