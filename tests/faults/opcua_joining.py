@@ -74,7 +74,7 @@ class Slot:
     order: list[tuple[int, str]] = field(default_factory=list)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, dict[int, dict[str, Any]]] = field(default_factory=lambda: defaultdict(dict))
-    replayed: int = 0
+    replayed: set[int] = field(default_factory=set)
     requests: int = 0
     empty: int = 0
     quarantined: int = 0
@@ -102,7 +102,7 @@ def read_server(path: Path) -> Slot:
             case "requested":
                 slot.requests += 1
             case "replayed":
-                slot.replayed += 1
+                slot.replayed.add(line["sequence"])
     return slot
 
 
@@ -180,6 +180,11 @@ class JoiningVerifier(Verifier):
         wrong = [(a, b) for a, b in pairwise(live) if b < a]
         if wrong:
             fault(f"{name}: out of order {len(wrong)} times, first {wrong[0][1]} behind {wrong[0][0]}")
+        for result in came:
+            if result.held and not result.backfill:
+                fault(f"{name}: result {result.ident} was fetched, and is not marked so")
+            elif result.backfill and result.sequence not in slot.replayed:
+                fault(f"{name}: result {result.ident} is marked as fetched, and was never told again")
         if self.recovers[name]:
             if missing:
                 fault(f"{name}: {len(missing)} results never came, though the server has them: {[result.ident for result in missing[:6]]}")
@@ -196,7 +201,7 @@ class JoiningVerifier(Verifier):
             fault(f"{name}: {slot.quarantined} quarantines, and {slot.empty} results had no content")
         print(
             f"     {name[5:]:<16}{len(theirs):>8}{len(came):>6}{sum(result.backfill for result in came):>9}{len(missing):>9}{len(slot.gaps):>6}"
-            f"{slot.requests:>7}{slot.replayed:>10}{sum(result.trace for result in came):>8}",
+            f"{slot.requests:>7}{len(slot.replayed):>10}{sum(result.trace for result in came):>8}",
             flush=True,
         )
         self.report.counts["results raised"] += len(theirs)
