@@ -9,11 +9,15 @@ host's are refused before anything is said.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import logging
 import random
 import shutil
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -29,10 +33,10 @@ import opcua_profiles as profiles  # noqa: E402
 from broker import free_port  # noqa: E402
 from follow import Follower  # noqa: E402
 from opcua_files import Certificates, Pair  # noqa: E402
-from opcua_peers import JOINING_URI, NodePeer  # noqa: E402
-from processes import Peer  # noqa: E402
+from opcua_peers import JOINING_URI, MODULES, NodePeer  # noqa: E402
+from processes import Peer, die_with_parent  # noqa: E402
 from proxy import Proxy  # noqa: E402
-from rig import TARGET, Failure, Rig  # noqa: E402
+from rig import ROOT, TARGET, Failure, Rig  # noqa: E402
 from verify import load_schemas, look_up  # noqa: E402
 
 PLC_URI, OPEN_URI = "urn:lineside:peer:plc", "urn:lineside:peer:open62541"
@@ -592,7 +596,109 @@ def many(rig: Rig, _stack: str) -> int:
     return tell(faults)
 
 
-CASES: dict[str, Callable[[Rig, str], int]] = {"accepted": accepted, "refused": refused, "certificates": certificates, "odd": odd, "many": many}
+SIEMENS = "http://www.siemens.com/simatic-s7-opcua"
+
+
+def simulated(rig: Rig, _stack: str) -> int:
+    """`lineside simulate` with a block of the catalog: clients of asyncua and node-opcua take results from it, with each policy."""
+    pki = Certificates(rig.folder / "pki")
+    app = pki.make("client", "urn:lineside:peer:client")
+    block = ROOT / "device-profiles" / "siemens" / "s7-1500-handshake.toml"
+    args = [str(rig.binary), "simulate", str(block), "--listen", "127.0.0.1:0", "--every", "100ms"]
+    with open(rig.folder / "simulate.log", "ab") as log:
+        device = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=rig.folder, preexec_fn=die_with_parent)
+    rig.undo.append(device.kill)
+    first = device.stdout.readline()
+    if "listening on opc.tcp://" not in first:
+        raise Failure(f"`lineside simulate` does not say where it listens: {first!r}; {(rig.folder / 'simulate.log').read_text()[-300:]}")
+    address = "opc.tcp://" + first.split("opc.tcp://")[1].split()[0]
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(device.stdout), daemon=True)
+    reader.start()
+    faults: list[str] = []
+    numbers: list[int] = []
+    for policy in profiles.POLICIES:
+        name, _, mode = policy.partition("/")
+        for client, take in (("asyncua", take_by_asyncua), ("node-opcua", take_by_node)):
+            try:
+                got = take(rig, address, name, mode or "None", app)
+            except (Failure, OSError, TimeoutError, ValueError) as failure:
+                faults.append(f"{client}, {policy}: {failure!r}")
+                continue
+            numbers += [entry["number"] for entry in got]
+            if len(got) != 3 or any(not entry["unit"] or entry["verdict"] not in (1, 2) for entry in got):
+                faults.append(f"{client}, {policy}: took {got}")
+    if len(set(numbers)) != len(numbers) or numbers != sorted(numbers):
+        faults.append(f"results were taken as {numbers}")
+    try:
+        device.stdin.write("quit\n")
+        device.stdin.flush()
+        device.wait(10)
+    except (OSError, subprocess.TimeoutExpired) as failure:
+        faults.append(f"the virtual device did not end: {failure}")
+    reader.join(5)
+    rig.say(f"{len(numbers)} results taken by two clients and {len(profiles.POLICIES)} policies; the virtual device says: {said[-1].strip() if said else ''}")
+    return tell(faults)
+
+
+def take_by_node(rig: Rig, address: str, policy: str, mode: str, app: Pair) -> list[dict[str, Any]]:
+    """Three results by node-opcua."""
+    names = {"Aes128Sha256RsaOaep": "Aes128_Sha256_RsaOaep", "Aes256Sha256RsaPss": "Aes256_Sha256_RsaPss"}
+    options = {
+        "modules": str(MODULES), "address": address, "uri": SIEMENS, "base": '"Lineside"."*"', "count": 3, "policy": names.get(policy, policy), "mode": mode,
+        "cert": str(app.cert), "key": str(app.key), "pki": str(rig.folder / "pki"),
+    }  # fmt: skip
+    script = HERE.parent / "peers" / "opcua_joining" / "client.mjs"
+    done = subprocess.run(["node", str(script), json.dumps(options)], capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise Failure(f"node-opcua ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def take_by_asyncua(_rig: Rig, address: str, policy: str, mode: str, app: Pair) -> list[dict[str, Any]]:
+    """Three results by asyncua."""
+    return asyncio.run(asyncio.wait_for(_take_by_asyncua(address, policy, mode, app), 40))
+
+
+async def _take_by_asyncua(address: str, policy: str, mode: str, app: Pair) -> list[dict[str, Any]]:
+    from asyncua import Client, ua
+    from asyncua.crypto import security_policies
+
+    client = Client(address, timeout=10)
+    client.application_uri = app.uri
+    if policy != "None":
+        endpoints = await client.connect_and_get_server_endpoints()
+        certificate = next(endpoint.ServerCertificate for endpoint in endpoints if endpoint.ServerCertificate)
+        kind = getattr(security_policies, f"SecurityPolicy{policy}")
+        await client.set_security(kind, str(app.cert), str(app.key), server_certificate=certificate, mode=getattr(ua.MessageSecurityMode, mode))
+    changes: asyncio.Queue[bool] = asyncio.Queue()
+
+    class Handler:
+        """Passes on what changes."""
+
+        def datachange_notification(self, _node: Any, value: Any, _data: Any) -> None:
+            """A new value of the flag."""
+            changes.put_nowait(bool(value))
+
+    got: list[dict[str, Any]] = []
+    async with client:
+        index = await client.get_namespace_index(SIEMENS)
+        node = {name: client.get_node(ua.NodeId(f'"Lineside"."{name}"', index)) for name in ("Ready", "Ack", "Number", "Torque", "Unit", "Verdict")}
+        subscription = await client.create_subscription(50, Handler())
+        await subscription.subscribe_data_change(node["Ready"])
+        while len(got) < 3:
+            while not await changes.get():
+                pass
+            values = await client.read_values([node[name] for name in ("Number", "Torque", "Unit", "Verdict")])
+            got.append(dict(zip(("number", "torque", "unit", "verdict"), values, strict=True)))
+            await node["Ack"].write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(True, ua.VariantType.Boolean)))
+            while await changes.get():
+                pass
+            await node["Ack"].write_attribute(ua.AttributeIds.Value, ua.DataValue(ua.Variant(False, ua.VariantType.Boolean)))
+    return got
+
+
+CASES: dict[str, Callable[[Rig, str], int]] = {"accepted": accepted, "refused": refused, "certificates": certificates, "odd": odd, "many": many, "simulated": simulated}
 
 
 def main() -> None:
@@ -603,6 +709,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="these stacks and cases, with commas")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
+    # Its client tells of every number that a server revises.
+    logging.getLogger("asyncua").setLevel(logging.ERROR)
     only = [name for name in args.only.split(",") if name]
     failed = []
     for name, case in CASES.items():
