@@ -11,8 +11,6 @@ use std::collections::HashSet;
 
 /// `Objects`.
 const OBJECTS: u32 = 85;
-/// `Server`: what the server says of itself, hundreds of nodes.
-const SERVER: u32 = 2253;
 /// `HierarchicalReferences`.
 const HIERARCHICAL: u32 = 33;
 /// `HasProperty`.
@@ -60,7 +58,8 @@ pub(super) async fn walk(desk: &mut Desk<'_>, request: &Request) -> Result<(Vec<
         let mut asked = Vec::new();
         let mut of = Vec::new();
         for (index, node) in nodes.iter_mut().enumerate().take(end).skip(next) {
-            let closed = node.id == NodeId::new(0, SERVER) && node.id != root;
+            // What is of namespace 0 there is the server's own: hundreds of nodes, none of a machine.
+            let closed = request.under.is_none() && node.id.namespace == 0 && node.id != root;
             let opens = match node.class {
                 Class::Method => false,
                 _ => node.depth < request.depth && !closed,
