@@ -133,6 +133,7 @@ fn looked(arguments: &super::Arguments) -> Result<(), Ended> {
         let sentence = match given {
             true => sentence
                 .replace("write trust = \"sha256:", "say --trust sha256:")
+                .replace("write security = \"None\"", "say --security None")
                 .replace("\" in [connection]", ""),
             false => sentence,
         };

@@ -101,7 +101,8 @@ pub(super) fn text(address: &str, found: &Found, depth: usize) -> String {
         lines.push("types of events, and their fields beside those that every event has (EventId, EventType, SourceName, Time, Message, Severity):".to_owned());
         lines.extend(columns(found.events.iter().flat_map(event).collect()));
     }
-    let unopened = found.nodes.iter().filter(|seen| seen.unopened).count();
+    // Those above are the server's own, and marked.
+    let unopened = found.nodes.iter().filter(|seen| seen.unopened && seen.depth >= depth).count();
     if unopened > 0 {
         lines.push(String::new());
         lines.push(format!(
@@ -109,10 +110,9 @@ pub(super) fn text(address: &str, found: &Found, depth: usize) -> String {
             depth + 2
         ));
     }
-    if found.cut {
+    if let Some(looked) = found.cut {
         lines.push(format!(
-            "! cut at {} nodes: there are more; --under NODE begins lower, --depth says how deep",
-            found.nodes.len()
+            "! only the first {looked} nodes were looked at, and there are more: --under NODE begins lower, --depth says how deep"
         ));
     }
     lines.join("\n")
@@ -271,7 +271,7 @@ mod tests {
                 seen(1, "Trace", Some(trace)),
             ],
             events: Vec::new(),
-            cut: true,
+            cut: Some(4),
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
                 "  Torque   nsu=urn:plc;s=Torque   Float r     12.5 N.m ! UncertainLastUsableValue",
                 "  Verdict  nsu=urn:plc;s=Verdict  Verdict rw  1 (OK)",
                 "  Trace    nsu=urn:plc;s=Trace    Double[] -  2000 values",
-                "! cut at 4 nodes: there are more; --under NODE begins lower, --depth says how deep",
+                "! only the first 4 nodes were looked at, and there are more: --under NODE begins lower, --depth says how deep",
             ]
         );
     }
@@ -299,6 +299,6 @@ mod tests {
         assert_eq!(json["nodes"][2]["words"]["1"], "OK");
         assert_eq!(json["nodes"][2]["quality"], "Good");
         assert_eq!(json["nodes"][3]["dimensions"], 1);
-        assert_eq!(json["cut"], true);
+        assert_eq!(json["cut"], 4);
     }
 }

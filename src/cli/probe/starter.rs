@@ -273,12 +273,12 @@ pub(super) fn text(begun: &Begun<'_>) -> String {
     let mut parts = vec![format!(
         r#"# Begun by `lineside probe --browse` on {date}. It loads as it stands, and makes no event before what says FILL IN is answered. Then:
 #     lineside check FILE       and       lineside probe FILE
-# Every key of OPC UA, commented: device-profiles/example/opcua.toml. A way inside a structure: [0] is the first, [-1] the last,
-# [Name="torque"] the one that says so, [each] an event for each of them.
+# Every key of OPC UA, commented: device-profiles/example/opcua.toml. Of an array in a structure [0] is the first element,
+# [-1] the last, [Name="torque"] the one that says so, [each] an event for each of them.
 
 profile  = 1
-vendor   = {vendor}            # FILL IN: the machine's, not its server's; it stands in every event
-model    = {model}             # FILL IN
+vendor   = {vendor}   # FILL IN: the machine's, where the server says its own; it stands in every event
+model    = {model}   # FILL IN
 about    = "FILL IN: what it is, in a sentence"
 maturity = "document"          # document: nobody tried it; bench: has a capture of a real device; line: ran in a plant
 sources  = [{source}]
@@ -309,7 +309,7 @@ caveats  = []
     parts.push(String::new());
     parts.push(meaning(&points, begun.picked));
     parts.push(String::new());
-    parts.push(example(&points));
+    parts.push(example(&points, begun.picked));
     let mut text = parts.join("\n");
     text.push('\n');
     text
@@ -343,7 +343,7 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
         (None, None, Some(count)) => format!("{{ changes = \"{}\" }}", count.name),
         (None, None, None) => format!("{{ changes = \"{first}\" }}"),
     };
-    let tightening = called(&there, &["torque"]).is_some();
+    let tightening = called(&there, &["torque", "judgement", "verdict", "evaluation"]).is_some();
     let mut rows: Vec<(&str, String, &str)> = vec![(
         "when",
         when,
@@ -388,10 +388,17 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
         }
         "tightening"
     } else {
-        let trigger = [count, ready].into_iter().flatten().map(|point| &point.name);
-        let trigger: Vec<&String> = trigger.collect();
-        let values = there.iter().filter(|point| !point.writable && !trigger.contains(&&point.name));
+        let alone = |point: &&&Point| point.event.is_some() || point.sample.is_some();
+        let values = there.iter().filter(alone);
+        let values = values.filter(|point| !point.writable);
         let values: Vec<String> = values.map(|point| format!("\"{}\"", point.name)).collect();
+        if node.is_none() {
+            rows = vec![(
+                "when",
+                "{ changes = \"*\", at_most = \"1s\" }".to_owned(),
+                "each change, at most so often; or { every = \"1s\" }; of results what says that there is a new one: rises, changes, equals",
+            )];
+        }
         rows.retain(|(field, ..)| *field == "when");
         rows.push(("values", format!("[{}]", values.join(", ")), "which of them the MES wants"));
         "readings"
@@ -410,25 +417,90 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
     lines.join("\n")
 }
 
+/// A field of an event with what is below it, for an example.
+#[derive(Default)]
+struct Branch {
+    /// In the order of the fields.
+    below: Vec<(String, Branch)>,
+    /// Below is an array's element.
+    array: bool,
+    value: String,
+}
+
+impl Branch {
+    fn put(&mut self, path: &str, value: String) {
+        let mut at = self;
+        for step in path.split('/') {
+            let (name, array) = step.split_once('[').map_or((step, false), |(name, _)| (name, true));
+            let index = at.below.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+                at.below.push((name.to_owned(), Self::default()));
+                at.below.len() - 1
+            });
+            let Some((_, next)) = at.below.get_mut(index) else { return };
+            next.array |= array;
+            at = next;
+        }
+        at.value = value;
+    }
+
+    fn text(&self) -> String {
+        if self.below.is_empty() {
+            return self.value.clone();
+        }
+        let fields = self.below.iter().map(|(name, branch)| format!("{name} = {}", branch.text()));
+        let fields = format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "));
+        if self.array { format!("[{fields}]") } else { fields }
+    }
+}
+
+/// Something of this type, to be replaced.
+fn anything(leaf: &Leaf) -> String {
+    let one = match (leaf.data_type.as_str(), leaf.words.first()) {
+        (_, Some((number, _))) => number.to_string(),
+        ("Boolean", _) => "false".to_owned(),
+        ("DateTime" | "UtcTime", _) => "\"2026-01-01T00:00:00Z\"".to_owned(),
+        ("SByte" | "Byte" | "Int16" | "UInt16" | "Int32" | "UInt32" | "Int64" | "UInt64" | "Float" | "Double", _) => {
+            "0".to_owned()
+        }
+        _ => "\"\"".to_owned(),
+    };
+    if leaf.array { format!("[{one}]") } else { one }
+}
+
 /// `[[example]]`, as a comment, with what the points said.
-fn example(points: &[Point]) -> String {
+fn example(points: &[Point], picked: &[Picked]) -> String {
     let said: Vec<String> = points
         .iter()
         .filter(|point| !point.off)
         .filter_map(|point| Some(format!("{} = {}", point.name, point.sample.as_ref()?)))
         .collect();
-    let given = if said.is_empty() {
-        "{ event = { Time = \"2026-01-01T00:00:00Z\" } }   # FILL IN: the fields of an event, as `lineside probe` shows them"
-            .to_owned()
-    } else {
-        format!("[{{ values = {{ {} }} }}]   # what they said; FILL IN: one more, after a result", said.join(", "))
-    };
+    let mut events = picked.iter().filter_map(|one| match one {
+        Picked::Event(event) => Some(event),
+        Picked::Variable { .. } => None,
+    });
+    let mut given = Vec::new();
+    let mut question = "what they said just now; FILL IN: what they say with a result";
+    if let Some(event) = events.next() {
+        if events.next().is_some() {
+            given.push(format!("type = {}", quoted(&event.node.to_string())));
+        }
+        let mut tree = Branch::default();
+        tree.put("Time", "\"2026-01-01T00:00:00Z\"".to_owned());
+        for field in event.fields.iter().filter(|field| !field.open) {
+            tree.put(&field.path, anything(field));
+        }
+        given.push(format!("event = {}", tree.text()));
+        question = "FILL IN: what an event says; `lineside probe` shows the last one, `lineside record` keeps them";
+    }
+    if !said.is_empty() {
+        given.insert(0, format!("values = {{ {} }}", said.join(", ")));
+    }
     [
         "# How do we know. FILL IN what must come out, and take the # away.".to_owned(),
         "# [[example]]".to_owned(),
         "# name   = \"FILL IN: what happened\"".to_owned(),
-        "# origin = \"captured\"".to_owned(),
-        format!("# given  = {given}"),
+        "# origin = \"computed\"   # captured, where a real device said it".to_owned(),
+        format!("# given  = [{{ {} }}]   # {question}", given.join(", ")),
         "# expect = []   # FILL IN: [{ type = \"…\", result = \"ok\" }]".to_owned(),
     ]
     .join("\n")
@@ -444,7 +516,8 @@ pub(super) fn told(picked: &[Picked]) -> String {
         said = format!("{said}, {off} more as comments");
     }
     if events > 0 {
-        said = format!("{said}, fields of {events} types of events among them");
+        let types = if events == 1 { "one type" } else { "types" };
+        said = format!("{said}, fields of {types} of events among them");
     }
     said
 }

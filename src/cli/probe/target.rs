@@ -9,7 +9,7 @@ use crate::device::{self, SlotStart};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::control::{self, LinkQuestion, Linked, LookedPoint};
 use crate::gateway::setup;
-use crate::model::plan::{EventPlan, Link, SlotPlan, Trigger};
+use crate::model::plan::{EventPlan, Link, OpcuaPoint, PointIx, Said, SlotPlan, Trigger};
 use crate::model::sample::Report;
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
@@ -291,6 +291,23 @@ pub(super) fn own_folder() -> Option<PathBuf> {
     Some(states.join("lineside"))
 }
 
+/// Fields that no event of the profile uses are looked at, too, where it is clear whose they are.
+fn whole_events(plan: &mut SlotPlan) {
+    if plan.notices.len() != 1 {
+        return;
+    }
+    let field = |at: &OpcuaPoint| at.node.is_none() && !at.is_of_each();
+    let unused: Vec<PointIx> = (0..plan.points.len())
+        .filter(|point| plan.points.get(*point).and_then(|point| point.at.opcua()).is_some_and(field))
+        .filter(|point| !plan.events.iter().any(|event| event.points.contains(point)))
+        .collect();
+    for event in &mut plan.events {
+        if event.triggers.contains(&Trigger::Said(Said::Event(0))) {
+            event.points.extend(&unused);
+        }
+    }
+}
+
 impl Target {
     /// Takes up the way: of a link of its own, starts that. Nothing is read before [`Way::look`].
     pub(in crate::cli) fn way(&self) -> Way {
@@ -309,6 +326,7 @@ impl Target {
         let told = |event: &EventPlan| event.triggers.iter().any(|trigger| matches!(trigger, Trigger::Said(_)));
         if matches!(plan.link, Link::Opcua(_)) {
             plan.events.retain(told);
+            whole_events(&mut plan);
         }
         plan.link.only_look();
         plan.alive = None;

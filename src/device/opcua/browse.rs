@@ -177,8 +177,8 @@ pub struct Found {
     pub nodes: Vec<Seen>,
     /// Types of events that are not of namespace 0.
     pub events: Vec<EventType>,
-    /// There is more than was asked for.
-    pub cut: bool,
+    /// So many nodes were looked at, and there are more; `None`: those were all, down to the depth.
+    pub cut: Option<usize>,
 }
 
 /// A node that was chosen for a profile.

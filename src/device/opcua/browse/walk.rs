@@ -30,7 +30,7 @@ struct Node {
 }
 
 /// What stands below where the request begins, and whether there is more.
-pub(super) async fn walk(desk: &mut Desk<'_>, request: &Request) -> Result<(Vec<Seen>, bool), Fault> {
+pub(super) async fn walk(desk: &mut Desk<'_>, request: &Request) -> Result<(Vec<Seen>, Option<usize>), Fault> {
     let root = match &request.under {
         Some(node) => desk.resolve(node)?,
         None => NodeId::new(0, OBJECTS),
@@ -84,6 +84,7 @@ pub(super) async fn walk(desk: &mut Desk<'_>, request: &Request) -> Result<(Vec<
         desk.count(nodes.len() - counted);
         counted = nodes.len();
     }
+    let cut = cut.then_some(nodes.len());
     Ok((list(desk, nodes, request).await?, cut))
 }
 
