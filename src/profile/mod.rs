@@ -43,7 +43,7 @@ mod tests;
 mod triggers;
 
 use protocol::Family;
-pub use rehearse::{Judged, Measured, Rehearsal};
+pub use rehearse::{Judged, Measured, Rehearsal, ServerSays};
 
 use crate::diagnostic::tree::{Node, Table, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};

@@ -11,6 +11,7 @@ mod chaos;
 mod frames;
 mod growth;
 mod manual;
+mod servers;
 mod telegrams;
 
 struct Memory(HashMap<PathBuf, String>);

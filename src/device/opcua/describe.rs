@@ -125,7 +125,7 @@ impl Describer {
         if let Some(Variant::ExtensionObject(object)) = definition {
             if let Some(structure) = object.inner_as::<StructureDefinition>() {
                 let encoding = match &structure.default_encoding_id {
-                    none if none.is_null() => self.encoding(session, &data_type).await?,
+                    id if id.is_null() => self.encoding(session, &data_type).await?,
                     id => Some(key(id)),
                 };
                 // What stands in a value counts, whatever the description names.
@@ -143,10 +143,10 @@ impl Describer {
         match self.first(session, &data_type, 45, BrowseDirection::Inverse).await? {
             Some(base) => {
                 let base = key(&base);
-                if self.types.builtin(&base).is_none() && self.types.structure(&base).is_none() {
-                    if let Err(reason) = Box::pin(self.load(session, &base)).await? {
-                        return Ok(Err(reason));
-                    }
+                if !self.types.knows(&base)
+                    && let Err(reason) = Box::pin(self.load(session, &base)).await?
+                {
+                    return Ok(Err(reason));
                 }
                 match self.types.builtin(&base) {
                     Some(Builtin::ExtensionObject) | None => Ok(Err(format!(

@@ -206,7 +206,7 @@ pub(super) enum Kind {
 }
 
 /// Sets a field of a field that has no value of its own, or is a structure.
-fn put(fields: &mut Vec<(Arc<str>, Tree)>, name: &Arc<str>, below: &Arc<str>, value: Tree) {
+fn put(fields: &mut [(Arc<str>, Tree)], name: &Arc<str>, below: &Arc<str>, value: Tree) {
     let Some((_, tree)) = fields.iter_mut().find(|(known, _)| known == name) else {
         return;
     };

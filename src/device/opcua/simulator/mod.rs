@@ -374,6 +374,14 @@ impl Simulator {
         self.shared.store(event_type, fields);
     }
 
+    /// All variables, their types and what they say, of one moment.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(NodeRef, Kind, Tree)> {
+        let store = lock(&self.shared.store);
+        let one = |(node, held): (&NodeRef, &Held)| (node.clone(), held.kind.clone(), held.tree.clone());
+        store.held.iter().map(one).collect()
+    }
+
     /// The kind of a variable.
     #[must_use]
     pub fn kind(&self, node: &NodeRef) -> Option<Kind> {

@@ -4,7 +4,7 @@
 
 use super::shape;
 use super::value::{self, Kind};
-use crate::model::plan::{OpcuaPart, OpcuaPoint};
+use crate::model::plan::{OpcuaPart, OpcuaPoint, OpcuaType};
 use crate::model::{Decimal, Raw};
 use crate::wire::opcua::{Tree, first};
 
@@ -33,14 +33,18 @@ pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Res
     if point.part != OpcuaPart::Value {
         return Err("that is the server's own to say".to_owned());
     }
-    let (old, kind) = match point.paths.first() {
+    let there = point
+        .paths
+        .iter()
+        .find(|path| first(tree, std::slice::from_ref(*path), None).is_some());
+    let path = there.or_else(|| point.paths.first());
+    let (old, kind) = match path {
         None => (tree.raw(), kind.clone()),
-        Some(_) => {
-            let old = first(tree, &point.paths, None).and_then(|tree| tree.raw());
+        Some(path) => {
+            let old = first(tree, std::slice::from_ref(path), None).and_then(|tree| tree.raw());
             let kind = match (&point.kind, &old) {
                 (Some(kind), _) => Kind::Scalar(*kind),
-                (None, Some(Raw::Bool(_))) => Kind::of(&Raw::Bool(true)),
-                (None, Some(Raw::Text(_))) => Kind::of(&Raw::Text(String::new())),
+                (None, Some(old @ (Raw::Bool(_) | Raw::Text(_)))) => Kind::of(old),
                 (None, _) => Kind::Any,
             };
             (old, kind)
@@ -50,8 +54,13 @@ pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Res
         Some((low, width)) => bits(old.as_ref(), low, width, raw)?,
         None => raw.clone(),
     };
-    let new = value::tree(&kind.hold(&whole)?);
-    match point.paths.first() {
+    let mut held = kind.hold(&whole)?;
+    // What showed whole numbers goes on to.
+    if let (Some(Raw::Int(_)), Raw::F64(bits)) = (&old, &held) {
+        held = Kind::Scalar(OpcuaType::I64).hold(&Raw::F64(f64::from_bits(*bits).round().to_bits()))?;
+    }
+    let new = value::tree(&held);
+    match path {
         None => *tree = new,
         Some(path) => {
             if !shape::put(tree, path, &new) {
@@ -76,7 +85,6 @@ fn bits(old: Option<&Raw>, low: u8, width: u8, raw: &Raw) -> Result<Raw, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::OpcuaType;
     use crate::wire::opcua::path::parse_path;
 
     fn point(path: Option<&str>, bits: Option<(u8, u8)>) -> OpcuaPoint {

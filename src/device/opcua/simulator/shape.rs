@@ -197,7 +197,11 @@ fn element<'a>(tree: &'a mut Tree, selector: &Selector) -> Option<&'a mut Tree> 
             }
         })
     };
-    let at = match items.iter().position(fulfils) {
+    let found = match selector {
+        Selector::Last(_) => items.iter().rposition(fulfils),
+        _ => items.iter().position(fulfils),
+    };
+    let at = match found {
         Some(at) => at,
         None => {
             let mut new = Tree::Null;
