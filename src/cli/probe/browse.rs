@@ -1,9 +1,9 @@
 //! `lineside probe --browse`: what an OPC UA server has, and a profile begun from chosen nodes. Owns the arguments, the progress
 //! and the file; writes nothing to the server.
 
+use super::space;
 use super::starter::{self, Begun, quoted};
 use super::target::{Where, own_folder};
-use super::space;
 use crate::cli::{INVALID, coloured, complain, interrupted, print, runtime};
 use crate::clock::Clock;
 use crate::device::opcua::browse::{self, MOST, Request, Way};
@@ -107,7 +107,9 @@ fn looked(arguments: &super::Arguments) -> Result<(), Ended> {
     }
     match (&of.out, nodes.is_empty()) {
         (None, false) => {
-            return faulty("what is done with these nodes? --out FILE begins a profile with them; --under NODE looks below one");
+            return faulty(
+                "what is done with these nodes? --out FILE begins a profile with them; --under NODE looks below one",
+            );
         }
         (Some(_), true) => {
             return faulty(
@@ -117,7 +119,10 @@ fn looked(arguments: &super::Arguments) -> Result<(), Ended> {
         _ => {}
     }
     if let Some(out) = of.out.as_ref().filter(|out| out.exists() && !of.force) {
-        return faulty(format!("{} is there already: name another file, or --force overwrites it", out.display()));
+        return faulty(format!(
+            "{} is there already: name another file, or --force overwrites it",
+            out.display()
+        ));
     }
     let (link, given) = link(arguments)?;
     let request = Request {
@@ -175,7 +180,9 @@ fn link(arguments: &super::Arguments) -> Result<(OpcuaLink, bool), Ended> {
         })?;
         return match &target.plan.link {
             Link::Opcua(link) => Ok((link.clone(), false)),
-            _ => faulty(format!("{named} is no OPC UA device, and only OPC UA servers can be browsed")),
+            _ => faulty(format!(
+                "{named} is no OPC UA device, and only OPC UA servers can be browsed"
+            )),
         };
     }
     if arguments.reach.address.is_some() {
@@ -258,7 +265,10 @@ async fn answer(
         beat.tick().await;
         loop {
             beat.tick().await;
-            complain(&format!("{} nodes so far; Ctrl-C ends it", found.load(Ordering::Relaxed)));
+            complain(&format!(
+                "{} nodes so far; Ctrl-C ends it",
+                found.load(Ordering::Relaxed)
+            ));
         }
     };
     let ended = async {

@@ -34,7 +34,9 @@ pub(super) fn snake(name: &str) -> String {
         .chars()
         .flat_map(|letter| {
             let plain = plain(letter);
-            if plain.is_empty() { "_".to_owned() } else { plain }.chars().collect::<Vec<_>>()
+            if plain.is_empty() { "_".to_owned() } else { plain }
+                .chars()
+                .collect::<Vec<_>>()
         })
         .collect();
     for (at, letter) in letters.iter().enumerate() {
@@ -128,7 +130,14 @@ mod tests {
     #[test]
     fn names_are_told_apart_by_what_they_belong_to() {
         let place = |text: &str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
-        let places = ["Left/Torque", "Right/Torque", "Left/Angle", "Left/Torque", "Left_Torque"].map(place);
+        let places = [
+            "Left/Torque",
+            "Right/Torque",
+            "Left/Angle",
+            "Left/Torque",
+            "Left_Torque",
+        ]
+        .map(place);
         assert_eq!(
             unique(&places),
             ["left_torque", "right_torque", "angle", "left_torque_2", "left_torque_3"]

@@ -80,7 +80,11 @@ fn row(seen: &Seen) -> [String; 4] {
         (Some(variable), _) => [
             name,
             node,
-            format!("{} {}", typed(&variable.data_type, variable.dimensions), access(variable)),
+            format!(
+                "{} {}",
+                typed(&variable.data_type, variable.dimensions),
+                access(variable)
+            ),
             says(variable),
         ],
         (None, Class::Object) if seen.notifies => [name, node, format!("object, tells events{more}"), String::new()],
@@ -102,7 +106,11 @@ pub(super) fn text(address: &str, found: &Found, depth: usize) -> String {
         lines.extend(columns(found.events.iter().flat_map(event).collect()));
     }
     // Those above are the server's own, and marked.
-    let unopened = found.nodes.iter().filter(|seen| seen.unopened && seen.depth >= depth).count();
+    let unopened = found
+        .nodes
+        .iter()
+        .filter(|seen| seen.unopened && seen.depth >= depth)
+        .count();
     if unopened > 0 {
         lines.push(String::new());
         lines.push(format!(
@@ -149,13 +157,19 @@ fn columns(rows: Vec<[String; 4]>) -> Vec<String> {
     rows.into_iter()
         .map(|[name, node, kind, says]| {
             let [a, b, c] = widths;
-            format!("{name:<a$}  {node:<b$}  {kind:<c$}  {says}").trim_end().to_owned()
+            format!("{name:<a$}  {node:<b$}  {kind:<c$}  {says}")
+                .trim_end()
+                .to_owned()
         })
         .collect()
 }
 
 fn words_json(words: &[(i64, String)]) -> Value {
-    words.iter().map(|(number, word)| (number.to_string(), json!(word))).collect::<serde_json::Map<_, _>>().into()
+    words
+        .iter()
+        .map(|(number, word)| (number.to_string(), json!(word)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn leaf_json(leaf: &Leaf) -> Value {
@@ -184,7 +198,11 @@ fn seen_json(seen: &Seen) -> Value {
         if let Some(value) = &variable.value {
             put(&mut out, "value", value.to_short_json(ITEMS_JSON));
         }
-        put(&mut out, "quality", json!(variable.quality.as_deref().unwrap_or("Good")));
+        put(
+            &mut out,
+            "quality",
+            json!(variable.quality.as_deref().unwrap_or("Good")),
+        );
         if let Some(uom) = &variable.uom {
             put(&mut out, "uom", json!(uom));
         }
@@ -232,7 +250,11 @@ mod tests {
             depth,
             name: name.to_owned(),
             node: parse_node(&format!("nsu=urn:plc;s={name}")).unwrap(),
-            class: if variable.is_some() { Class::Variable } else { Class::Object },
+            class: if variable.is_some() {
+                Class::Variable
+            } else {
+                Class::Object
+            },
             variable,
             notifies: false,
             unopened: false,

@@ -96,7 +96,9 @@ fn sample(tree: &Tree) -> Option<String> {
 
 /// `map = { 0 = "Undefined", 1 = "OK" }`, as a hint.
 fn map(words: &[(i64, String)]) -> Option<String> {
-    let said = words.iter().map(|(number, word)| format!("{number} = {}", quoted(&line(word))));
+    let said = words
+        .iter()
+        .map(|(number, word)| format!("{number} = {}", quoted(&line(word))));
     (!words.is_empty()).then(|| format!("map = {{ {} }}", said.collect::<Vec<_>>().join(", ")))
 }
 
@@ -143,7 +145,10 @@ fn of_variable(seen: &Seen, variable: &Variable) -> Point {
 
 /// A value inside a structure: of a variable, or of an event.
 fn of_leaf(leaf: &Leaf, node: Option<&str>, event: Option<&str>) -> Point {
-    let mut keys: Vec<String> = node.map(|node| format!("node = {}", quoted(node))).into_iter().collect();
+    let mut keys: Vec<String> = node
+        .map(|node| format!("node = {}", quoted(node)))
+        .into_iter()
+        .collect();
     keys.push(format!("field = {}", quoted(&leaf.path)));
     let mut comments = vec![format!("{}{}", leaf.data_type, if leaf.array { "[]" } else { "" })];
     comments.extend(map(&leaf.words).map(|map| format!("FILL IN: {map}")));
@@ -192,8 +197,9 @@ fn points(picked: &[Picked]) -> Vec<Point> {
             }
             Picked::Event(event) => {
                 let node = event.node.to_string();
+                let name = event.name.strip_suffix("EventType").unwrap_or(&event.name);
                 for field in &event.fields {
-                    places.push(std::iter::once(event.name.clone()).chain(steps(&field.path)).collect());
+                    places.push(std::iter::once(name.to_owned()).chain(steps(&field.path)).collect());
                     points.push(of_leaf(field, None, Some(&node)));
                 }
             }
@@ -258,7 +264,11 @@ fn table(points: &[&Point]) -> Vec<String> {
     let line = |point: &&Point| {
         let off = if point.off { "# " } else { "" };
         let keys = point.keys.join(", ");
-        format!("{off}{:<width$} = {{ {keys} }}   # {}", point.name, line(&point.comment))
+        format!(
+            "{off}{:<width$} = {{ {keys} }}   # {}",
+            point.name,
+            line(&point.comment)
+        )
     };
     points.iter().map(line).collect()
 }
@@ -269,7 +279,12 @@ pub(super) fn text(begun: &Begun<'_>) -> String {
     let points = points(begun.picked);
     let (vendor, model) = (quoted(&line(&server.vendor)), quoted(&line(&server.product)));
     let described = server.described();
-    let source = format!("address space of {} ({described}), {}", link.address, begun.date);
+    let described = if described.is_empty() {
+        described
+    } else {
+        format!(" ({described})")
+    };
+    let source = format!("address space of {}{described}, {}", link.address, begun.date);
     let mut parts = vec![format!(
         r#"# Begun by `lineside probe --browse` on {date}. It loads as it stands, and makes no event before what says FILL IN is answered. Then:
 #     lineside check FILE       and       lineside probe FILE
@@ -302,7 +317,11 @@ caveats  = []
                 .iter()
                 .filter(|point| point.event.as_deref() == Some(&node))
                 .collect();
-            parts.push(format!("# Fields of events of type {} ({})", line(&event.name), line(&node)));
+            parts.push(format!(
+                "# Fields of events of type {} ({})",
+                line(&event.name),
+                line(&node)
+            ));
             parts.extend(table(&fields));
         }
     }
@@ -315,10 +334,16 @@ caveats  = []
     text
 }
 
-/// The first point whose name has one of these words.
+/// The first point that is called by one of these words: by it alone, else with it at the end, else with it inside.
 fn called<'a>(points: &[&'a Point], words: &[&str]) -> Option<&'a Point> {
-    let by_word = |word: &&str| points.iter().find(|point| point.name.contains(*word)).copied();
-    words.iter().find_map(by_word)
+    let inside = |name: &str, word: &str| format!("_{name}_").contains(&format!("_{word}_"));
+    let at_end = |name: &str, word: &str| format!("_{name}").ends_with(&format!("_{word}"));
+    let find = |fits: &dyn Fn(&str) -> bool| points.iter().find(|point| fits(&point.name)).copied();
+    words.iter().find_map(|word| {
+        find(&|name| name == *word)
+            .or_else(|| find(&|name| at_end(name, word)))
+            .or_else(|| find(&|name| inside(name, word)))
+    })
 }
 
 /// `[events.…]`, as a comment.
@@ -328,12 +353,31 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
         Picked::Variable { .. } => None,
     });
     let node = event.map(|event: &EventType| event.node.to_string());
-    let there: Vec<&Point> = points
+    let mut there: Vec<&Point> = points
         .iter()
         .filter(|point| !point.off && (point.event.is_none() || point.event == node))
         .collect();
+    // What an event says itself comes first.
+    there.sort_by_key(|point| point.event.is_none());
     let read: Vec<&Point> = there.iter().filter(|point| !point.writable).copied().collect();
-    let count = called(&read, &["result_count", "count", "result_id", "number", "sequence", "_id", "id"]);
+    let count = match node {
+        Some(_) => called(
+            &read,
+            &["result_id", "id", "number", "sequence_number", "count", "counter"],
+        ),
+        None => called(
+            &read,
+            &[
+                "result_count",
+                "count",
+                "counter",
+                "number",
+                "sequence",
+                "result_id",
+                "id",
+            ],
+        ),
+    };
     let ready = called(&read, &["ready", "done", "valid", "available", "trigger"])
         .filter(|point| point.kind == Some(OpcuaType::Bool));
     let first = there.first().map_or("", |point| &point.name);
@@ -366,7 +410,11 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
             _ => "value = 1".to_owned(),
         };
         let said = format!("{{ write = \"{}\", {value} }}", ack.name);
-        rows.push(("ack", said, "does the device wait to be told that its result was taken, and how"));
+        rows.push((
+            "ack",
+            said,
+            "does the device wait to be told that its result was taken, and how",
+        ));
     }
     let title = if tightening {
         for (field, words, question) in [
@@ -375,10 +423,18 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
                 &["judgement", "verdict", "evaluation", "result_ok", "ok", "status"][..],
                 "the device's own verdict; which numbers are ok and nok: map = { 1 = \"ok\", 2 = \"nok\" } at its point",
             ),
-            ("torque", &["torque"], "the final value; its uom; min, max, target: { point = \"…\", min = \"…\" }"),
-            ("angle", &["angle"], "the final value, its uom"),
+            (
+                "torque",
+                &["torque", "final_torque", "moment"],
+                "the final value; its uom; min, max, target: { point = \"…\", min = \"…\" }",
+            ),
+            ("angle", &["angle", "final_angle"], "the final value, its uom"),
             ("program", &["program", "pset", "parameter_set"], "which program it ran"),
-            ("unit", &["vin", "serial", "unit"], "what the device says of the unit, where it was told"),
+            (
+                "unit",
+                &["vin", "serial", "unit"],
+                "what the device says of the unit, where it was told",
+            ),
         ] {
             match called(&there, words) {
                 Some(point) => rows.push((field, format!("\"{}\"", point.name), question)),
@@ -400,7 +456,11 @@ fn meaning(points: &[Point], picked: &[Picked]) -> String {
             )];
         }
         rows.retain(|(field, ..)| *field == "when");
-        rows.push(("values", format!("[{}]", values.join(", ")), "which of them the MES wants"));
+        rows.push((
+            "values",
+            format!("[{}]", values.join(", ")),
+            "which of them the MES wants",
+        ));
         "readings"
     };
     let mut lines = vec![
@@ -436,7 +496,9 @@ impl Branch {
                 at.below.push((name.to_owned(), Self::default()));
                 at.below.len() - 1
             });
-            let Some((_, next)) = at.below.get_mut(index) else { return };
+            let Some((_, next)) = at.below.get_mut(index) else {
+                return;
+            };
             next.array |= array;
             at = next;
         }
@@ -447,7 +509,10 @@ impl Branch {
         if self.below.is_empty() {
             return self.value.clone();
         }
-        let fields = self.below.iter().map(|(name, branch)| format!("{name} = {}", branch.text()));
+        let fields = self
+            .below
+            .iter()
+            .map(|(name, branch)| format!("{name} = {}", branch.text()));
         let fields = format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "));
         if self.array { format!("[{fields}]") } else { fields }
     }
@@ -511,7 +576,8 @@ pub(super) fn told(picked: &[Picked]) -> String {
     let points = points(picked);
     let off = points.iter().filter(|point| point.off).count();
     let events = picked.iter().filter(|one| matches!(one, Picked::Event(_))).count();
-    let mut said = format!("{} points", points.len() - off);
+    let on = points.len() - off;
+    let mut said = format!("{on} point{}", if on == 1 { "" } else { "s" });
     if off > 0 {
         said = format!("{said}, {off} more as comments");
     }
@@ -521,3 +587,6 @@ pub(super) fn told(picked: &[Picked]) -> String {
     }
     said
 }
+
+#[cfg(test)]
+mod tests;

@@ -298,7 +298,12 @@ fn whole_events(plan: &mut SlotPlan) {
     }
     let field = |at: &OpcuaPoint| at.node.is_none() && !at.is_of_each();
     let unused: Vec<PointIx> = (0..plan.points.len())
-        .filter(|point| plan.points.get(*point).and_then(|point| point.at.opcua()).is_some_and(field))
+        .filter(|point| {
+            plan.points
+                .get(*point)
+                .and_then(|point| point.at.opcua())
+                .is_some_and(field)
+        })
         .filter(|point| !plan.events.iter().any(|event| event.points.contains(point)))
         .collect();
     for event in &mut plan.events {

@@ -147,10 +147,7 @@ impl<'a> Desk<'a> {
 
     /// Reads values; one that makes the answer too large is none.
     async fn values(&self, part: &[Wanted]) -> Result<Vec<DataValue>, Fault> {
-        let asked: Vec<ReadValueId> = part
-            .iter()
-            .map(|of| attribute(&of.node, AttributeId::Value))
-            .collect();
+        let asked: Vec<ReadValueId> = part.iter().map(|of| attribute(&of.node, AttributeId::Value)).collect();
         match self.session.read(&asked).await {
             Ok(values) => return Ok(values),
             Err(fault) if fault.ends_session() => return Err(fault),
@@ -264,7 +261,9 @@ impl<'a> Desk<'a> {
         }
         let asked: Vec<ReadValueId> = unknown
             .iter()
-            .flat_map(|node| [AttributeId::BrowseName, AttributeId::DataTypeDefinition].map(|what| attribute(node, what)))
+            .flat_map(|node| {
+                [AttributeId::BrowseName, AttributeId::DataTypeDefinition].map(|what| attribute(node, what))
+            })
             .collect();
         let said = self.session.read(&asked).await?;
         for (node, said) in unknown.into_iter().zip(said.chunks(2)) {
@@ -424,7 +423,11 @@ fn defined_words(definition: &EnumDefinition) -> Vec<(i64, String)> {
         .iter()
         .map(|field| {
             let name = field.name.as_ref().to_owned();
-            let name = if name.is_empty() { text(&field.display_name) } else { name };
+            let name = if name.is_empty() {
+                text(&field.display_name)
+            } else {
+                name
+            };
             (field.value, name)
         })
         .collect()

@@ -51,7 +51,11 @@ pub(super) async fn types(desk: &mut Desk<'_>, filter: Option<&str>) -> Result<V
     let mut types = Vec::new();
     for (node, name) in found {
         let named = desk.named(&node);
-        let says = |text: &str| filter.as_ref().is_none_or(|filter| text.to_lowercase().contains(filter));
+        let says = |text: &str| {
+            filter
+                .as_ref()
+                .is_none_or(|filter| text.to_lowercase().contains(filter))
+        };
         if !says(&name) && !says(&named.to_string()) {
             continue;
         }
@@ -93,7 +97,10 @@ pub(super) async fn whole(desk: &mut Desk<'_>, node: &NodeId, name: String) -> R
             }));
         }
         put_fields(desk, &at, &mut fields).await?;
-        let up = desk.session.browse(&[follow(&at, SUBTYPE, BrowseDirection::Inverse)]).await?;
+        let up = desk
+            .session
+            .browse(&[follow(&at, SUBTYPE, BrowseDirection::Inverse)])
+            .await?;
         let Some(parent) = up.into_iter().flatten().next() else {
             break;
         };
@@ -107,7 +114,10 @@ pub(super) async fn whole(desk: &mut Desk<'_>, node: &NodeId, name: String) -> R
 
 /// The fields that a type declares itself.
 async fn put_fields(desk: &mut Desk<'_>, node: &NodeId, fields: &mut Vec<Leaf>) -> Result<(), Fault> {
-    let found = desk.session.browse(&[follow(node, AGGREGATES, BrowseDirection::Forward)]).await?;
+    let found = desk
+        .session
+        .browse(&[follow(node, AGGREGATES, BrowseDirection::Forward)])
+        .await?;
     let mut members: Vec<(NodeId, String)> = found
         .into_iter()
         .flatten()

@@ -117,14 +117,22 @@ async fn variable(desk: &mut Desk<'_>, one: Chosen) -> Result<Picked, Fault> {
 
 /// The name of what a node belongs to.
 async fn above(desk: &Desk<'_>, node: &NodeId) -> Result<String, Fault> {
-    let found = desk.session.browse(&[follow(node, HIERARCHICAL, BrowseDirection::Inverse)]).await?;
+    let found = desk
+        .session
+        .browse(&[follow(node, HIERARCHICAL, BrowseDirection::Inverse)])
+        .await?;
     let first = found.into_iter().flatten().next();
-    Ok(first.map(|reference| reference.browse_name.name.as_ref().to_owned()).unwrap_or_default())
+    Ok(first
+        .map(|reference| reference.browse_name.name.as_ref().to_owned())
+        .unwrap_or_default())
 }
 
 /// The variables directly below a node, without those of namespace 0.
 async fn variables(desk: &Desk<'_>, node: &NodeId) -> Result<Vec<(NodeId, String)>, Fault> {
-    let found = desk.session.browse(&[follow(node, HIERARCHICAL, BrowseDirection::Forward)]).await?;
+    let found = desk
+        .session
+        .browse(&[follow(node, HIERARCHICAL, BrowseDirection::Forward)])
+        .await?;
     Ok(found
         .into_iter()
         .flatten()
