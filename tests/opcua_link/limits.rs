@@ -1,0 +1,119 @@
+//! Servers that take little at once.
+
+use crate::rig::*;
+use lineside::device::opcua::simulator::{Kind, Setup};
+use lineside::model::Raw;
+use lineside::model::plan::*;
+use lineside::model::sample::LinkState;
+use std::time::Duration;
+
+fn name(index: usize) -> String {
+    format!("V{index}")
+}
+
+fn wide(limits: impl FnOnce(&mut Setup)) -> Setup {
+    let mut setup = plant();
+    for index in 0..1_000 {
+        setup = setup.with(node(&name(index)), Kind::Scalar(OpcuaType::I32), &Raw::Int(0));
+    }
+    limits(&mut setup);
+    setup
+}
+
+/// A thousand points, all of one event.
+fn thousand(address: &str) -> SlotPlan {
+    let points: Vec<_> = (0..1_000).map(|index| point(&name(index))).collect();
+    let any = Trigger::ChangesAny {
+        points: (0..1_000).collect(),
+        at_most: Duration::ZERO,
+    };
+    let mut of = event("readings", any, (0..1_000).collect());
+    of.stable = 0;
+    let mut plan = slot("a", address, points, vec![of]);
+    link_of(&mut plan).timeout = Duration::from_secs(5);
+    plan
+}
+
+async fn all_are_told(rig: &mut Rig) {
+    rig.online().await;
+    for index in [0, 99, 100, 101, 500, 999] {
+        let value = i64::try_from(index).unwrap() + 1;
+        rig.simulator.set(&node(&name(index)), &Raw::Int(value)).unwrap();
+        let sample = rig.sample().await;
+        assert_eq!(sample.values[index], Some(Raw::Int(value)));
+        assert!(sample.values.iter().all(Option::is_some));
+        answer(sample);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_points_of_a_server_that_takes_a_hundred_in_a_call() {
+    let setup = wide(|setup| {
+        setup.limits.read = 100;
+        setup.limits.monitored = 100;
+        setup.limits.browse = 10;
+        setup.limits.references = 10;
+    });
+    let mut rig = Rig::start(setup, thousand).await;
+    all_are_told(&mut rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_points_that_are_asked_for() {
+    let setup = wide(|setup| setup.limits.read = 70);
+    let mut rig = Rig::start(setup, |address| {
+        let mut of = thousand(address);
+        link_of(&mut of).polled = true;
+        of
+    })
+    .await;
+    all_are_told(&mut rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_sessions_are_taken_says_so_and_is_tried_again() {
+    let mut setup = plant();
+    setup.limits.sessions = 1;
+    let mut rig = Rig::server(setup).await;
+    let mut first = Rig::server(plant()).await;
+    first.address.clone_from(&rig.address);
+    let plan = counter(&rig.address);
+    first.run(vec![plan.clone()]);
+    first.online().await;
+    rig.run(vec![plan]);
+    let reason = rig.link("a", LinkState::Offline).await;
+    assert!(reason.contains("BadTooManySessions: end other clients"), "{reason}");
+    first.halt().await;
+    rig.online().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_too_short_alarms() {
+    use lineside::model::sample::Report;
+    let mut rig = Rig::start(plant(), |address| {
+        let mut of = readings("a", address, Duration::ZERO);
+        let link = link_of(&mut of);
+        link.queue = 3;
+        link.publishing = Duration::from_millis(300);
+        of
+    })
+    .await;
+    rig.online().await;
+    for count in 1..=50 {
+        rig.simulator.set(&node("Count"), &Raw::Int(count)).unwrap();
+    }
+    let mut alarm = async |rig: &mut Rig| loop {
+        let report = rig.next().await;
+        match rig.settle(report) {
+            Some(Report::Alarm { code, active, text, .. }) => break (code, active, text),
+            Some(Report::Sample(sample)) => answer(sample),
+            _ => {}
+        }
+    };
+    let (code, active, text) = alarm(&mut rig).await;
+    assert_eq!((code, active), ("values_lost", true));
+    assert!(text.contains("raise `queue`"), "{text}");
+    rig.simulator.set(&node("Count"), &Raw::Int(60)).unwrap();
+    let (code, active, _) = alarm(&mut rig).await;
+    assert_eq!((code, active), ("values_lost", false));
+}
