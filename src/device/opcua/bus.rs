@@ -201,15 +201,23 @@ impl<'a> Bus<'a> {
             Err(fault) => return Broken::Session(fault),
         }
         let session = Arc::new(session);
+        let mut ended = false;
         let outcome = tokio::select! {
             () = stop.cancelled() => Broken::Closed,
-            fault = &mut running => Broken::Session(fault),
+            fault = &mut running => {
+                ended = true;
+                Broken::Session(fault)
+            }
             broken = self.serve(&session, resumed, backoff) => broken,
         };
         let gone = matches!(&outcome, Broken::Session(Fault::Link(_)));
         self.kept = (gone && self.subscription.is_some()).then(|| session.keep());
         if self.kept.is_none() {
             self.subscription = None;
+            if ended {
+                // Nothing can be said on it any more.
+                return outcome;
+            }
             // A session that is left behind counts among those that the server allows.
             let limit = Duration::from_millis(500);
             let close = async {
