@@ -83,8 +83,8 @@ pub(super) struct Slot {
     image: Vec<Option<Option<Raw>>>,
     /// What it says of values that are not good, by point.
     quality: Vec<Option<Arc<str>>>,
-    /// When the server last said it became so (100 ns ticks), by point.
-    stamps: Vec<i64>,
+    /// What was read of it, by point.
+    stamps: Vec<Option<values::Known>>,
     pictures: VecDeque<Picture>,
     awaited: Vec<Awaited>,
     told: Told,
@@ -134,7 +134,7 @@ impl Slot {
             kinds: vec![None; points],
             image: vec![None; points],
             quality: vec![None; points],
-            stamps: vec![0; points],
+            stamps: vec![None; points],
             pictures: VecDeque::new(),
             awaited: Vec::new(),
             told: Told::default(),
@@ -164,7 +164,7 @@ impl Slot {
         self.pictures.clear();
         self.standing.clear();
         self.image.fill(None);
-        self.stamps.fill(0);
+        self.stamps.fill(None);
         self.kinds.fill(None);
         let plan = self.plan.clone();
         for (slot, point) in self.nodes.iter_mut().zip(&plan.points) {
@@ -308,7 +308,7 @@ impl Slot {
         let mut seen = None;
         if let Some(picture) = picture {
             for said in &picture.said {
-                self.apply(said);
+                self.apply_told(said, picture.seen.tick);
             }
             if let Some(since) = picture.since {
                 self.poller.looked_until(since);
