@@ -2,7 +2,7 @@
 //!
 //! Owns when a connection is made again, what is subscribed to, and to whom what the server says belongs.
 
-use super::describe::Describer;
+use super::describe::{Describer, attribute};
 use super::fault::Fault;
 use super::fields::{Asked, Kind};
 use super::identity::Material;
@@ -45,6 +45,9 @@ const EVENTS: u32 = 10_000;
 /// How often the life sign of a slot is looked at, in milliseconds.
 const LIFE: u64 = 500;
 
+/// `Server_ServerStatus_State` (OPC 10000-5, 12.11).
+const STATE: u32 = 2259;
+
 /// To whom something that the server says belongs.
 #[derive(Debug, Clone)]
 enum Target {
@@ -78,6 +81,8 @@ pub(super) struct Bus<'a> {
     again: u64,
     /// When the server last said something.
     heard: Option<Moment>,
+    /// It was asked whether it is there, because it said nothing.
+    doubted: bool,
     /// Times in a row that it took a subscription and said nothing.
     mute: u32,
     /// It cannot be subscribed to: its values are asked for.
@@ -113,6 +118,7 @@ impl<'a> Bus<'a> {
             failed: Vec::new(),
             again: 0,
             heard: None,
+            doubted: false,
             mute: 0,
             polled: link.polled,
         }
@@ -275,6 +281,7 @@ impl<'a> Bus<'a> {
         let same = self.namespaces == session.namespaces;
         self.namespaces.clone_from(&session.namespaces);
         self.heard = Some(self.clock.now());
+        self.doubted = false;
         let goes_on = match &self.subscription {
             Some(_) if !same => false,
             Some(_) if resumed => true,
@@ -555,7 +562,10 @@ impl<'a> Bus<'a> {
             }
             subscription.ask(session, !full);
             let heard = self.heard.map_or(now.tick, |heard| heard.tick);
-            let limit = heard.saturating_add(millis(subscription.patience()));
+            let mut limit = heard.saturating_add(millis(subscription.patience()));
+            if !self.doubted {
+                limit = limit.saturating_sub(millis(session.timeout()));
+            }
             patience = Some(limit);
             wake = Some(wake.map_or(limit, |wake| wake.min(limit)));
         }
@@ -577,11 +587,17 @@ impl<'a> Bus<'a> {
                 }
                 self.take(session, published).await?;
                 self.heard = Some(at);
+                self.doubted = false;
             }
             First::Look(look) => self.look(look, session).await?,
             First::Nothing => {
                 if patience.is_some_and(|limit| self.clock.now().tick >= limit) {
-                    return Err(self.is_mute().into());
+                    if self.doubted {
+                        return Err(self.is_mute().into());
+                    }
+                    // Is it the server that says nothing, or is nobody there? The line may be dead, and its session go on.
+                    self.doubted = true;
+                    session.read(&[attribute(&NodeId::new(0, STATE), AttributeId::Value)]).await?;
                 }
                 if self.subscription.is_none() {
                     backoff.reset();
