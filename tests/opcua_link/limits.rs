@@ -95,14 +95,14 @@ async fn a_queue_that_is_too_short_alarms() {
         let link = link_of(&mut of);
         link.queue = 3;
         link.publishing = Duration::from_millis(300);
-        of
+        each_change(of)
     })
     .await;
     rig.online().await;
     for count in 1..=50 {
         rig.simulator.set(&node("Count"), &Raw::Int(count)).unwrap();
     }
-    let mut alarm = async |rig: &mut Rig| loop {
+    let alarm = async |rig: &mut Rig| loop {
         let report = rig.next().await;
         match rig.settle(report) {
             Some(Report::Alarm { code, active, text, .. }) => break (code, active, text),

@@ -14,7 +14,7 @@ async fn a_cut_connection_goes_on_in_its_session_and_loses_nothing() {
         of.points.push(point("Count"));
         let counted = event("count", Trigger::Changes(vec![7]), vec![7]);
         of.events.push(counted);
-        of
+        each_change(of)
     })
     .await;
     rig.online().await;

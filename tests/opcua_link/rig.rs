@@ -47,6 +47,12 @@ pub(crate) fn link(address: &str) -> OpcuaLink {
     }
 }
 
+/// The server is to tell each change, however soon after the last.
+pub(crate) fn each_change(mut plan: SlotPlan) -> SlotPlan {
+    link_of(&mut plan).sampling = Some(Duration::ZERO);
+    plan
+}
+
 /// A point with the value of a variable of the plant, of the variable's name.
 pub(crate) fn point(name: &str) -> PointPlan {
     PointPlan {

@@ -130,6 +130,7 @@ async fn a_level_that_does_not_fall_alarms_and_is_acknowledged_again() {
         }
     };
     alarm(false).await;
+    assert!(rig.beat().await.is_empty());
     rig.reads("Done", Raw::Bool(false)).await;
 }
 
