@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// One message, as far as tests ask.
@@ -47,7 +46,6 @@ struct Shared {
 pub(crate) struct Relay {
     shared: Arc<Mutex<Shared>>,
     address: SocketAddr,
-    refuses: watch::Sender<bool>,
 }
 
 impl Relay {
@@ -61,7 +59,6 @@ impl Relay {
                 judge: Box::new(|_, _| Fate::Pass),
             })),
             address: listener.local_addr().unwrap(),
-            refuses: watch::Sender::new(false),
         };
         let this = relay.clone();
         tasks.spawn(async move {
@@ -70,9 +67,6 @@ impl Relay {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let (client, _) = accepted.unwrap();
-                        if *this.refuses.borrow() {
-                            continue;
-                        }
                         let server = TcpStream::connect(&server).await.unwrap();
                         connections.spawn(this.clone().pass(client, server));
                     }
@@ -90,11 +84,6 @@ impl Relay {
     /// Each message from now on: its bytes as a chunk, which may be altered, and what becomes of it.
     pub(crate) fn judge(&self, judge: impl FnMut(&Said, &mut [u8]) -> Fate + Send + 'static) {
         self.shared.lock().unwrap().judge = Box::new(judge);
-    }
-
-    /// Connections are closed as they come, and those that are there; or not any more.
-    pub(crate) fn refuse(&self, refuses: bool) {
-        self.refuses.send_replace(refuses);
     }
 
     /// What was said so far.
@@ -127,11 +116,9 @@ impl Relay {
     async fn pass(self, mut client: TcpStream, mut server: TcpStream) {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let mut refuses = self.refuses.subscribe();
         tokio::select! {
             _ = self.copy(from_client, to_server) => {}
             _ = self.copy(from_server, to_client) => {}
-            _ = refuses.wait_for(|refuses| *refuses) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::identity::Material;
 use super::own::Own;
 use super::session::{Kept, Made, Maker, Session};
 use super::slot::{Broken, EventTold, Item, NodeSaid, Read, Slot};
-use super::subscribe::{Message, Published, Subscription};
+use super::subscribe::{Guard, Message, Published, Subscription};
 use super::{convert, joining};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -57,6 +57,15 @@ enum Target {
     Value(usize, Item),
     /// Events of a slot.
     Notice(usize, u16),
+}
+
+/// How something that the server said came.
+#[derive(Clone, Copy)]
+struct Came<'a> {
+    guard: &'a Arc<Guard>,
+    at: Moment,
+    /// It was said before.
+    again: bool,
 }
 
 /// The slots of one server.
@@ -554,6 +563,17 @@ impl<'a> Bus<'a> {
             }
             wake = wake.into_iter().chain(self.joining.due()).min();
         }
+        if let Some(subscription) = &mut self.subscription
+            && let Some(again) = subscription.again()
+        {
+            let rest = again.saturating_duration_since(tokio::time::Instant::now());
+            if rest.is_zero() {
+                let published = subscription.once_more(session).await?;
+                return self.take(session, published).await;
+            }
+            let due = now.tick.saturating_add(millis(rest).max(1));
+            wake = Some(wake.map_or(due, |wake| wake.min(due)));
+        }
         let full = self.slots.iter().any(Slot::is_full);
         let mut patience = None;
         if let Some(subscription) = &mut self.subscription {
@@ -679,7 +699,16 @@ impl<'a> Bus<'a> {
     }
 
     async fn deliver(&mut self, session: &Session, message: Message, now: Moment) -> Result<(), Broken> {
+        let came = Came {
+            guard: &message.guard,
+            at: now,
+            again: message.again,
+        };
         for said in message.said {
+            if message.again && !said.inner_is::<EventNotificationList>() {
+                // What is known of values is later; who looks at them takes again what could not be stored.
+                continue;
+            }
             if let Some(changes) = said.inner_as::<DataChangeNotification>() {
                 let items = changes.monitored_items.as_deref().unwrap_or_default();
                 let items: Vec<_> = items.iter().map(|item| (item.client_handle, &item.value)).collect();
@@ -688,7 +717,7 @@ impl<'a> Bus<'a> {
                 return Err(Fault::service("the server ended the subscription", change.status).into());
             } else if let Some(events) = said.into_inner_as::<EventNotificationList>() {
                 for event in events.events.unwrap_or_default() {
-                    self.event(session, event, &message.guard, now).await?;
+                    self.event(session, event, came).await?;
                 }
             }
         }
@@ -700,7 +729,7 @@ impl<'a> Bus<'a> {
         &mut self,
         session: &Session,
         items: &[(u32, &DataValue)],
-        guard: &Arc<super::subscribe::Guard>,
+        guard: &Arc<Guard>,
         now: Moment,
     ) -> Result<(), Broken> {
         let mut rounds: Vec<Vec<Vec<NodeSaid>>> = self.slots.iter().map(|_| Vec::new()).collect();
@@ -766,9 +795,9 @@ impl<'a> Bus<'a> {
         &mut self,
         session: &Session,
         event: EventFieldList,
-        guard: &Arc<super::subscribe::Guard>,
-        now: Moment,
+        came: Came<'_>,
     ) -> Result<(), Broken> {
+        let Came { guard, at: now, again } = came;
         let Some(Target::Notice(index, notice)) = self.targets.get(&event.client_handle).cloned() else {
             return Ok(());
         };
@@ -808,6 +837,7 @@ impl<'a> Bus<'a> {
         };
         let backfill = kind == Kind::Requested;
         let tree = match fields {
+            Ok(tree) if again => Some(tree),
             Ok(tree) if backfill => {
                 self.joining.came(index, &tree, self.clock);
                 Some(tree)
@@ -823,14 +853,13 @@ impl<'a> Bus<'a> {
                 live.map(|held| held.said)
             }
             Err(reason) => {
-                self.hear(session, index, notice, Err(reason), backfill, &raw, guard, now)
+                self.hear(session, index, notice, Err(reason), backfill, &raw, came)
                     .await?;
                 None
             }
         };
         if let Some(tree) = tree {
-            self.hear(session, index, notice, Ok(tree), backfill, "", guard, now)
-                .await?;
+            self.hear(session, index, notice, Ok(tree), backfill, "", came).await?;
         }
         self.release(session, index, now).await
     }
@@ -844,7 +873,12 @@ impl<'a> Bus<'a> {
             slot.gap(None, Some(released.missing), now, self.reports).await?;
         }
         for held in released.held {
-            self.hear(session, index, held.notice, Ok(held.said), false, "", &held.guard, now)
+            let came = Came {
+                guard: &held.guard,
+                at: now,
+                again: false,
+            };
+            self.hear(session, index, held.notice, Ok(held.said), false, "", came)
                 .await?;
         }
         Ok(())
@@ -859,8 +893,7 @@ impl<'a> Bus<'a> {
         fields: Result<Tree, String>,
         backfill: bool,
         raw: &str,
-        guard: &Arc<super::subscribe::Guard>,
-        now: Moment,
+        came: Came<'_>,
     ) -> Result<(), Broken> {
         let Some(slot) = self.slots.get_mut(index) else {
             return Ok(());
@@ -871,11 +904,11 @@ impl<'a> Bus<'a> {
             clock: self.clock,
         };
         let told = EventTold {
-            seen: now,
-            since: self.heard.filter(|_| !backfill),
+            seen: came.at,
+            since: self.heard.filter(|_| !backfill && !came.again),
             backfill,
             raw,
-            guard,
+            guard: came.guard,
         };
         slot.hear(&mut reader, notice, fields, told, self.reports).await
     }

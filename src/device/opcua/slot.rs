@@ -67,7 +67,19 @@ struct Picture {
 struct Awaited {
     ticket: Option<Ticket>,
     answer: oneshot::Receiver<()>,
-    _guard: Option<Arc<Guard>>,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Awaited {
+    /// Its answer has come.
+    fn taken_up(&self, poller: &mut Poller, now: Moment, durable: bool) {
+        match (self.ticket, &self.guard) {
+            (Some(ticket), _) => poller.answered(now, ticket, durable),
+            // Only the server can tell an event again.
+            (None, Some(guard)) if !durable => guard.fail(),
+            (None, _) => {}
+        }
+    }
 }
 
 /// One slot.
@@ -410,7 +422,7 @@ impl Slot {
         self.awaited.push(Awaited {
             ticket: None,
             answer,
-            _guard: Some(guard.clone()),
+            guard: Some(guard.clone()),
         });
         reports
             .send(Report::Sample(Box::new(sample)))
@@ -518,7 +530,7 @@ impl Slot {
         self.awaited.push(Awaited {
             ticket: Some(ticket),
             answer,
-            _guard: self.holding.clone(),
+            guard: self.holding.clone(),
         });
         sender
     }
@@ -532,9 +544,7 @@ impl Slot {
                 Err(oneshot::error::TryRecvError::Closed) => false,
                 Err(oneshot::error::TryRecvError::Empty) => return true,
             };
-            if let Some(ticket) = awaited.ticket {
-                poller.answered(now, ticket, durable);
-            }
+            awaited.taken_up(poller, now, durable);
             false
         });
     }
@@ -548,9 +558,7 @@ impl Slot {
             let std::task::Poll::Ready(outcome) = std::future::Future::poll(answer, context) else {
                 return true;
             };
-            if let Some(ticket) = awaited.ticket {
-                poller.answered(now, ticket, outcome.is_ok());
-            }
+            awaited.taken_up(poller, now, outcome.is_ok());
             came = true;
             false
         });
