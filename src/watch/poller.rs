@@ -316,10 +316,7 @@ impl Poller {
         let verify = self.verify.iter().flatten().map(|(due, _)| *due);
         let windows = self.tracks.iter().zip(&self.phases);
         let windows = windows.filter_map(|(track, phase)| track.window_end().filter(|_| matches!(phase, Phase::Idle)));
-        falls
-            .chain(verify.filter(|due| *due != u64::MAX))
-            .chain(windows)
-            .min()
+        falls.chain(verify.filter(|due| *due != u64::MAX)).chain(windows).min()
     }
 
     /// Whether it is time for a look, and whether what the device told answers it.

@@ -68,7 +68,6 @@ pub(crate) fn pressed(sample: &Sample) -> i64 {
     firsts(std::slice::from_ref(sample))[0]
 }
 
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn structures_of_events_and_variables_read_with_them_are_values() {
     let mut rig = Rig::start(press(), |address| pressing("a", address)).await;
@@ -79,11 +78,21 @@ async fn structures_of_events_and_variables_read_with_them_are_values() {
         let sample = rig.sample().await;
         assert_eq!(pressed(&sample), number);
         assert_eq!(sample.values[1], Some(Raw::Text(format!("P-{number}"))));
-        assert_eq!(sample.values[2].as_ref().unwrap().number(), Some("7.5".parse().unwrap()));
+        assert_eq!(
+            sample.values[2].as_ref().unwrap().number(),
+            Some("7.5".parse().unwrap())
+        );
         assert_eq!(sample.values[3], Some(Raw::Bool(number % 2 == 1)));
-        assert!(matches!(&sample.values[4], Some(Raw::Text(time)) if time.ends_with('Z')), "{sample:?}");
+        assert!(
+            matches!(&sample.values[4], Some(Raw::Text(time)) if time.ends_with('Z')),
+            "{sample:?}"
+        );
         assert_eq!(sample.values[5], Some(real(torque(4))));
-        assert!(sample.raw.contains(&format!("\"Part\":\"P-{number}\"")), "{}", sample.raw);
+        assert!(
+            sample.raw.contains(&format!("\"Part\":\"P-{number}\"")),
+            "{}",
+            sample.raw
+        );
         assert!(sample.since.is_some() && sample.faults.is_empty() && sample.quality.is_empty());
         answer(sample);
     }
@@ -123,7 +132,10 @@ async fn each_element_is_an_event_of_its_own() {
             let sample = rig.sample().await;
             assert_eq!(pressed(&sample), number);
             assert_eq!(sample.values[1], Some(Raw::Text(name.to_owned())));
-            assert_eq!(sample.values[2].as_ref().unwrap().number(), Some(force.parse().unwrap()));
+            assert_eq!(
+                sample.values[2].as_ref().unwrap().number(),
+                Some(force.parse().unwrap())
+            );
             answer(sample);
         }
     }
@@ -174,7 +186,10 @@ async fn an_object_that_tells_no_events_degrades() {
     })
     .await;
     let reason = rig.link("a", LinkState::Degraded).await;
-    assert!(reason.contains("events cannot be subscribed to: BadNodeIdUnknown"), "{reason}");
+    assert!(
+        reason.contains("events cannot be subscribed to: BadNodeIdUnknown"),
+        "{reason}"
+    );
     assert!(rig.beat().await.is_empty(), "its variables go on");
 }
 
@@ -201,9 +216,17 @@ async fn a_structure_that_cannot_be_read_is_a_fault_and_the_next_event_goes_on()
     assert_eq!((pressed(&samples[0]), pressed(&samples[2])), (1, 3));
     let fault = &samples[1];
     assert_eq!(fault.event, 0);
-    assert!(fault.faults[0].starts_with("the event cannot be read: "), "{:?}", fault.faults);
+    assert!(
+        fault.faults[0].starts_with("the event cannot be read: "),
+        "{:?}",
+        fault.faults
+    );
     // `P-2` in hex.
-    assert!(fault.raw.contains("502d32") || fault.raw.contains("502D32"), "{}", fault.raw);
+    assert!(
+        fault.raw.contains("502d32") || fault.raw.contains("502D32"),
+        "{}",
+        fault.raw
+    );
     assert!(rig.beat().await.is_empty());
     rig.until("all is acknowledged", |_| {
         let all = relay.events();
@@ -220,5 +243,8 @@ async fn many_events_at_once_come_in_order() {
         raise(&rig, number);
     }
     let samples = rig.samples(400).await;
-    assert_eq!(samples.iter().map(pressed).collect::<Vec<_>>(), (1..=400).collect::<Vec<_>>());
+    assert_eq!(
+        samples.iter().map(pressed).collect::<Vec<_>>(),
+        (1..=400).collect::<Vec<_>>()
+    );
 }

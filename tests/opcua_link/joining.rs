@@ -4,6 +4,7 @@ use crate::rig::*;
 use lineside::device::opcua::simulator::Setup;
 use lineside::model::Sample;
 use lineside::model::plan::*;
+use lineside::model::sample::Report;
 use lineside::wire::opcua::Tree;
 use lineside::wire::opcua::node::parse_node;
 use serde_json::json;
@@ -74,7 +75,10 @@ async fn results_are_values_and_their_numbers_are_kept() {
     let samples = rig.samples(3).await;
     assert_eq!(numbers(&samples), [(41, false), (42, false), (43, false)]);
     for sample in &samples {
-        assert_eq!(sample.values[2].as_ref().unwrap().number(), Some("12.5".parse().unwrap()));
+        assert_eq!(
+            sample.values[2].as_ref().unwrap().number(),
+            Some("12.5".parse().unwrap())
+        );
     }
     assert_eq!(rig.stored["tightening"].mark.map(|mark| mark.index), Some(43));
     assert_eq!(rig.simulator.counts().requests, 0, "nothing was missed");
@@ -129,6 +133,49 @@ async fn a_server_that_stores_nothing_holds_no_result_up() {
     let samples = rig.samples(1).await;
     assert_eq!(numbers(&samples), [(9, false)]);
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_that_never_come_are_a_gap_before_the_one_that_waited() {
+    let mut rig = Rig::start(system(true), joining).await;
+    rig.online().await;
+    rig.simulator.raise(&ready(), &result(1)).unwrap();
+    rig.samples(1).await;
+    // The server takes the request for 2 to 4, and has 3 only.
+    rig.simulator.make(&ready(), &result(3));
+    rig.simulator.raise(&ready(), &result(5)).unwrap();
+    assert_eq!(numbers(&rig.samples(1).await), [(3, true)]);
+    let mut gap = None;
+    let live = loop {
+        let report = rig.next().await;
+        match rig.settle(report) {
+            Some(Report::Gap { event, count, .. }) => gap = Some((event, count)),
+            Some(Report::Sample(sample)) => break sample,
+            _ => {}
+        }
+    };
+    assert_eq!(gap, Some((0, Some(2))), "before what follows it");
+    assert_eq!(numbers(&[*live]), [(5, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_is_told_once_more_is_no_reason_to_ask_for_others() {
+    let mut rig = Rig::start(system(true), joining).await;
+    rig.online().await;
+    for number in 1..=3 {
+        rig.simulator.raise(&ready(), &result(number)).unwrap();
+        let sample = rig.sample().await;
+        assert_eq!(firsts(std::slice::from_ref(&sample)), [i64::try_from(number).unwrap()]);
+        if number == 2 {
+            drop(sample);
+        } else {
+            answer(sample);
+        }
+    }
+    assert_eq!(numbers(&rig.samples(1).await), [(2, false)]);
+    rig.simulator.raise(&ready(), &result(4)).unwrap();
+    assert_eq!(numbers(&rig.samples(1).await), [(4, false)]);
+    assert_eq!(rig.simulator.counts().requests, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

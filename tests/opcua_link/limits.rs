@@ -1,5 +1,6 @@
 //! Servers that take little at once.
 
+use crate::events::{press, pressed, pressing, raise};
 use crate::rig::*;
 use lineside::device::opcua::simulator::{Kind, Setup};
 use lineside::model::Raw;
@@ -20,23 +21,23 @@ fn wide(limits: impl FnOnce(&mut Setup)) -> Setup {
     setup
 }
 
-/// A thousand points, all of one event.
-fn thousand(address: &str) -> SlotPlan {
-    let points: Vec<_> = (0..1_000).map(|index| point(&name(index))).collect();
+/// So many points, all of one event.
+fn many(address: &str, count: usize) -> SlotPlan {
+    let points: Vec<_> = (0..count).map(|index| point(&name(index))).collect();
     let any = Trigger::ChangesAny {
-        points: (0..1_000).collect(),
+        points: (0..count).collect(),
         at_most: Duration::ZERO,
     };
-    let mut of = event("readings", any, (0..1_000).collect());
+    let mut of = event("readings", any, (0..count).collect());
     of.stable = 0;
     let mut plan = slot("a", address, points, vec![of]);
     link_of(&mut plan).timeout = Duration::from_secs(5);
     plan
 }
 
-async fn all_are_told(rig: &mut Rig) {
+async fn are_told(rig: &mut Rig, which: &[usize]) {
     rig.online().await;
-    for index in [0, 99, 100, 101, 500, 999] {
+    for index in which.iter().copied() {
         let value = i64::try_from(index).unwrap() + 1;
         rig.simulator.set(&node(&name(index)), &Raw::Int(value)).unwrap();
         let sample = rig.sample().await;
@@ -54,20 +55,38 @@ async fn a_thousand_points_of_a_server_that_takes_a_hundred_in_a_call() {
         setup.limits.browse = 10;
         setup.limits.references = 10;
     });
-    let mut rig = Rig::start(setup, thousand).await;
-    all_are_told(&mut rig).await;
+    let mut rig = Rig::start(setup, |address| many(address, 1_000)).await;
+    are_told(&mut rig, &[0, 99, 100, 101, 500, 999]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_points_that_are_asked_for() {
+async fn a_server_that_gives_two_references_at_once_describes_itself_as_well() {
+    let mut setup = press();
+    setup.limits.references = 2;
+    setup.limits.browse = 1;
+    setup.limits.read = 1;
+    setup.limits.monitored = 1;
+    let mut rig = Rig::start(setup, |address| pressing("a", address)).await;
+    rig.online().await;
+    for number in 1..=3 {
+        raise(&rig, number);
+        let sample = rig.sample().await;
+        assert_eq!(pressed(&sample), number);
+        assert!(sample.values[..6].iter().all(Option::is_some), "{sample:?}");
+        answer(sample);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn points_that_are_asked_for_a_few_at_a_time() {
     let setup = wide(|setup| setup.limits.read = 70);
     let mut rig = Rig::start(setup, |address| {
-        let mut of = thousand(address);
+        let mut of = many(address, 200);
         link_of(&mut of).polled = true;
         of
     })
     .await;
-    all_are_told(&mut rig).await;
+    are_told(&mut rig, &[0, 69, 70, 199]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

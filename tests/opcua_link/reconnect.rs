@@ -28,11 +28,17 @@ async fn a_cut_connection_goes_on_in_its_session_and_loses_nothing() {
         }
         let samples = rig.samples(10).await;
         let of = |event: &str, point: usize| {
-            let all = samples.iter().filter(|sample| &*sample.plan.events[sample.event].name == event);
+            let all = samples
+                .iter()
+                .filter(|sample| &*sample.plan.events[sample.event].name == event);
             all.map(|sample| sample.values[point].clone()).collect::<Vec<_>>()
         };
         let wanted: Vec<_> = (count - 4..=count).map(|count| Some(Raw::Int(count))).collect();
-        assert_eq!((of("cycle", 0), of("count", 7)), (wanted.clone(), wanted), "round {round}");
+        assert_eq!(
+            (of("cycle", 0), of("count", 7)),
+            (wanted.clone(), wanted),
+            "round {round}"
+        );
     }
     let others = rig.beat().await;
     assert!(others.is_empty(), "doubled: {others:?}");
@@ -112,7 +118,11 @@ async fn a_black_hole_is_noticed_and_what_happened_in_it_is_not_lost() {
     }
     let began = Instant::now();
     let reason = rig.link("a", LinkState::Offline).await;
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}: {reason}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}: {reason}",
+        began.elapsed()
+    );
     assert!(reason.contains("no answer"), "{reason}");
     raise(&rig, 4);
     rig.simulator.hold(false);

@@ -2,7 +2,7 @@
 
 use lineside::clock::Clock;
 use lineside::device::opcua::simulator::{Kind, Setup, Simulator};
-use lineside::device::tap::service;
+use lineside::device::tap::{Probe, service};
 use lineside::device::{SlotStart, group, run_link};
 use lineside::model::plan::*;
 use lineside::model::sample::{LinkState, Report, TriggerState};
@@ -181,6 +181,8 @@ pub(crate) struct Rig {
     stop: CancellationToken,
     pub(crate) stored: HashMap<String, TriggerState>,
     beats: i64,
+    /// Of the last link that was run.
+    pub(crate) probe: Probe,
 }
 
 impl Rig {
@@ -199,6 +201,7 @@ impl Rig {
             stop: CancellationToken::new(),
             stored: HashMap::new(),
             beats: 0,
+            probe: service().0,
         }
     }
 
@@ -219,10 +222,12 @@ impl Rig {
             states: self.stored.clone(),
         });
         for slots in group(starts.collect()) {
-            let mut service = service().1;
+            let (probe, mut service) = service();
+            self.probe = probe;
             service.home = Some(home().to_owned());
             let (reports, stop) = (sender.clone(), self.stop.clone());
-            self.links.spawn(run_link(slots, reports, Clock::machine(), stop, service));
+            self.links
+                .spawn(run_link(slots, reports, Clock::machine(), stop, service));
         }
     }
 
@@ -346,7 +351,9 @@ impl Rig {
     pub(crate) fn writes(&self) -> Vec<(String, Raw)> {
         let write = |write: lineside::device::opcua::simulator::Write| {
             let Tree::Value(raw) = write.value else { panic!() };
-            let Identifier::Text(name) = write.node.id else { panic!() };
+            let Identifier::Text(name) = write.node.id else {
+                panic!()
+            };
             (name.to_string(), raw)
         };
         self.simulator.writes().into_iter().map(write).collect()

@@ -1,5 +1,6 @@
 //! Policies, identities, and certificates of servers.
 
+use crate::events::{press, pressed, pressing, raise};
 use crate::rig::*;
 use lineside::device::opcua::simulator::{Login, Own, Setup};
 use lineside::model::plan::*;
@@ -38,7 +39,7 @@ fn user(file: PathBuf) -> Identity {
     }
 }
 
-fn identities() -> [Identity; 3] {
+pub(crate) fn identities() -> [Identity; 3] {
     let folder = person();
     [
         Identity::Anonymous,
@@ -67,7 +68,10 @@ async fn goes(rig: &mut Rig, plan: SlotPlan) {
     loop {
         let report = rig.next().await;
         match rig.settle(report) {
-            Some(Report::Link { state: LinkState::Online, .. }) => break,
+            Some(Report::Link {
+                state: LinkState::Online,
+                ..
+            }) => break,
             Some(Report::Link { reason, .. }) => panic!("{reason} with {shown}"),
             _ => {}
         }
@@ -114,6 +118,35 @@ async fn without_security_nobody_and_certificates_are_let_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secured_session_goes_on_over_another_connection() {
+    let mut setup = press();
+    setup.login = guarded().login;
+    let mut rig = Rig::server(setup).await;
+    for (at, identity) in identities().into_iter().enumerate() {
+        let mut plan = pressing("a", &rig.address);
+        let of = secured(&rig, Security::Strongest, identity);
+        plan.link = of.link;
+        rig.run(vec![plan]);
+        rig.online().await;
+        for round in 0..2 {
+            rig.simulator.cut();
+            let numbers: Vec<i64> = (1..=3)
+                .map(|number| i64::try_from(at).unwrap() * 100 + round * 10 + number)
+                .collect();
+            for number in &numbers {
+                raise(&rig, *number);
+            }
+            let samples = rig.samples(3).await;
+            assert_eq!(samples.iter().map(pressed).collect::<Vec<_>>(), numbers);
+        }
+        let counts = rig.simulator.counts();
+        assert_eq!((counts.sessions, counts.subscriptions, counts.refused), (1, 1, 0));
+        assert_eq!(counts.logins, (u64::try_from(at).unwrap() + 1) * 3);
+        rig.halt().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_sent_once_and_a_mended_one_goes_on_by_itself() {
     let mut rig = Rig::server(guarded()).await;
     let folder = TempDir::new().unwrap();
@@ -126,7 +159,11 @@ async fn a_wrong_password_is_sent_once_and_a_mended_one_goes_on_by_itself() {
     // Two tries would be made in this time.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let counts = rig.simulator.counts();
-    assert_eq!((counts.refused, counts.logins, counts.sessions), (1, 0, 0), "an account could be locked");
+    assert_eq!(
+        (counts.refused, counts.logins, counts.sessions),
+        (1, 0, 0),
+        "an account could be locked"
+    );
     std::fs::write(&file, "secret\n").unwrap();
     rig.online().await;
     let counts = rig.simulator.counts();

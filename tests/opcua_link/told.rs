@@ -1,5 +1,6 @@
 //! What a server tells of values: one after another, bands, qualities, nodes that it does not have.
 
+use crate::events::{press, pressing, raise};
 use crate::rig::*;
 use lineside::device::opcua::simulator::Kind;
 use lineside::model::plan::*;
@@ -21,10 +22,15 @@ async fn of_several_values_in_one_message_none_is_passed_over() {
     rig.online().await;
     for round in 0..3 {
         for count in 1..=30 {
-            rig.simulator.set(&node("Count"), &Raw::Int(round * 30 + count)).unwrap();
+            rig.simulator
+                .set(&node("Count"), &Raw::Int(round * 30 + count))
+                .unwrap();
         }
         let samples = rig.samples(30).await;
-        assert_eq!(firsts(&samples), (1..=30).map(|count| round * 30 + count).collect::<Vec<_>>());
+        assert_eq!(
+            firsts(&samples),
+            (1..=30).map(|count| round * 30 + count).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -48,7 +54,8 @@ async fn counters_that_are_told_at_once_are_results_each() {
 async fn the_last_value_within_a_window_is_told_at_its_end() {
     let mut rig = Rig::start(plant(), |address| {
         each_change(readings("a", address, Duration::from_millis(400)))
-    }).await;
+    })
+    .await;
     rig.online().await;
     for count in 1..=20 {
         rig.simulator.set(&node("Count"), &Raw::Int(count)).unwrap();
@@ -71,7 +78,10 @@ async fn a_change_within_the_band_is_none() {
         rig.simulator.set(&node("Torque"), &real(value)).unwrap();
     }
     let told = rig.samples(3).await.into_iter().map(|sample| sample.values[1].clone());
-    assert_eq!(told.collect::<Vec<_>>(), [1.5, 2.75, 40.0].map(|value| Some(real(value))));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [1.5, 2.75, 40.0].map(|value| Some(real(value)))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,7 +155,9 @@ async fn nodes_that_a_server_does_not_have_degrade_their_slot_alone_until_it_has
     }];
     missing.events[0].points = vec![0, 2];
     let mut foreign = readings("foreign", &rig.address, Duration::ZERO);
-    let Address::Opcua(at) = &mut foreign.points[0].at else { panic!() };
+    let Address::Opcua(at) = &mut foreign.points[0].at else {
+        panic!()
+    };
     at.node.as_mut().unwrap().namespace = Namespace::Uri("urn:example:elsewhere".into());
     rig.run(vec![good, missing, foreign]);
     let mut told = std::collections::BTreeMap::new();
@@ -177,7 +189,10 @@ async fn nodes_that_a_server_does_not_have_degrade_their_slot_alone_until_it_has
         answer(sample);
     }
     assert_eq!(by_slot["a"][1], Some(real(torque(4))));
-    assert_eq!((&by_slot["missing"][0], &by_slot["missing"][2]), (&Some(Raw::Int(4)), &None));
+    assert_eq!(
+        (&by_slot["missing"][0], &by_slot["missing"][2]),
+        (&Some(Raw::Int(4)), &None)
+    );
     // Another program is loaded into the device.
     let later = Kind::Scalar(OpcuaType::U16);
     rig.simulator
@@ -215,7 +230,10 @@ async fn a_life_sign_that_is_not_told_any_more_degrades() {
     };
     live(LinkState::Online).await;
     let reason = live(LinkState::Degraded).await;
-    assert!(reason.contains("life sign `Beat` has not changed for more than 900 ms"), "{reason}");
+    assert!(
+        reason.contains("life sign `Beat` has not changed for more than 900 ms"),
+        "{reason}"
+    );
     live(LinkState::Online).await;
 }
 
@@ -247,4 +265,32 @@ async fn slots_of_one_server_share_one_session() {
         (counts.sessions, counts.subscriptions) == (0, 0)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_sees_what_the_server_says_now_and_no_event_comes_of_it() {
+    let mut rig = Rig::start(press(), |address| pressing("a", address)).await;
+    rig.online().await;
+    let slot = SlotName::new("st10", "a");
+    rig.simulator.set(&node("Torque"), &real(2.5)).unwrap();
+    let reading = rig.probe.look(&slot, false).await.unwrap();
+    assert_eq!((&reading.values[0], &reading.values[5]), (&None, &Some(real(2.5))));
+    assert!(
+        reading.faults[0].contains("the server has told no event yet"),
+        "{:?}",
+        reading.faults
+    );
+    raise(&rig, 7);
+    let sample = rig.sample().await;
+    answer(sample);
+    let reading = rig.probe.look(&slot, false).await.unwrap();
+    assert_eq!(reading.values[0], Some(Raw::Int(7)));
+    assert_eq!(reading.faults, [] as [String; 0]);
+    assert!(rig.beat().await.is_empty());
+    let other = rig.probe.look(&SlotName::new("st10", "b"), false).await.unwrap_err();
+    assert!(other.contains("is not on this link"), "{other}");
+    rig.simulator.stop().await;
+    rig.link("a", LinkState::Offline).await;
+    let why = rig.probe.look(&slot, false).await.unwrap_err();
+    assert!(why.contains(&rig.address), "{why}");
 }

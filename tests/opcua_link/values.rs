@@ -1,9 +1,10 @@
 //! Triggers and handshakes by variables.
 
 use crate::rig::*;
+use lineside::device::opcua::simulator::Kind;
+use lineside::model::Raw;
 use lineside::model::plan::*;
 use lineside::model::sample::LinkState;
-use lineside::model::Raw;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -14,11 +15,18 @@ async fn a_result_is_reported_then_acknowledged_once_it_is_durable() {
         show(&rig.simulator, count);
         let sample = rig.sample().await;
         check(&sample, count);
-        assert_eq!(sample.raw, format!("Count={count} Torque={}", real(torque(count)).text()));
+        assert_eq!(
+            sample.raw,
+            format!("Count={count} Torque={}", real(torque(count)).text())
+        );
         assert!(sample.since.is_some() && sample.quality.is_empty() && !sample.backfill);
         let others = rig.beat().await;
         assert!(others.is_empty(), "{others:?}");
-        assert_eq!(i64::try_from(rig.writes().len()).unwrap(), count - 7, "not before it is durable");
+        assert_eq!(
+            i64::try_from(rig.writes().len()).unwrap(),
+            count - 7,
+            "not before it is durable"
+        );
         answer(sample);
         rig.reads("Ack", Raw::Int(count)).await;
     }
@@ -83,7 +91,11 @@ async fn a_level_is_acknowledged_when_durable_and_the_acknowledgement_taken_back
         let sample = rig.sample().await;
         check(&sample, count);
         assert!(rig.beat().await.is_empty());
-        assert_eq!(rig.simulator.get_raw(&node("Done")), Some(Raw::Bool(false)), "too early");
+        assert_eq!(
+            rig.simulator.get_raw(&node("Done")),
+            Some(Raw::Bool(false)),
+            "too early"
+        );
         answer(sample);
         rig.reads("Done", Raw::Bool(true)).await;
         // As long as the flag stands, so does the acknowledgement.
@@ -120,7 +132,8 @@ async fn a_level_that_does_not_fall_alarms_and_is_acknowledged_again() {
         }
     };
     alarm(true).await;
-    rig.until("it is written again", |simulator| simulator.writes().len() >= 2).await;
+    rig.until("it is written again", |simulator| simulator.writes().len() >= 2)
+        .await;
     rig.simulator.set(&node("Ready"), &Raw::Bool(false)).unwrap();
     let mut alarm = async |wanted: bool| loop {
         let report = rig.next().await;
@@ -228,4 +241,96 @@ async fn a_link_that_polls_does_the_same() {
     rig.simulator.stop().await;
     let reason = rig.link("a", LinkState::Offline).await;
     assert!(reason.contains("since"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_that_is_refused_degrades_and_is_written_when_it_may_be() {
+    let mut setup = plant();
+    setup.variables.get_mut(&node("Ack")).unwrap().writable = false;
+    let mut rig = Rig::start(setup, counter).await;
+    rig.online().await;
+    show(&rig.simulator, 3);
+    let sample = rig.sample().await;
+    answer(sample);
+    let reason = rig.link("a", LinkState::Degraded).await;
+    for part in ["`Ack`", "s=Ack", "is not written: Bad", "the server does not let"] {
+        let also = "this user may not do that";
+        assert!(reason.contains(part) || reason.contains(also), "{part} in {reason}");
+    }
+    assert_eq!(rig.writes(), []);
+    rig.simulator
+        .change(|setup| setup.variables.get_mut(&node("Ack")).unwrap().writable = true)
+        .await;
+    rig.reads("Ack", Raw::Int(3)).await;
+    rig.online().await;
+    assert!(rig.beat().await.is_empty(), "nothing is doubled");
+}
+
+/// A counter is acknowledged into a variable of this type.
+async fn acknowledges(kind: OpcuaType, zero: Raw, wanted: Raw) {
+    let setup = plant().with(node("Ack"), Kind::Scalar(kind), &zero);
+    let mut rig = Rig::start(setup, |address| {
+        let mut of = counter(address);
+        let Address::Opcua(at) = &mut of.points[2].at else {
+            panic!()
+        };
+        at.kind = (kind == OpcuaType::U8).then_some(kind);
+        of
+    })
+    .await;
+    show(&rig.simulator, 300);
+    loop {
+        // What is not echoed at first sight is taken; an empty text is not a naught.
+        let sample = rig.sample().await;
+        let done = sample.values[0] == Some(Raw::Int(300));
+        answer(sample);
+        if done {
+            break;
+        }
+    }
+    rig.reads("Ack", wanted).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_is_written_as_the_servers_type() {
+    let mut all = tokio::task::JoinSet::new();
+    for (kind, wanted) in [
+        (OpcuaType::I16, Raw::Int(300)),
+        (OpcuaType::U8, Raw::Int(300 - 256)),
+        (OpcuaType::U64, Raw::Int(300)),
+        (OpcuaType::F64, Raw::F64(300.0_f64.to_bits())),
+    ] {
+        all.spawn(acknowledges(kind, Raw::Int(0), wanted));
+    }
+    all.spawn(acknowledges(
+        OpcuaType::Text,
+        Raw::Text(String::new()),
+        Raw::Text("300".into()),
+    ));
+    all.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bit_is_acknowledged_in_its_word_and_leaves_the_others() {
+    let mut rig = Rig::start(plant(), |address| {
+        let mut of = level(address);
+        // The acknowledgement is bit 3 of a word.
+        of.points[3] = point("Ack");
+        let Address::Opcua(at) = &mut of.points[3].at else {
+            panic!()
+        };
+        at.bits = Some((3, 1));
+        of
+    })
+    .await;
+    rig.simulator.set(&node("Ack"), &Raw::Int(0b1_0001)).unwrap();
+    rig.online().await;
+    show(&rig.simulator, 1);
+    rig.simulator.set(&node("Ready"), &Raw::Bool(true)).unwrap();
+    let sample = rig.sample().await;
+    answer(sample);
+    rig.reads("Ack", Raw::Int(0b1_1001)).await;
+    rig.simulator.set(&node("Ready"), &Raw::Bool(false)).unwrap();
+    assert!(rig.beat().await.is_empty());
+    rig.reads("Ack", Raw::Int(0b1_0001)).await;
 }

@@ -617,7 +617,9 @@ impl<'a> Bus<'a> {
                     }
                     // Is it the server that says nothing, or is nobody there? The line may be dead, and its session go on.
                     self.doubted = true;
-                    session.read(&[attribute(&NodeId::new(0, STATE), AttributeId::Value)]).await?;
+                    session
+                        .read(&[attribute(&NodeId::new(0, STATE), AttributeId::Value)])
+                        .await?;
                 }
                 if self.subscription.is_none() {
                     backoff.reset();
@@ -791,12 +793,7 @@ impl<'a> Bus<'a> {
         .into())
     }
 
-    async fn event(
-        &mut self,
-        session: &Session,
-        event: EventFieldList,
-        came: Came<'_>,
-    ) -> Result<(), Broken> {
+    async fn event(&mut self, session: &Session, event: EventFieldList, came: Came<'_>) -> Result<(), Broken> {
         let Came { guard, at: now, again } = came;
         let Some(Target::Notice(index, notice)) = self.targets.get(&event.client_handle).cloned() else {
             return Ok(());

@@ -107,7 +107,10 @@ fn between(expected: u32, next: u32) -> u32 {
     let circle = u64::from(u32::MAX);
     let place = |number: u32| u64::from(number.max(1)) - 1;
     let missing = (place(next) + circle - place(expected)) % circle;
-    u32::try_from(missing).ok().filter(|missing| *missing <= u32::MAX / 2).unwrap_or(0)
+    u32::try_from(missing)
+        .ok()
+        .filter(|missing| *missing <= u32::MAX / 2)
+        .unwrap_or(0)
 }
 
 impl Subscription {

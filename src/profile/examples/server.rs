@@ -137,7 +137,9 @@ fn doubles(tree: Tree) -> Tree {
             let fields = structure.fields.iter();
             Tree::Struct(Arc::new(Structure {
                 name: structure.name.clone(),
-                fields: fields.map(|(name, tree)| (name.clone(), doubles(tree.clone()))).collect(),
+                fields: fields
+                    .map(|(name, tree)| (name.clone(), doubles(tree.clone())))
+                    .collect(),
             }))
         }
         other => other,

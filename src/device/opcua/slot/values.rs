@@ -10,7 +10,9 @@ use crate::model::plan::{OpcuaPart, PointIx, Trigger};
 use crate::model::{Decimal, Raw};
 use crate::watch::Fault as PointFault;
 use crate::wire::opcua::{Tree, first};
-use opcua::types::{AttributeId, DataValue, DateTime, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue};
+use opcua::types::{
+    AttributeId, DataValue, DateTime, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue,
+};
 use std::fmt::Write as _;
 use std::sync::Arc;
 

@@ -115,7 +115,10 @@ impl Driver {
 
 #[test]
 fn a_device_that_tells_nothing_is_not_asked() {
-    let (mut device, mut driver) = (Device::new(false), Driver::new(event(vec![Trigger::Changes(vec![0])]), true));
+    let (mut device, mut driver) = (
+        Device::new(false),
+        Driver::new(event(vec![Trigger::Changes(vec![0])]), true),
+    );
     driver.settle(&mut device);
     let asked = driver.asked;
     let tick = driver.gateway.tick;
@@ -135,7 +138,10 @@ fn a_device_that_tells_nothing_is_not_asked() {
 
 #[test]
 fn what_is_told_had_not_happened_when_it_was_last_heard_of() {
-    let (mut device, mut driver) = (Device::new(false), Driver::new(event(vec![Trigger::Changes(vec![0])]), true));
+    let (mut device, mut driver) = (
+        Device::new(false),
+        Driver::new(event(vec![Trigger::Changes(vec![0])]), true),
+    );
     driver.settle(&mut device);
     let tick = driver.gateway.tick;
     let mut since = |heard: u64, told: u64, count: i64| {
@@ -265,7 +271,12 @@ fn values_at_one_moment_are_events_each_and_within_a_window_one_at_its_end() {
         happened
     };
     let value = |value| Some(Raw::Int(value));
-    let all = [(1_000, value(1)), (1_000, value(2)), (1_000, value(3)), (1_000, value(4))];
+    let all = [
+        (1_000, value(1)),
+        (1_000, value(2)),
+        (1_000, value(3)),
+        (1_000, value(4)),
+    ];
     assert_eq!(told(Duration::ZERO), all);
     assert_eq!(told(Duration::from_millis(300)), [(1_000, value(1)), (1_300, value(4))]);
 }
