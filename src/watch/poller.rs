@@ -298,7 +298,10 @@ impl Poller {
             .zip(&self.missed)
             .any(|(((track, mode), phase), missed)| match phase {
                 Phase::Falling(until) => *until <= tick || *missed,
-                Phase::Idle => mode.polled && (track.recheck || !track.primed || *missed),
+                Phase::Idle => {
+                    let window = track.window_end().is_some_and(|end| end <= tick);
+                    mode.polled && (track.recheck || !track.primed || *missed || window)
+                }
                 Phase::Acking(_) => mode.polled && track.recheck,
                 _ => false,
             })
@@ -311,7 +314,9 @@ impl Poller {
             _ => None,
         });
         let verify = self.verify.iter().flatten().map(|(due, _)| *due);
-        falls.chain(verify.filter(|due| *due != u64::MAX)).min()
+        let windows = self.tracks.iter().zip(&self.phases);
+        let windows = windows.filter_map(|(track, phase)| track.window_end().filter(|_| matches!(phase, Phase::Idle)));
+        falls.chain(verify.filter(|due| *due != u64::MAX)).chain(windows).min()
     }
 
     /// Whether it is time for a look, and whether what the device told answers it.

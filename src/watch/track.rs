@@ -163,6 +163,12 @@ impl Track {
         event.triggers.iter().zip(&self.due).filter_map(every).min()
     }
 
+    /// When the window of `at_most` ends in which something changed.
+    pub(super) fn window_end(&self) -> Option<u64> {
+        let ends = self.waits.iter().zip(&self.due);
+        ends.filter_map(|(waits, due)| due.filter(|_| *waits)).min()
+    }
+
     /// What its trigger's points were, by point.
     pub(super) fn before(&self, points: usize) -> Vec<Option<Raw>> {
         let mut before = vec![None; points];
@@ -412,7 +418,9 @@ impl Track {
                     let passed = tick.saturating_sub(start) / period;
                     *due = Some(start.saturating_add(period.saturating_mul(passed.saturating_add(1))));
                 }
-                Trigger::ChangesAny { at_most, .. } => *due = Some(tick.saturating_add(millis(*at_most))),
+                Trigger::ChangesAny { at_most, .. } => {
+                    *due = (!at_most.is_zero()).then(|| tick.saturating_add(millis(*at_most)));
+                }
                 _ => {}
             }
         }

@@ -5,7 +5,7 @@
 mod deliver;
 mod wanted;
 
-use super::describe::Describer;
+use super::describe::{Describer, attribute};
 use super::fault::Fault;
 use super::fields::Asked;
 use super::identity::Material;
@@ -21,7 +21,7 @@ use crate::device::tap::{Look, Service};
 use crate::model::Moment;
 use crate::model::plan::OpcuaLink;
 use crate::model::sample::Report;
-use opcua::types::StatusCode;
+use opcua::types::{AttributeId, NodeId, StatusCode};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -38,6 +38,9 @@ const SLOWLY: Duration = Duration::from_secs(15);
 const OTHERS: Duration = Duration::from_secs(2);
 /// How often the life sign of a slot is looked at, in milliseconds.
 const LIFE: u64 = 500;
+
+/// `Server_ServerStatus_State` (OPC 10000-5, 12.11).
+const STATE: u32 = 2259;
 
 /// To whom something that the server says belongs.
 #[derive(Debug, Clone)]
@@ -72,8 +75,8 @@ pub(super) struct Bus<'a> {
     again: u64,
     /// When the server last said something.
     heard: Option<Moment>,
-    /// It said something in this session.
-    said: bool,
+    /// It was asked whether it is there, because it said nothing.
+    doubted: bool,
     /// Times in a row that it took a subscription and said nothing.
     mute: u32,
     /// It cannot be subscribed to: its values are asked for.
@@ -109,7 +112,7 @@ impl<'a> Bus<'a> {
             failed: Vec::new(),
             again: 0,
             heard: None,
-            said: false,
+            doubted: false,
             mute: 0,
             polled: link.polled,
         }
@@ -198,15 +201,23 @@ impl<'a> Bus<'a> {
             Err(fault) => return Broken::Session(fault),
         }
         let session = Arc::new(session);
+        let mut ended = false;
         let outcome = tokio::select! {
             () = stop.cancelled() => Broken::Closed,
-            fault = &mut running => Broken::Session(fault),
+            fault = &mut running => {
+                ended = true;
+                Broken::Session(fault)
+            }
             broken = self.serve(&session, resumed, backoff) => broken,
         };
         let gone = matches!(&outcome, Broken::Session(Fault::Link(_)));
         self.kept = (gone && self.subscription.is_some()).then(|| session.keep());
         if self.kept.is_none() {
             self.subscription = None;
+            if ended {
+                // Nothing can be said on it any more.
+                return outcome;
+            }
             // A session that is left behind counts among those that the server allows.
             let limit = Duration::from_millis(500);
             let close = async {
@@ -264,7 +275,7 @@ impl<'a> Bus<'a> {
         let same = self.namespaces == session.namespaces;
         self.namespaces.clone_from(&session.namespaces);
         self.heard = Some(self.clock.now());
-        self.said = false;
+        self.doubted = false;
         let goes_on = match &self.subscription {
             Some(_) if !same => false,
             Some(_) if resumed => true,
@@ -317,6 +328,17 @@ impl<'a> Bus<'a> {
             }
             wake = wake.into_iter().chain(self.joining.due()).min();
         }
+        if let Some(subscription) = &mut self.subscription
+            && let Some(again) = subscription.again()
+        {
+            let rest = again.saturating_duration_since(tokio::time::Instant::now());
+            if rest.is_zero() {
+                let published = subscription.once_more(session).await?;
+                return self.take(session, published).await;
+            }
+            let due = now.tick.saturating_add(millis(rest).max(1));
+            wake = Some(wake.map_or(due, |wake| wake.min(due)));
+        }
         let full = self.slots.iter().any(Slot::is_full);
         let mut patience = None;
         if let Some(subscription) = &mut self.subscription {
@@ -325,7 +347,12 @@ impl<'a> Bus<'a> {
             }
             subscription.ask(session, !full);
             let heard = self.heard.map_or(now.tick, |heard| heard.tick);
-            let limit = heard.saturating_add(millis(subscription.patience()));
+            let silent = if self.doubted {
+                subscription.patience()
+            } else {
+                subscription.patience() / 2
+            };
+            let limit = heard.saturating_add(millis(silent));
             patience = Some(limit);
             wake = Some(wake.map_or(limit, |wake| wake.min(limit)));
         }
@@ -340,18 +367,26 @@ impl<'a> Bus<'a> {
                 let published = subscription.take(session, *answer).await?;
                 if said {
                     backoff.reset();
-                    (self.said, self.mute) = (true, 0);
+                    self.mute = 0;
                     for slot in &mut self.slots {
                         slot.flows();
                     }
                 }
                 self.take(session, published).await?;
                 self.heard = Some(at);
+                self.doubted = false;
             }
             First::Look(look) => self.look(look, session).await?,
             First::Nothing => {
                 if patience.is_some_and(|limit| self.clock.now().tick >= limit) {
-                    return Err(self.is_mute().into());
+                    if self.doubted {
+                        return Err(self.is_mute().into());
+                    }
+                    // Is it the server that says nothing, or is nobody there? The line may be dead, and its session go on.
+                    self.doubted = true;
+                    session
+                        .read(&[attribute(&NodeId::new(0, STATE), AttributeId::Value)])
+                        .await?;
                 }
                 if self.subscription.is_none() {
                     backoff.reset();
@@ -363,15 +398,6 @@ impl<'a> Bus<'a> {
 
     /// The server took a subscription and says nothing.
     fn is_mute(&mut self) -> Fault {
-        if self.said {
-            // More likely the way to it: its session may go on.
-            let patience = self
-                .subscription
-                .as_ref()
-                .map(Subscription::patience)
-                .unwrap_or_default();
-            return Fault::Link(format!("the server has said nothing for {patience:?}"));
-        }
         self.mute += 1;
         let for_long = self.subscription.take().map_or(Duration::ZERO, |of| of.patience());
         if self.mute >= 2 {

@@ -79,7 +79,19 @@ struct Picture {
 struct Awaited {
     ticket: Option<Ticket>,
     answer: oneshot::Receiver<()>,
-    _guard: Option<Arc<Guard>>,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Awaited {
+    /// Its answer has come.
+    fn taken_up(&self, poller: &mut Poller, now: Moment, durable: bool) {
+        match (self.ticket, &self.guard) {
+            (Some(ticket), _) => poller.answered(now, ticket, durable),
+            // Only the server can tell an event again.
+            (None, Some(guard)) if !durable => guard.fail(),
+            (None, _) => {}
+        }
+    }
 }
 
 /// One slot.
@@ -95,8 +107,8 @@ pub(super) struct Slot {
     image: Vec<Shown>,
     /// What it says of values that are not good, by point.
     quality: Vec<Option<Arc<str>>>,
-    /// When the server last said it became so (100 ns ticks), by point.
-    stamps: Vec<i64>,
+    /// What was read of it, by point.
+    stamps: Vec<Option<values::Known>>,
     pictures: VecDeque<Picture>,
     awaited: Vec<Awaited>,
     told: Told,
@@ -146,7 +158,7 @@ impl Slot {
             kinds: vec![None; points],
             image: vec![Shown::Unknown; points],
             quality: vec![None; points],
-            stamps: vec![0; points],
+            stamps: vec![None; points],
             pictures: VecDeque::new(),
             awaited: Vec::new(),
             told: Told::default(),
@@ -176,7 +188,7 @@ impl Slot {
         self.pictures.clear();
         self.standing.clear();
         self.image.fill(Shown::Unknown);
-        self.stamps.fill(0);
+        self.stamps.fill(None);
         self.kinds.fill(None);
         let plan = self.plan.clone();
         for (slot, point) in self.nodes.iter_mut().zip(&plan.points) {
@@ -320,7 +332,7 @@ impl Slot {
         let mut seen = None;
         if let Some(picture) = picture {
             for said in &picture.said {
-                self.apply(said);
+                self.apply_told(said, picture.seen.tick);
             }
             if let Some(since) = picture.since {
                 self.poller.looked_until(since);
@@ -421,7 +433,7 @@ impl Slot {
         self.awaited.push(Awaited {
             ticket: None,
             answer,
-            _guard: Some(guard.clone()),
+            guard: Some(guard.clone()),
         });
         reports
             .send(Report::Sample(Box::new(sample)))
@@ -529,7 +541,7 @@ impl Slot {
         self.awaited.push(Awaited {
             ticket: Some(ticket),
             answer,
-            _guard: self.holding.clone(),
+            guard: self.holding.clone(),
         });
         sender
     }
@@ -543,9 +555,7 @@ impl Slot {
                 Err(oneshot::error::TryRecvError::Closed) => false,
                 Err(oneshot::error::TryRecvError::Empty) => return true,
             };
-            if let Some(ticket) = awaited.ticket {
-                poller.answered(now, ticket, durable);
-            }
+            awaited.taken_up(poller, now, durable);
             false
         });
     }
@@ -559,9 +569,7 @@ impl Slot {
             let std::task::Poll::Ready(outcome) = std::future::Future::poll(answer, context) else {
                 return true;
             };
-            if let Some(ticket) = awaited.ticket {
-                poller.answered(now, ticket, outcome.is_ok());
-            }
+            awaited.taken_up(poller, now, outcome.is_ok());
             came = true;
             false
         });

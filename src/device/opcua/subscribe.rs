@@ -12,8 +12,10 @@ use opcua::types::{
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Publish requests that lie with the server.
 const REQUESTS: usize = 3;
@@ -21,6 +23,8 @@ const REQUESTS: usize = 3;
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How long the server keeps a subscription that nobody asks for.
 const LIFETIME: Duration = Duration::from_mins(2);
+/// What could not be made durable is asked for again after this time.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Messages that may be asked for again in a row.
 const AGAIN: u32 = 1_000;
 
@@ -30,11 +34,41 @@ pub(super) struct Message {
     pub(super) said: Vec<ExtensionObject>,
     /// Held by all that is not durable yet.
     pub(super) guard: Arc<Guard>,
+    /// It was said before, and some event in it could not be made durable.
+    pub(super) again: bool,
 }
 
 /// Something that is not durable yet holds it.
 #[derive(Debug, Default)]
-pub(super) struct Guard;
+pub(super) struct Guard {
+    failed: AtomicBool,
+}
+
+impl Guard {
+    /// Something of it could not be made durable: the message is wanted once more.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A message whose outcome is open.
+struct Open {
+    number: u32,
+    guard: Arc<Guard>,
+    /// When it is asked for once more, because something of it could not be made durable.
+    again: Option<Instant>,
+}
+
+impl Open {
+    /// All that it led to has its answer.
+    fn is_over(&self) -> bool {
+        Arc::strong_count(&self.guard) == 1
+    }
+
+    fn has_failed(&self) -> bool {
+        self.guard.failed.load(Ordering::Relaxed)
+    }
+}
 
 /// What publishing led to.
 #[derive(Default)]
@@ -53,7 +87,7 @@ pub(super) struct Subscription {
     /// The number of the next message.
     expected: u32,
     /// Messages whose outcome is open, oldest first.
-    open: VecDeque<(u32, Arc<Guard>)>,
+    open: VecDeque<Open>,
     /// Requests that may lie with the server.
     window: usize,
     requests: JoinSet<Result<PublishResponse, Fault>>,
@@ -62,6 +96,18 @@ pub(super) struct Subscription {
 /// The number behind this one (OPC 10000-4, 7.26: 0 is none).
 fn behind(number: u32) -> u32 {
     number.checked_add(1).unwrap_or(1)
+}
+
+/// How many messages are missing from `expected` to before `next`; 0: none, or `next` was said already.
+fn between(expected: u32, next: u32) -> u32 {
+    // As places in the circle of 1 to the largest number.
+    let circle = u64::from(u32::MAX);
+    let place = |number: u32| u64::from(number.max(1)) - 1;
+    let missing = (place(next) + circle - place(expected)) % circle;
+    u32::try_from(missing)
+        .ok()
+        .filter(|missing| *missing <= u32::MAX / 2)
+        .unwrap_or(0)
 }
 
 impl Subscription {
@@ -147,10 +193,10 @@ impl Subscription {
         }
         // In order: what stands before something open is not acknowledged early, so that a loss is a loss of the end.
         let mut done = Vec::new();
-        while let Some((number, _)) = self.open.front().filter(|(_, guard)| Arc::strong_count(guard) == 1) {
+        while let Some(open) = self.open.front().filter(|open| open.is_over() && !open.has_failed()) {
             done.push(SubscriptionAcknowledgement {
                 subscription_id: self.id,
-                sequence_number: *number,
+                sequence_number: open.number,
             });
             self.open.pop_front();
         }
@@ -225,24 +271,29 @@ impl Subscription {
     }
 
     fn deliver(&mut self, number: u32, said: Vec<ExtensionObject>, published: &mut Published) {
-        let guard = Arc::new(Guard);
-        self.open.push_back((number, guard.clone()));
+        let guard = Arc::<Guard>::default();
+        self.open.push_back(Open {
+            number,
+            guard: guard.clone(),
+            again: None,
+        });
         self.expected = behind(number);
-        published.messages.push(Message { said, guard });
+        published.messages.push(Message {
+            said,
+            guard,
+            again: false,
+        });
     }
 
     /// Asks again for what is missing before `next`.
     async fn fill(&mut self, session: &Session, next: u32, published: &mut Published) -> Result<(), Fault> {
-        let missing = next.wrapping_sub(self.expected);
-        if missing == 0 || missing > u32::MAX / 2 {
-            return Ok(());
-        }
+        let missing = between(self.expected, next);
         if missing > AGAIN {
             published.lost = missing;
             self.expected = next;
             return Ok(());
         }
-        while self.expected != next {
+        for _ in 0..missing {
             let number = self.expected;
             if let Some(said) = self.republish(session, number).await? {
                 self.deliver(number, said, published);
@@ -262,6 +313,41 @@ impl Subscription {
             match self.republish(session, number).await? {
                 Some(said) => self.deliver(number, said, &mut published),
                 None => break,
+            }
+        }
+        Ok(published)
+    }
+
+    /// When a message is to be asked for once more; `None`: none is.
+    pub(super) fn again(&mut self) -> Option<Instant> {
+        let failed = self.open.iter_mut().filter(|open| open.is_over() && open.has_failed());
+        failed
+            .map(|open| *open.again.get_or_insert_with(|| Instant::now() + PAUSE))
+            .min()
+    }
+
+    /// Asks once more for what could not be made durable; it is told again as if it came now.
+    pub(super) async fn once_more(&mut self, session: &Session) -> Result<Published, Fault> {
+        let mut published = Published::default();
+        let now = Instant::now();
+        let mut at = 0;
+        while let Some(open) = self.open.get(at) {
+            at += 1;
+            if open.again.is_none_or(|again| now < again) {
+                continue;
+            }
+            let said = self.republish(session, open.number).await?;
+            let Some(open) = self.open.get_mut(at - 1) else { break };
+            open.guard = Arc::default();
+            open.again = None;
+            match said {
+                Some(said) => published.messages.push(Message {
+                    said,
+                    guard: open.guard.clone(),
+                    again: true,
+                }),
+                // Nothing is left to be held for it.
+                None => published.lost = published.lost.saturating_add(1),
             }
         }
         Ok(published)
@@ -288,5 +374,49 @@ impl Subscription {
             }
             Ok(_) | Err(_) => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_go_round_without_naught() {
+        assert_eq!((behind(1), behind(u32::MAX - 1), behind(u32::MAX)), (2, u32::MAX, 1));
+        assert_eq!((between(5, 5), between(5, 6), between(5, 9)), (0, 1, 4));
+        // The last two before the numbers begin anew, and the first.
+        assert_eq!(between(u32::MAX - 1, 1), 2);
+        assert_eq!((between(u32::MAX, 2), between(u32::MAX, 1)), (2, 1));
+        // Said already; or of a server that counts from naught.
+        assert_eq!((between(9, 5), between(1, u32::MAX), between(1, 0)), (0, 0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_are_missing_as_are_asked_for(expected in 1..=u32::MAX, missing in 0..AGAIN, near in any::<bool>()) {
+            let expected = if near { u32::MAX - missing / 2 } else { expected };
+            let mut next = expected;
+            for _ in 0..missing {
+                next = behind(next);
+            }
+            prop_assert_eq!(between(expected, next), missing);
+            prop_assert!(missing == 0 || between(next, expected) == 0);
+        }
+    }
+
+    #[test]
+    fn a_message_is_over_once_nobody_holds_it() {
+        let open = Open {
+            number: 7,
+            guard: Arc::default(),
+            again: None,
+        };
+        let held = open.guard.clone();
+        assert!(!open.is_over());
+        held.fail();
+        drop(held);
+        assert!(open.is_over() && open.has_failed());
     }
 }

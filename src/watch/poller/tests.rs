@@ -3,6 +3,8 @@ use super::*;
 use crate::model::plan::{AckValue, EventPlan, Trigger};
 use proptest::prelude::*;
 
+mod told;
+
 /// What a device shows, by point: 0 counter, 1 ready, 2 value, 3 ack, 4 id.
 #[derive(Debug, Clone)]
 struct Device {
@@ -116,6 +118,11 @@ impl Gateway {
                 self.poller.write_done(at(self.tick), Ok(()));
             }
         }
+        self.outs();
+    }
+
+    /// Takes what came of a step.
+    fn outs(&mut self) {
         for out in self.poller.take() {
             match out {
                 Out::Happened(happened) => {

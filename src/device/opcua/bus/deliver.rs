@@ -16,6 +16,15 @@ use opcua::types::{
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// How something that the server said came.
+#[derive(Clone, Copy)]
+struct Came<'a> {
+    guard: &'a Arc<Guard>,
+    at: Moment,
+    /// It was said before.
+    again: bool,
+}
+
 impl Bus<'_> {
     /// Gives what was published to whom it belongs.
     pub(super) async fn take(&mut self, session: &Session, published: Published) -> Result<(), Broken> {
@@ -33,7 +42,16 @@ impl Bus<'_> {
     }
 
     async fn deliver(&mut self, session: &Session, message: Message, now: Moment) -> Result<(), Broken> {
+        let came = Came {
+            guard: &message.guard,
+            at: now,
+            again: message.again,
+        };
         for said in message.said {
+            if message.again && !said.inner_is::<EventNotificationList>() {
+                // What is known of values is later; who looks at them takes again what could not be stored.
+                continue;
+            }
             if let Some(changes) = said.inner_as::<DataChangeNotification>() {
                 let items = changes.monitored_items.as_deref().unwrap_or_default();
                 let items: Vec<_> = items.iter().map(|item| (item.client_handle, &item.value)).collect();
@@ -42,7 +60,7 @@ impl Bus<'_> {
                 return Err(Fault::service("the server ended the subscription", change.status).into());
             } else if let Some(events) = said.into_inner_as::<EventNotificationList>() {
                 for event in events.events.unwrap_or_default() {
-                    self.event(session, event, &message.guard, now).await?;
+                    self.event(session, event, came).await?;
                 }
             }
         }
@@ -117,13 +135,8 @@ impl Bus<'_> {
         .into())
     }
 
-    async fn event(
-        &mut self,
-        session: &Session,
-        event: EventFieldList,
-        guard: &Arc<Guard>,
-        now: Moment,
-    ) -> Result<(), Broken> {
+    async fn event(&mut self, session: &Session, event: EventFieldList, came: Came<'_>) -> Result<(), Broken> {
+        let Came { guard, at: now, again } = came;
         let Some(Target::Notice(index, notice)) = self.targets.get(&event.client_handle).cloned() else {
             return Ok(());
         };
@@ -166,10 +179,13 @@ impl Bus<'_> {
             Ok(tree) => tree,
             Err(reason) => {
                 return self
-                    .hear(session, index, notice, Err(reason), backfill, &raw, guard, now)
+                    .hear(session, index, notice, Err(reason), backfill, &raw, came)
                     .await;
             }
         };
+        if again {
+            return self.hear(session, index, notice, Ok(tree), backfill, "", came).await;
+        }
         let result = joining::Held {
             notice,
             said: tree,
@@ -183,7 +199,7 @@ impl Bus<'_> {
             joining::Next::Waits => (None, false),
         };
         if let Some(result) = result {
-            self.hear(session, index, notice, Ok(result.said), backfill, "", guard, now)
+            self.hear(session, index, notice, Ok(result.said), backfill, "", came)
                 .await?;
         }
         self.release(session, index, now).await
@@ -198,7 +214,12 @@ impl Bus<'_> {
             slot.gap(None, Some(released.missing), now, self.reports).await?;
         }
         for held in released.held {
-            self.hear(session, index, held.notice, Ok(held.said), false, "", &held.guard, now)
+            let came = Came {
+                guard: &held.guard,
+                at: now,
+                again: false,
+            };
+            self.hear(session, index, held.notice, Ok(held.said), false, "", came)
                 .await?;
         }
         Ok(())
@@ -213,8 +234,7 @@ impl Bus<'_> {
         fields: Result<Tree, String>,
         backfill: bool,
         raw: &str,
-        guard: &Arc<Guard>,
-        now: Moment,
+        came: Came<'_>,
     ) -> Result<(), Broken> {
         let Some(slot) = self.slots.get_mut(index) else {
             return Ok(());
@@ -225,11 +245,11 @@ impl Bus<'_> {
             clock: self.clock,
         };
         let told = EventTold {
-            seen: now,
-            since: self.heard.filter(|_| !backfill),
+            seen: came.at,
+            since: self.heard.filter(|_| !backfill && !came.again),
             backfill,
             raw,
-            guard,
+            guard: came.guard,
         };
         slot.hear(&mut reader, notice, fields, told, self.reports).await
     }

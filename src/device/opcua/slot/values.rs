@@ -10,7 +10,9 @@ use crate::model::plan::{OpcuaPart, PointIx, Trigger};
 use crate::model::{Decimal, Raw};
 use crate::watch::Fault as PointFault;
 use crate::wire::opcua::{Tree, first};
-use opcua::types::{AttributeId, DataValue, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue};
+use opcua::types::{
+    AttributeId, DataValue, DateTime, NodeId, ReadValueId, StatusCode, Variant, VariantScalarTypeId, WriteValue,
+};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -30,10 +32,46 @@ pub(in crate::device::opcua) struct Said {
     quality: Option<Arc<str>>,
     /// Why there is no value, in a sentence, and whether that may pass by itself.
     fault: Option<(String, bool)>,
-    /// When it became so, in 100 ns ticks; 0: it does not say.
-    stamp: i64,
+    stamp: Stamp,
     kind: Option<VariantScalarTypeId>,
 }
+
+/// When a value became so, in 100 ns ticks of its source and of the server, as far as they say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Stamp {
+    source: Option<i64>,
+    server: Option<i64>,
+}
+
+impl Stamp {
+    fn of(value: &DataValue) -> Self {
+        let ticks = |stamp: Option<DateTime>| stamp.filter(|stamp| !stamp.is_null()).map(|stamp| stamp.ticks());
+        Self {
+            source: ticks(value.source_timestamp),
+            server: ticks(value.server_timestamp),
+        }
+    }
+
+    /// Whether it is older by all that both say. Some servers give a value that waited the time of the one before it.
+    fn is_before(self, other: Self) -> bool {
+        let before = |a: Option<i64>, b: Option<i64>| Some(a? < b?);
+        match (before(self.source, other.source), before(self.server, other.server)) {
+            (None, None) => false,
+            (source, server) => source.unwrap_or(true) && server.unwrap_or(true),
+        }
+    }
+}
+
+/// A value that was read: what the server tells of an earlier time is not taken any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    stamp: Stamp,
+    /// Until this tick. What was sampled before has come by then; a clock that was set back must not silence a device.
+    until: u64,
+}
+
+/// How long something that was sampled before a read may be on its way beside the publishing interval, in milliseconds.
+const ON_ITS_WAY: u64 = 2_000;
 
 /// Statuses that pass by themselves.
 fn passes(status: StatusCode) -> bool {
@@ -77,7 +115,6 @@ impl Slot {
         value: &DataValue,
     ) -> Result<Vec<Said>, Fault> {
         let code = value.status.unwrap_or(StatusCode::Good);
-        let stamp = value.source_timestamp.or(value.server_timestamp);
         let quality = (!code.is_good()).then(|| Arc::from(status(code)));
         let kind = value.value.as_ref().and_then(Variant::scalar_type_id);
         let tree = match &value.value {
@@ -90,7 +127,7 @@ impl Slot {
                 value: None,
                 quality: quality.clone(),
                 fault: None,
-                stamp: stamp.map_or(0, |stamp| stamp.ticks()),
+                stamp: Stamp::of(value),
                 kind,
             };
             let (Some(at), name) = (self.at(*point), self.shown(*point)) else {
@@ -141,15 +178,16 @@ impl Slot {
         }
     }
 
-    /// Takes up what the server said, unless something later is known.
-    pub(super) fn apply(&mut self, said: &Said) {
-        let stamp = self.stamps.get(said.point).copied().unwrap_or(0);
-        if said.stamp != 0 && said.stamp < stamp {
-            return;
+    /// Takes up what the server told at this tick, unless something later was read.
+    pub(super) fn apply_told(&mut self, said: &Said, tick: u64) {
+        let read = self.stamps.get(said.point).copied().flatten();
+        if !read.is_some_and(|read| tick < read.until && said.stamp.is_before(read.stamp)) {
+            self.apply(said);
         }
-        if let Some(slot) = self.stamps.get_mut(said.point) {
-            *slot = said.stamp;
-        }
+    }
+
+    /// Takes up what the server said.
+    fn apply(&mut self, said: &Said) {
         if let Some(slot) = self.image.get_mut(said.point) {
             *slot = said.value.clone().map_or(Shown::Nothing, Shown::Value);
         }
@@ -234,6 +272,9 @@ impl Slot {
             .map(|(node, _)| attribute(node, AttributeId::Value))
             .collect();
         let values = reader.session.read(&asked).await?;
+        let publishing = self.plan.link.opcua().map_or(0, |link| link.publishing.as_millis());
+        let until = u64::try_from(publishing).unwrap_or(u64::MAX).saturating_add(ON_ITS_WAY);
+        let until = reader.clock.now().tick.saturating_add(until);
         for ((_, points), value) in nodes.iter().zip(&values) {
             for said in self.decode(reader.session, reader.describer, points, value).await? {
                 if let Some((text, transient)) = &said.fault {
@@ -244,8 +285,11 @@ impl Slot {
                     });
                 }
                 // What is read is what counts now, whatever was told before.
-                if let Some(stamp) = self.stamps.get_mut(said.point) {
-                    *stamp = 0;
+                if let Some(slot) = self.stamps.get_mut(said.point) {
+                    *slot = Some(Known {
+                        stamp: said.stamp,
+                        until,
+                    });
                 }
                 self.apply(&said);
             }
