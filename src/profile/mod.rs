@@ -43,7 +43,7 @@ mod tests;
 mod triggers;
 
 use protocol::Family;
-pub use rehearse::{Judged, Measured, Rehearsal, ServerSays};
+pub use rehearse::{Judged, Measured, Rehearsal};
 
 use crate::diagnostic::tree::{Node, Table, Value};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Severity};
@@ -128,6 +128,8 @@ pub enum Meaning {
     Draft(Box<Draft>),
     /// Turned away by `only` or `except`; counted.
     Ignored,
+    /// The same, of a device that counts its results: this one was there, and is none that is missing.
+    Passed(Box<Draft>),
 }
 
 /// How the examples of a profile went.

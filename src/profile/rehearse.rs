@@ -52,15 +52,6 @@ pub struct Judged {
     pub words: Vec<(String, Raw)>,
 }
 
-/// What an OPC UA server says at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServerSays {
-    /// What points say, by point; with an event also points that are fields of it.
-    pub values: Vec<Option<Raw>>,
-    /// The event (an index into the plan's notices) and its fields; null where they are only given by points.
-    pub event: Option<(u16, Tree)>,
-}
-
 impl Profile {
     /// The registers that a device begins with: those of the first example (of a sequence, of the step that says most),
     /// else 0.
@@ -112,22 +103,41 @@ impl Profile {
         found
     }
 
-    /// What a server says in its examples, step by step, then in those of what it extends.
+    /// What the variables of a server begin with, by point: the step of its examples that says most, what others say besides.
     #[must_use]
-    pub fn start_server(&self) -> Vec<ServerSays> {
-        let said = |given| match given {
-            examples::Given::Nodes(values) => Some(ServerSays { values, event: None }),
-            examples::Given::Noticed(notice, values) => Some(ServerSays {
-                values,
-                event: Some((notice, Tree::Null)),
-            }),
-            examples::Given::Event(notice, fields, values) => Some(ServerSays {
-                values,
-                event: Some((notice, fields)),
-            }),
+    pub fn start_values(&self) -> Vec<Option<Raw>> {
+        let said = |values: &[Option<Raw>]| values.iter().flatten().count();
+        let mut steps: Vec<Vec<Option<Raw>>> = Vec::new();
+        for given in self.given() {
+            if let examples::Given::Nodes(values) | examples::Given::Event(_, _, values) = given {
+                steps.push(values);
+            }
+        }
+        let points = self.points.len();
+        steps.sort_by_key(|values| std::cmp::Reverse(said(values)));
+        let first = |point: usize| steps.iter().find_map(|values| values.get(point).cloned().flatten());
+        (0..points).map(first).collect()
+    }
+
+    /// Events that a server tells in its examples, then in those of what it extends: index into the plan's notices, and the fields.
+    #[must_use]
+    pub fn start_events(&self) -> Vec<(u16, Tree)> {
+        let events = self.given().into_iter().filter_map(|given| match given {
+            examples::Given::Event(notice, fields, _) => Some((notice, fields)),
             _ => None,
-        };
-        self.given().into_iter().filter_map(said).collect()
+        });
+        events.collect()
+    }
+
+    /// Events of a server of which its examples give only what the points that are their fields say: index into the plan's notices,
+    /// and values by point.
+    #[must_use]
+    pub fn start_noticed(&self) -> Vec<(u16, Vec<Option<Raw>>)> {
+        let events = self.given().into_iter().filter_map(|given| match given {
+            examples::Given::Noticed(notice, values) => Some((notice, values)),
+            _ => None,
+        });
+        events.collect()
     }
 
     /// What all examples give, step by step.

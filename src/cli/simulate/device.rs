@@ -10,7 +10,7 @@ use super::image::{
 use super::memory::{Home, Memory};
 use crate::cli::probe::render::event_line;
 use crate::clock::Clock;
-use crate::model::plan::{Ack, PointIx, SlotPlan, Table, Trigger};
+use crate::model::plan::{Ack, PointIx, PointPlan, SlotPlan, Table, Trigger};
 use crate::model::{Decimal, Moment, Raw, Sample};
 use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
 use crate::replay::nobody;
@@ -201,7 +201,8 @@ impl Device {
         "restarted: connections cut, counters as at the start".to_owned()
     }
 
-    fn values(&self) -> Vec<Option<Raw>> {
+    /// What all points say.
+    pub(super) fn values(&self) -> Vec<Option<Raw>> {
         let plan = self.plan.clone();
         self.home.edit(|memory| values(&plan, memory))
     }
@@ -213,7 +214,15 @@ impl Device {
             let help = crate::diagnostic::meant(name, &known).unwrap_or_default();
             return Err(format!("there is no point `{name}`: {help}"));
         };
-        let raw = self.profile.raw_for(point, text, &self.values())?;
+        let values = self.values();
+        let raw = match values.get(point) {
+            // What says a text takes one, whether or not the profile says that it is one.
+            Some(Some(Raw::Text(_))) => self
+                .profile
+                .raw_for(point, text, &values)
+                .unwrap_or(Raw::Text(text.to_owned())),
+            _ => self.profile.raw_for(point, text, &values)?,
+        };
         let plan = self.plan.clone();
         self.home.edit(|memory| put(&plan, memory, point, &raw))?;
         self.pinned.insert(point);
@@ -227,7 +236,7 @@ impl Device {
     /// All points.
     pub(super) fn show(&self) -> String {
         let values = self.values();
-        let row = |(index, point): (usize, &crate::model::plan::PointPlan)| {
+        let row = |(index, point): (usize, &PointPlan)| {
             let raw = values.get(index).and_then(Option::as_ref).map(Raw::text);
             format!(
                 "  {:<20} {:<14} {}",
@@ -236,13 +245,10 @@ impl Device {
                 self.profile.meaning_of(index, &values)
             )
         };
-        self.plan
-            .points
-            .iter()
-            .enumerate()
-            .map(row)
-            .collect::<Vec<_>>()
-            .join("\n")
+        // Fields of events are in no variable.
+        let stands = |(_, point): &(usize, &PointPlan)| point.at.opcua().is_none_or(|at| at.node.is_some());
+        let points = self.plan.points.iter().enumerate();
+        points.filter(stands).map(row).collect::<Vec<_>>().join("\n")
     }
 
     /// What it made and what was acknowledged.
@@ -478,7 +484,7 @@ impl Device {
             for meaning in self.profile.drafts(&self.contract, &sample) {
                 said.push(match meaning {
                     Meaning::Draft(draft) => event_line(&show(&draft)),
-                    Meaning::Ignored => {
+                    Meaning::Ignored | Meaning::Passed(_) => {
                         let name = plan.events.get(*index).map_or("", |event| &*event.name);
                         format!("[events.{name}] made, and turned away by its `only` or `except`")
                     }

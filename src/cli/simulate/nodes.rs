@@ -4,7 +4,7 @@
 //! [`crate::device::opcua::simulator`]'s.
 
 use super::device::Device;
-use super::faults::Fault;
+use super::faults::{Fault, Faults};
 use super::memory::Home;
 use super::{Arguments, Virtual, cannot, describe, served, stage};
 use crate::cli::probe::render::event_line;
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::device::opcua::simulator::{Kind, Own, Setup, Simulator, points};
 use crate::model::plan::{OpcuaPoint, PointIx, SlotPlan};
 use crate::model::{Decimal, Raw, Sample};
-use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, ServerSays, SlotContract, show};
+use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
 use crate::replay::nobody;
 use crate::watch::{Watcher, notices};
 use crate::wire::opcua::{Tree, first};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// How often its life sign beats, in scans.
 const BEAT: u64 = 25;
+/// How long the server may take to start.
+const START: Duration = Duration::from_secs(30);
 /// How often live values move, in scans.
 const DRIFT: u64 = 100;
 /// What can go wrong when a result is made.
@@ -34,8 +36,6 @@ const BAD: u32 = 0x808C_0000;
 struct Template {
     notice: u16,
     fields: Tree,
-    /// What variables say beside, by point.
-    values: Vec<Option<Raw>>,
     /// What it says of the result, where it says that.
     good: Option<bool>,
 }
@@ -48,7 +48,7 @@ struct Nodes {
     contract: SlotContract,
     plan: Arc<SlotPlan>,
     clock: Clock,
-    arguments: super::faults::Faults,
+    faults: Faults,
     templates: Vec<Template>,
     turn: usize,
     /// Fields of events that are not varied.
@@ -64,8 +64,8 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
     arguments.fault.only(profile.protocol(), FAULTS)?;
     let contract = nobody(&profile);
     let plan = Arc::new(profile.plan(&contract.slot));
-    let says = profile.start_server();
-    let mut setup = setup(&plan, &says);
+    let events = events(&profile, &plan);
+    let mut setup = setup(&profile, &plan, &events);
     setup.stores = arguments.stores;
     setup.own = match arguments.pki.clone() {
         Some(folder) => {
@@ -91,7 +91,7 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
         contract,
         plan,
         clock: Clock::machine(),
-        arguments: arguments.fault.clone(),
+        faults: arguments.fault.clone(),
         templates: Vec::new(),
         turn: 0,
         pinned: BTreeMap::new(),
@@ -102,18 +102,16 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
         profile,
     };
     server.start = server.clock.now().wall / 1_000;
-    for says in says {
-        server.add_template(says);
+    for (notice, fields) in events {
+        server.add_template(notice, fields);
     }
     stage(arguments, &mut server, every, &introduced, served(serving)).await
 }
 
 /// What the plan speaks of, with the types and values that its examples show.
-fn setup(plan: &SlotPlan, says: &[ServerSays]) -> Setup {
+fn setup(profile: &Profile, plan: &SlotPlan, events: &[(u16, Tree)]) -> Setup {
     let mut setup = Setup::of(plan);
-    let most = says.iter().max_by_key(|says| says.values.iter().flatten().count());
-    let values = most.map(|says| says.values.as_slice()).unwrap_or_default();
-    for (point, raw) in plan.points.iter().zip(values) {
+    for (point, raw) in plan.points.iter().zip(profile.start_values()) {
         let (Some(at), Some(raw)) = (point.at.opcua(), raw) else {
             continue;
         };
@@ -123,37 +121,35 @@ fn setup(plan: &SlotPlan, says: &[ServerSays]) -> Setup {
         };
         let mut tree = variable.value.clone();
         let kind = match &variable.kind {
-            Kind::Any if at.bits.is_none() => Kind::of(raw),
+            Kind::Any if at.bits.is_none() => Kind::of(&raw),
             Kind::Any => Kind::of(&Raw::Int(0)),
             kind => kind.clone(),
         };
-        if points::write(at, &kind, &mut tree, raw).is_ok() {
+        if points::write(at, &kind, &mut tree, &raw).is_ok() {
             setup.show(node, &tree);
         }
     }
     for (index, notice) in plan.notices.iter().enumerate() {
-        let events: Vec<Tree> = says
-            .iter()
-            .filter(|says| says.event.as_ref().is_some_and(|(of, _)| usize::from(*of) == index))
-            .filter_map(|says| Some(fields(plan, says)?.1))
-            .collect();
-        setup.show_events(&notice.event_type, &events);
+        let of = events.iter().filter(|(of, _)| usize::from(*of) == index);
+        let trees: Vec<Tree> = of.map(|(_, tree)| tree.clone()).collect();
+        setup.show_events(&notice.event_type, &trees);
     }
     setup
 }
 
-/// The event of a step: as it is given, or made of the points that are its fields.
-fn fields(plan: &SlotPlan, says: &ServerSays) -> Option<(u16, Tree)> {
-    let (notice, mut tree) = says.event.clone()?;
-    if tree == Tree::Null {
-        for (point, raw) in plan.points.iter().zip(&says.values) {
+/// The events of its examples: as they are given, or made of the points that are their fields.
+fn events(profile: &Profile, plan: &SlotPlan) -> Vec<(u16, Tree)> {
+    let made = profile.start_noticed().into_iter().map(|(notice, values)| {
+        let mut tree = Tree::Null;
+        for (point, raw) in plan.points.iter().zip(&values) {
             if let (Some(at), Some(raw)) = (field(&point.at), raw) {
                 // A way that leads nowhere leaves its point absent.
                 points::write(at, &Kind::Any, &mut tree, raw).ok();
             }
         }
-    }
-    Some((notice, tree))
+        (notice, tree)
+    });
+    profile.start_events().into_iter().chain(made).collect()
 }
 
 /// Where a field of an event is.
@@ -163,11 +159,8 @@ fn field(at: &crate::model::plan::Address) -> Option<&OpcuaPoint> {
 
 impl Nodes {
     /// Takes an event of an example that leads to an event.
-    fn add_template(&mut self, says: ServerSays) {
-        let Some((notice, fields)) = fields(&self.plan, &says) else {
-            return;
-        };
-        let said = self.said(notice, &fields, &says.values);
+    fn add_template(&mut self, notice: u16, fields: Tree) {
+        let said = self.said(notice, &fields);
         if said.is_empty() || said.iter().any(|json| json.get("reasons").is_some()) {
             return;
         }
@@ -175,17 +168,17 @@ impl Nodes {
         self.templates.push(Template {
             notice,
             good: result.map(|word| word == "ok"),
-            values: says.values,
             fields,
         });
     }
 
-    /// The events that one leads to.
-    fn said(&self, notice: u16, fields: &Tree, values: &[Option<Raw>]) -> Vec<serde_json::Value> {
+    /// The events that one leads to, with what variables say now.
+    fn said(&self, notice: u16, fields: &Tree) -> Vec<serde_json::Value> {
         let now = self.clock.now();
+        let nodes = self.device.values();
         let mut watcher = Watcher::new(self.plan.clone(), &HashMap::new());
         let mut said = Vec::new();
-        for happened in notices::hear(&mut watcher, now, notice, fields, values).happened {
+        for happened in notices::hear(&mut watcher, now, notice, fields, &nodes).happened {
             let sample = Sample::picture(&self.plan, happened.event, happened.values, happened.before, now);
             for meaning in self.profile.drafts(&self.contract, &sample) {
                 if let Meaning::Draft(draft) = meaning {
@@ -221,14 +214,14 @@ impl Nodes {
     }
 
     /// The next event: an example's, with new values, counts, times and ids in it.
-    fn make(&mut self, good: bool) -> Option<(u16, Tree, Vec<Option<Raw>>)> {
+    fn make(&mut self, good: bool) -> Option<(u16, Tree)> {
         let fits = |template: &&Template| template.good.is_none_or(|is| is == good);
         let wanted: Vec<&Template> = self.templates.iter().filter(fits).collect();
         let all: Vec<&Template> = self.templates.iter().collect();
         let from = if wanted.is_empty() { &all } else { &wanted };
         self.turn += 1;
         let template = from.get(self.turn % from.len().max(1))?;
-        let (notice, mut tree, values) = (template.notice, template.fields.clone(), template.values.clone());
+        let (notice, mut tree) = (template.notice, template.fields.clone());
         let wall = self.clock.now().wall;
         let mut stepped = Vec::new();
         for event in 0..self.plan.events.len() {
@@ -259,7 +252,7 @@ impl Nodes {
                 points::write(at, &Kind::Any, &mut tree, raw).ok();
             }
         }
-        Some((notice, tree, values))
+        Some((notice, tree))
     }
 
     /// Another id, or the next number of a counter.
@@ -337,27 +330,30 @@ impl Nodes {
     fn judge(&self, tree: &mut Tree, judged: &Judged, word: &str) {
         let near = if word == "high" { "nok" } else { word };
         let of = |wanted: &str| judged.words.iter().find(|(known, _)| known == wanted);
-        if let Some((_, raw)) = of(word).or_else(|| of(near)) {
-            self.put(tree, judged.point, raw);
+        let Some((_, raw)) = of(word).or_else(|| of(near)) else {
+            return;
+        };
+        // A flag may be a code, too: what the example says of it stays where no code means the other.
+        let raw = match (raw, self.read(tree, judged.point)) {
+            (Raw::Bool(_), Some(Raw::Bool(_))) => Some(raw.clone()),
+            (Raw::Bool(flag), _) => {
+                let said = flag.to_string();
+                let codes = self.profile.codes(judged.point);
+                codes.into_iter().find(|(word, _)| *word == said).map(|(_, raw)| raw)
+            }
+            _ => Some(raw.clone()),
+        };
+        if let Some(raw) = raw {
+            self.put(tree, judged.point, &raw);
         }
     }
 
     /// Tells the next event; lines to print.
     fn tell(&mut self, good: bool, fault: Option<&Fault>) -> Vec<String> {
-        let Some((notice, tree, values)) = self.make(good) else {
+        let Some((notice, tree)) = self.make(good) else {
             return Vec::new();
         };
         self.made += 1;
-        for (point, raw) in self.plan.points.iter().zip(&values) {
-            if let (Some(at), Some(raw)) = (point.at.opcua(), raw)
-                && let Some(node) = &at.node
-                && let (Some(kind), Some(mut now)) = (self.simulator.kind(node), self.simulator.get(node))
-                && points::write(at, &kind, &mut now, raw).is_ok()
-            {
-                // It was held by its type a moment ago.
-                self.simulator.set_all([(node.clone(), now)]).ok();
-            }
-        }
         let Some(event) = self
             .plan
             .notices
@@ -366,7 +362,7 @@ impl Nodes {
         else {
             return Vec::new();
         };
-        let mut lines: Vec<String> = self.said(notice, &tree, &values).iter().map(event_line).collect();
+        let mut lines: Vec<String> = self.said(notice, &tree).iter().map(event_line).collect();
         let times = match fault {
             Some(Fault::Drop) => 0,
             Some(Fault::Duplicate) => 2,
@@ -394,7 +390,10 @@ impl Virtual for Nodes {
     }
 
     async fn next(&mut self, verdict: Option<bool>, all: bool) -> Vec<String> {
-        let fault = self.arguments.draw();
+        if tokio::time::timeout(START, self.simulator.ready()).await.is_err() {
+            return vec!["error: the server does not start".to_owned()];
+        }
+        let fault = self.faults.draw();
         let mut lines = Vec::new();
         if let Some(Fault::Close) = fault {
             self.simulator.cut();
@@ -427,7 +426,13 @@ impl Virtual for Nodes {
             Some(template) => self.picture(&template.fields),
             None => vec![None; self.plan.points.len()],
         };
-        let raw = self.profile.raw_for(point, text, &picture)?;
+        let raw = match picture.get(point) {
+            Some(Some(Raw::Text(_))) => self
+                .profile
+                .raw_for(point, text, &picture)
+                .unwrap_or(Raw::Text(text.to_owned())),
+            _ => self.profile.raw_for(point, text, &picture)?,
+        };
         let told = format!("{name} is {} from now on", raw.text());
         self.pinned.insert(point, raw);
         Ok(told)
@@ -435,6 +440,7 @@ impl Virtual for Nodes {
 
     fn show(&self) -> String {
         let mut lines = vec![self.device.show()];
+        lines.retain(|line| !line.is_empty());
         for template in &self.templates {
             lines.push(format!("it tells the like of: {}", template.fields.to_short_json(16)));
         }

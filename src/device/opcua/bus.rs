@@ -365,7 +365,11 @@ impl<'a> Bus<'a> {
     fn is_mute(&mut self) -> Fault {
         if self.said {
             // More likely the way to it: its session may go on.
-            let patience = self.subscription.as_ref().map(Subscription::patience).unwrap_or_default();
+            let patience = self
+                .subscription
+                .as_ref()
+                .map(Subscription::patience)
+                .unwrap_or_default();
             return Fault::Link(format!("the server has said nothing for {patience:?}"));
         }
         self.mute += 1;

@@ -62,6 +62,35 @@ impl Describer {
         Ok(Err("its structure needs more descriptions than can be read".to_owned()))
     }
 
+    /// The structure that a data type is; `None`: it is none, or the server does not describe it.
+    ///
+    /// # Errors
+    /// The session failed while the server was asked for the description.
+    pub(super) async fn structure(
+        &mut self,
+        session: &Session,
+        data_type: &NodeId,
+    ) -> Result<Option<Arc<StructureType>>, Fault> {
+        let key = key(data_type);
+        if !self.types.knows(&key) && !self.hopeless.contains_key(&key) {
+            if let Err(reason) = self.load(session, &key).await? {
+                self.hopeless.insert(key.clone(), reason);
+            }
+        }
+        Ok(self.types.structure(&key).cloned())
+    }
+
+    /// Whether values of a data type are scalars, as far as is known: no structure, and not anything.
+    pub(super) fn is_simple(&self, data_type: &NodeId) -> bool {
+        let builtin = self.types.builtin(&key(data_type));
+        builtin.is_some_and(|builtin| {
+            !matches!(
+                builtin,
+                Builtin::ExtensionObject | Builtin::Variant | Builtin::DataValue | Builtin::DiagnosticInfo
+            )
+        })
+    }
+
     /// What stood on the wire.
     pub(super) fn hex(&self, values: &[Variant]) -> String {
         let shown: Vec<String> = values.iter().map(|value| hex(&bytes(value, &self.context))).collect();

@@ -197,7 +197,7 @@ impl Slot {
             else {
                 continue;
             };
-            let plain = at.paths.is_empty() && at.part == OpcuaPart::Value;
+            let plain = at.paths.is_empty() && at.part == OpcuaPart::Value && at.bits.is_none();
             let deadband = of
                 .deadband
                 .filter(|_| plain)

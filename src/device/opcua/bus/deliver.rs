@@ -163,28 +163,27 @@ impl Bus<'_> {
         };
         let backfill = kind == Kind::Requested;
         let tree = match fields {
-            Ok(tree) if backfill => {
-                self.joining.came(index, &tree, self.clock);
-                Some(tree)
-            }
-            Ok(tree) => {
-                let held = joining::Held {
-                    notice,
-                    said: tree,
-                    guard: guard.clone(),
-                };
-                // What is missing before it is asked for first, where the server can tell it.
-                let live = self.joining.live(session, index, held, self.clock).await?;
-                live.map(|held| held.said)
-            }
+            Ok(tree) => tree,
             Err(reason) => {
-                self.hear(session, index, notice, Err(reason), backfill, &raw, guard, now)
-                    .await?;
-                None
+                return self
+                    .hear(session, index, notice, Err(reason), backfill, &raw, guard, now)
+                    .await;
             }
         };
-        if let Some(tree) = tree {
-            self.hear(session, index, notice, Ok(tree), backfill, "", guard, now)
+        let result = joining::Held {
+            notice,
+            said: tree,
+            guard: guard.clone(),
+        };
+        // What is missing before it is asked for first, where the server can tell it.
+        let next = self.joining.heard(session, index, result, backfill, self.clock).await?;
+        let (result, backfill) = match next {
+            joining::Next::Live(result) => (Some(result), false),
+            joining::Next::Fetched(result) => (Some(result), true),
+            joining::Next::Waits => (None, false),
+        };
+        if let Some(result) = result {
+            self.hear(session, index, notice, Ok(result.said), backfill, "", guard, now)
                 .await?;
         }
         self.release(session, index, now).await
