@@ -135,12 +135,13 @@ fn looked(arguments: &super::Arguments) -> Result<(), Ended> {
     let outcome = runtime.block_on(answer(arguments, &link, &request, &nodes));
     outcome.map_err(|sentence| {
         // There is no file yet to write the line into.
-        let sentence = match given {
-            true => sentence
+        let sentence = if given {
+            sentence
                 .replace("write trust = \"sha256:", "say --trust sha256:")
                 .replace("write security = \"None\"", "say --security None")
-                .replace("\" in [connection]", ""),
-            false => sentence,
+                .replace("\" in [connection]", "")
+        } else {
+            sentence
         };
         Ended::Failed(sentence)
     })
@@ -317,9 +318,11 @@ async fn answer(
 fn beside(link: &OpcuaLink, out: &Path) -> OpcuaLink {
     use crate::model::plan::Identity;
     let here = out.parent().is_none_or(|folder| folder.as_os_str().is_empty());
-    let right = |path: &PathBuf| match here {
-        true => path.clone(),
-        false => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+    let right = |path: &PathBuf| {
+        if here {
+            return path.clone();
+        }
+        std::path::absolute(path).unwrap_or_else(|_| path.clone())
     };
     let mut link = link.clone();
     link.trust.file = link.trust.file.as_ref().map(right);

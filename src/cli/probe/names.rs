@@ -86,7 +86,7 @@ pub(super) fn unique(places: &[Vec<String>]) -> Vec<String> {
         }
     }
     let mut taken = HashSet::new();
-    let named = names.into_iter().zip(places).map(|(name, place)| {
+    let once = names.into_iter().zip(places).map(|(name, place)| {
         let name = name.unwrap_or_else(|| short(place, deepest));
         let mut one = name.clone();
         let mut number = 1;
@@ -99,7 +99,7 @@ pub(super) fn unique(places: &[Vec<String>]) -> Vec<String> {
         }
         one
     });
-    named.collect()
+    once.collect()
 }
 
 #[cfg(test)]

@@ -136,9 +136,9 @@ fn event(of: &EventType) -> Vec<[String; 4]> {
     rows.extend(of.fields.iter().map(|field| {
         [
             format!("    {}", field.path),
-            String::new(),
             typed(&field.data_type, usize::from(field.array)),
             words(&field.words),
+            String::new(),
         ]
     }));
     rows

@@ -7,7 +7,6 @@ use crate::device::opcua::browse::{EventType, Leaf, Picked, Seen, Server, Variab
 use crate::model::plan::{Identity, OpcuaLink, OpcuaType, Security};
 use crate::model::{Raw, Uom};
 use crate::wire::opcua::Tree;
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// What a profile is begun from.
@@ -49,8 +48,7 @@ pub(super) fn quoted(text: &str) -> String {
                 out.push(letter);
             }
             letter if letter.is_control() => {
-                // Writing to a text does not fail.
-                drop(write!(out, "\\u{:04X}", u32::from(letter)));
+                out.extend(format!("\\u{:04X}", u32::from(letter)).chars());
             }
             letter => out.push(letter),
         }

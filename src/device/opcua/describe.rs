@@ -72,10 +72,11 @@ impl Describer {
         data_type: &NodeId,
     ) -> Result<Option<Arc<StructureType>>, Fault> {
         let key = key(data_type);
-        if !self.types.knows(&key) && !self.hopeless.contains_key(&key) {
-            if let Err(reason) = self.load(session, &key).await? {
-                self.hopeless.insert(key.clone(), reason);
-            }
+        if !self.types.knows(&key)
+            && !self.hopeless.contains_key(&key)
+            && let Err(reason) = self.load(session, &key).await?
+        {
+            self.hopeless.insert(key.clone(), reason);
         }
         Ok(self.types.structure(&key).cloned())
     }

@@ -11,11 +11,12 @@ struct One(String);
 
 impl Files for One {
     fn read(&self, path: &Path) -> Result<String, FileFault> {
-        match path.ends_with("st10.toml") {
-            true => Ok(self.0.clone()),
-            // Files that [connection] names are there.
-            false => Ok(String::new()),
-        }
+        // Files that [connection] names are there.
+        Ok(if path.ends_with("st10.toml") {
+            self.0.clone()
+        } else {
+            String::new()
+        })
     }
 }
 

@@ -85,7 +85,7 @@ impl<'a> Desk<'a> {
             attribute(node, AttributeId::BrowseName),
         ];
         let values = self.session.read(&asked).await?;
-        let class = values.first().and_then(|value| number(value));
+        let class = values.first().and_then(number);
         let name = values.get(1).map(name).unwrap_or_default();
         Ok(class.map(|class| (class_of(class), name)))
     }
