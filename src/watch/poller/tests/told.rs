@@ -248,7 +248,9 @@ fn values_at_one_moment_are_events_each_and_within_a_window_one_at_its_end() {
                         poller.answered(at(tick), of.ticket.unwrap(), true);
                     }
                     Out::State { ticket, .. } => {
-                        ticket.map(|ticket| poller.answered(at(tick), ticket, true));
+                        if let Some(ticket) = ticket {
+                            poller.answered(at(tick), ticket, true);
+                        }
                     }
                     Out::Alarm { .. } => {}
                 }
