@@ -24,6 +24,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .create_sample_keypair(false)
         .trust_server_certs(true)
         .session_retry_limit(0)
+        // Its own limits are too small for a thousand changes in one message.
+        .max_array_length(100_000)
+        .max_message_size(64 << 20)
+        .max_chunk_count(1_000)
         .client()
         .map_err(|faults| faults.join(", "))?;
     let endpoint: EndpointDescription = (

@@ -1,7 +1,11 @@
 //! The simulated OPC UA server against the crate's own client: values, writes, subscriptions, events with structures, every
 //! security policy, and what is made to go wrong.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use lineside::device::opcua::simulator::{Kind, Login, Own, Setup, Simulator};
 use lineside::model::Raw;
@@ -17,8 +21,10 @@ use opcua::types::{
     SimpleAttributeOperand, StatusCode, StructureDefinition, TimestampsToReturn, UserTokenPolicy, Variant, WriteValue,
 };
 use serde_json::json;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -609,4 +615,44 @@ async fn a_killed_server_comes_back_with_its_values_and_without_its_sessions() {
             .is_ok()
     );
     stand.tasks.shutdown().await;
+}
+
+/// What a virtual device of a catalog profile prints while these lines are typed.
+fn simulate(profile: &str, arguments: &[&str], typed: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lineside"))
+        .args(["simulate", "--listen", "127.0.0.1:0", "--every", "off", "--no-wait"])
+        .args(arguments)
+        .arg(root.join(profile))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{profile}: {:?}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_opcua_profile_of_the_catalog_is_simulated() {
+    let pki = TempDir::new().unwrap();
+    let pki = ["--pki", pki.path().to_str().unwrap()];
+    let mut trusts = std::collections::BTreeSet::new();
+    for (profile, says) in [
+        ("generic/plc-opcua.toml", "cycle, phase"),
+        ("siemens/s7-1500-handshake.toml", "tightening ok"),
+        ("joining/opc-40450.toml", "result_id SIM-"),
+        ("example/opcua.toml", "tightening"),
+    ] {
+        let typed = format!("{}show\nreboot\nnext ok\nquit\n", "next ok\nnext nok\n".repeat(6));
+        let said = simulate(profile, &pki, &typed);
+        assert!(said.contains(says) && !said.contains("error:"), "{profile}: {said}");
+        let trust = said.lines().find(|line| line.starts_with("trust = \"sha256:")).unwrap();
+        trusts.insert(trust.to_owned());
+    }
+    assert_eq!(trusts.len(), 1, "the folder keeps the certificate");
+    let typed = "next\nbad torque\nset torque 12.5\nshow\nquit\n";
+    let said = simulate("siemens/s7-1500-handshake.toml", &pki, typed);
+    assert!(said.contains("BadSensorFailure") && said.contains("12.5"), "{said}");
 }

@@ -67,7 +67,9 @@ enum Command {
     Simulate(simulate::Arguments),
     /// Shows a device's points live, as raw and decoded, and the events they would make
     #[command(after_help = "Examples:\n  lineside probe example/t-100 --address 192.0.2.17\n  \
-        lineside probe st10.spindle-1 --config /etc/lineside/gateway.toml --once --json\n\n\
+        lineside probe st10.spindle-1 --config /etc/lineside/gateway.toml --once --json\n  \
+        lineside probe --browse opc.tcp://192.0.2.30:4840 --trust sha256:… --filter torque\n  \
+        lineside probe --browse opc.tcp://192.0.2.30:4840 --trust sha256:… --out st10.spindle-1.toml 'nsu=urn:plc;s=Tool.Torque'\n\n\
         Publishes, acknowledges and writes nothing. Where a gateway runs that has the link, it asks that.\n\
         Exit codes: 0; 1 the device was not reached; 2 the profile is faulty.")]
     Probe(probe::Arguments),

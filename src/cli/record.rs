@@ -8,6 +8,7 @@ use super::{Log, complain, interrupted, runtime, start_log};
 use crate::clock::Clock;
 use crate::gateway::control;
 use crate::model::Moment;
+use crate::model::plan::Link;
 use crate::record::{Header, Line, Through, VERSION, What, without_secrets};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -46,6 +47,10 @@ pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
         Ok(target) => target,
         Err(code) => return code,
     };
+    if let Link::Opcua(_) = target.plan.link {
+        complain("error: what an OPC UA server says cannot be recorded yet; `lineside probe` shows it");
+        return ExitCode::FAILURE;
+    }
     let outcome = open(&arguments.out, arguments.force).and_then(|file| {
         let runtime = runtime().map_err(|fault| fault.to_string())?;
         let outcome = runtime.block_on(record(arguments, &target, file));

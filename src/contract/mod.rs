@@ -148,6 +148,59 @@ impl Allocator {
         sealing
     }
 
+    /// A result that the profile turns away was there all the same: its counter is seen, and what is missing before it is told.
+    pub fn pass(&mut self, draft: &Draft, unit: &UnitOf, now: Now, commit: &mut Commit) {
+        let mut state = self.slots.remove(&draft.slot).unwrap_or_default();
+        let before = state.clone();
+        state.meet(&draft.device);
+        let course = state.course(draft);
+        if course == Course::BelowFirst {
+            state.doubt(draft);
+        } else {
+            if course.restarted() {
+                state.renew();
+            }
+            self.tell_missing(&state, course, draft, unit, now, commit);
+            state.count(draft);
+        }
+        if state != before {
+            commit.state.push(state.change(&draft.slot));
+        }
+        self.slots.insert(draft.slot.clone(), state);
+    }
+
+    /// Tells the gap before `draft`, where its counter shows one.
+    fn tell_missing(
+        &mut self,
+        state: &SlotState,
+        course: Course,
+        draft: &Draft,
+        unit: &UnitOf,
+        now: Now,
+        commit: &mut Commit,
+    ) {
+        let (after, before, missing) = match course {
+            Course::Jumped { after, before, missing } => (Some(after), before, missing),
+            Course::Restarted {
+                before,
+                missing: missing @ 1..,
+            } => (None, before, missing),
+            _ => return,
+        };
+        let gap = gap(
+            &draft.slot,
+            (GapCause::Missed, draft.kind),
+            (
+                after.map(|after| after.to_string()),
+                Some(before.to_string()),
+                Some(missing),
+            ),
+            draft.seen,
+            &draft.device,
+        );
+        self.put(state, &gap, EventType::Gap, gap.data.clone(), unit, now, None, commit);
+    }
+
     /// When a fetched result was made (wall milliseconds), where the offset of its device's clock is known.
     #[must_use]
     pub fn happened(&self, draft: &Draft) -> Option<i64> {
@@ -169,13 +222,7 @@ impl Allocator {
         if draft.kind.is_mapped() && !draft.event.is_empty() {
             state.meet(&draft.device);
         }
-        let counted = state.counters.get(&*draft.event).copied();
-        let course = match draft.counter {
-            // What is fetched comes in its order: it is further on, or was there before, but begins nothing anew.
-            Some(reading) if draft.backfill && counted.is_some_and(|known| reading.value <= known) => Course::Next,
-            Some(reading) => counter::follow(counted, reading),
-            None => Course::Next,
-        };
+        let course = state.course(draft);
         if course == Course::BelowFirst {
             state.doubt(draft);
             return Sealing::NoResult;
@@ -222,28 +269,7 @@ impl Allocator {
                 None => identity = Some((key, fields)),
             }
         }
-        let missed = match course {
-            Course::Jumped { after, before, missing } => Some((Some(after), before, missing)),
-            Course::Restarted {
-                before,
-                missing: missing @ 1..,
-            } => Some((None, before, missing)),
-            _ => None,
-        };
-        if let Some((after, before, missing)) = missed {
-            let gap = gap(
-                &draft.slot,
-                (GapCause::Missed, draft.kind),
-                (
-                    after.map(|after| after.to_string()),
-                    Some(before.to_string()),
-                    Some(missing),
-                ),
-                draft.seen,
-                &draft.device,
-            );
-            self.put(state, &gap, EventType::Gap, gap.data.clone(), unit, now, None, commit);
-        }
+        self.tell_missing(state, course, draft, unit, now, commit);
         state.count(draft);
         if !reasons.is_empty() {
             let data = guard::quarantined(draft, reasons);

@@ -1,5 +1,6 @@
 //! What is remembered of a slot's device: who it is, which incarnation of its ids counts, its counters and its clock.
 
+use super::counter::{self, Course};
 use super::slot_key;
 use crate::model::draft::DeviceIdentity;
 use crate::model::{Draft, SlotName, StateChange};
@@ -93,6 +94,17 @@ impl SlotState {
             .get(&*draft.event)
             .is_some_and(|known| reading.value < *known);
         lower && draft.id.as_ref().is_some_and(|id| **id == [reading.value.to_string()])
+    }
+
+    /// What the counter of `draft` tells after the one before it.
+    pub(super) fn course(&self, draft: &Draft) -> Course {
+        let counted = self.counters.get(&*draft.event).copied();
+        match draft.counter {
+            // What is fetched comes in its order: it is further on, or was there before, but begins nothing anew.
+            Some(reading) if draft.backfill && counted.is_some_and(|known| reading.value <= known) => Course::Next,
+            Some(reading) => counter::follow(counted, reading),
+            None => Course::Next,
+        }
     }
 
     /// Takes note of the counter.

@@ -53,6 +53,18 @@ impl Bench {
         sealing
     }
 
+    /// A result that the profile turns away.
+    fn pass(&mut self, draft: &Draft) {
+        let mut commit = Commit::default();
+        self.now += 1_000;
+        let now = Now {
+            moment: Moment::new(self.now, 1),
+            set: true,
+        };
+        self.allocator.pass(draft, &UnitOf::default(), now, &mut commit);
+        self.keep(commit);
+    }
+
     fn keep(&mut self, commit: Commit) {
         for change in commit.state {
             match change.value {
@@ -269,6 +281,22 @@ fn a_jump_of_the_counter_is_a_gap_before_the_event() {
     );
     let validator = jsonschema::validator_for(&schema(EventType::Gap)).unwrap();
     assert!(validator.is_valid(&bench.bodies(EventType::Gap)[0]));
+}
+
+#[test]
+fn a_result_that_is_turned_away_is_not_missing() {
+    let mut bench = Bench::new();
+    bench.seal(result(41, 1.0));
+    bench.pass(&result(42, 1.0));
+    bench.restart();
+    bench.seal(result(43, 1.0));
+    assert!(bench.bodies(EventType::Gap).is_empty());
+    // What is missing before it is told with it.
+    bench.pass(&result(46, 1.0));
+    bench.seal(result(47, 1.0));
+    let gaps = bench.bodies(EventType::Gap);
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert_eq!(gaps[0]["data"]["count"], 2);
 }
 
 #[test]

@@ -462,6 +462,10 @@ impl Committer {
         for meaning in meanings {
             match meaning {
                 Meaning::Ignored => self.count(&slot, Counted::Ignored, 1),
+                Meaning::Passed(draft) => {
+                    self.count(&slot, Counted::Ignored, 1);
+                    self.pass(&draft, &mut commit);
+                }
                 Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
             }
         }
@@ -474,6 +478,24 @@ impl Committer {
             batch.commits.push(commit);
         }
         batch.answers.extend(durable);
+    }
+
+    /// What was turned away was there: only what is missing before it is told.
+    fn pass(&mut self, draft: &Draft, commit: &mut Commit) {
+        let binding = self.units.bind_at(draft, None);
+        let unit = UnitOf {
+            fields: binding.to_json(),
+            subject: binding.id,
+        };
+        let now = Now {
+            moment: self.clock.now(),
+            set: self.clock.is_set(),
+        };
+        self.allocator.pass(draft, &unit, now, commit);
+        if let Some(entry) = self.slots.get_mut(&draft.slot) {
+            let gaps = u64::try_from(commit.events.len()).unwrap_or(0);
+            entry.counts.gaps = entry.counts.gaps.saturating_add(gaps);
+        }
     }
 
     /// Binds, numbers and seals one draft.

@@ -7,12 +7,12 @@ mod framed;
 mod opcua;
 mod open_protocol;
 
-pub use framed::{
-    ByteTransport, Checksum, ChecksumAt, FramePlace, FramePlan, FramePoint, FramePoll, FramedLink, ParsePlan, TextKind,
-};
-pub use opcua::{
+pub use self::opcua::{
     Condition, FieldPath, FieldStep, Identifier, Identity, Namespace, NodeRef, Notice, OpcuaLink, OpcuaPart,
     OpcuaPoint, OpcuaType, Security, SecurityMode, SecurityPolicy, Selector, Trust,
+};
+pub use framed::{
+    ByteTransport, Checksum, ChecksumAt, FramePlace, FramePlan, FramePoint, FramePoll, FramedLink, ParsePlan, TextKind,
 };
 pub use open_protocol::{Acknowledge, OpenProtocolLink, Recover, ResultSource, Revisions, TelegramTransport};
 
@@ -95,7 +95,7 @@ impl Link {
             }
             Self::Framed(link) => (&mut link.address, None),
             Self::Opcua(link) => {
-                link.address = opcua::filled(text);
+                link.address = self::opcua::filled(text);
                 return;
             }
         };

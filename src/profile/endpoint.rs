@@ -76,8 +76,17 @@ fn plain(word: &str) -> String {
 }
 
 fn security(text: &str, place: &Place, out: &mut Diagnostics) -> Option<Security> {
-    if plain(text) == "none" {
-        return Some(Security::None);
+    match plain(text).as_str() {
+        "none" => return Some(Security::None),
+        "" => {
+            out.push(
+                Diagnostic::error(place, "`security` is empty").help(
+                    "leave it out: then it is the strongest that the server offers; what is neither signed nor encrypted must be written: \"None\"",
+                ),
+            );
+            return None;
+        }
+        _ => {}
     }
     let (policy, mode) = match text.rsplit_once('/') {
         // A policy may be written as its URI.
@@ -203,6 +212,8 @@ fn identity(keys: &Table, out: &mut Diagnostics) -> Identity {
                 password_file,
             };
         }
+        // What is wrong was told.
+        (Some(_), None) if keys.get("password").is_some() => return Identity::Anonymous,
         (Some(_), None) => {
             let help = "the password stands in a file of its own: password_file = \"st10.password\"";
             return alone(entry("username"), "password_file", help, out);

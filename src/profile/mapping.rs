@@ -57,7 +57,11 @@ pub(super) fn drafts(
     // What could be read of it still tells that it is none of this event's.
     let unread = !sample.faults.is_empty();
     if now.turned_away(event, &data, &faulty, unread) {
-        return vec![Meaning::Ignored];
+        let counter = event.counter.and_then(|_| now.counter(event, &sample.before));
+        return vec![match counter {
+            Some(_) => Meaning::Passed(Box::new(passed(event, device, contract, sample, counter))),
+            None => Meaning::Ignored,
+        }];
     }
     if unread {
         let draft = unreadable(event, device, contract, sample);
@@ -112,6 +116,34 @@ pub(super) fn drafts(
         return vec![Meaning::Ignored];
     }
     changed
+}
+
+/// What is left of a result that was turned away: that it was there.
+fn passed(
+    event: &Event,
+    device: &Arc<DeviceIdentity>,
+    contract: &SlotContract,
+    sample: &Sample,
+    counter: Option<CounterReading>,
+) -> Draft {
+    Draft {
+        slot: contract.slot.clone(),
+        event: event.name.clone(),
+        kind: event.kind,
+        data: Fields::default(),
+        quarantine: Vec::new(),
+        id: None,
+        counter,
+        seen: sample.seen,
+        since: sample.since,
+        device_time: None,
+        backfill: sample.backfill,
+        echo: None,
+        extra: Fields::default(),
+        raw: None,
+        device: device.clone(),
+        keep: event.keep,
+    }
 }
 
 /// Whether a status code says that there is no value (OPC 10000-4, 7.39.1).

@@ -128,6 +128,8 @@ pub enum Meaning {
     Draft(Box<Draft>),
     /// Turned away by `only` or `except`; counted.
     Ignored,
+    /// The same, of a device that counts its results: this one was there, and is none that is missing.
+    Passed(Box<Draft>),
 }
 
 /// How the examples of a profile went.

@@ -22,7 +22,9 @@ pub(super) fn compile(name: &str, place: &Place, keys: &Table, out: &mut Diagnos
         paths.extend(node.as_text().and_then(|text| path(text, &node.place, out)));
     }
     if keys.get("node").is_none() && paths.is_empty() {
-        if out.iter().count() == before {
+        // Where it is of another protocol was told.
+        let foreign = ["at", "columns", "column", "group", "pid"];
+        if out.iter().count() == before && !foreign.iter().any(|key| keys.get(key).is_some()) {
             out.push(
                 Diagnostic::error(place, format!("nothing says where `{name}` is")).help(
                     "a variable is node = \"nsu=http://…;s=Tool.Torque\"; a field of an event is field = \"Result/ResultMetaData/ResultId\"",

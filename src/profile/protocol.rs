@@ -99,7 +99,7 @@ impl Protocol {
                     }
                 );
             }
-            ("at", Family::Frames) => {
+            ("at" | "node" | "field" | "part", Family::Frames) => {
                 "say where it is in a frame: columns = [18, 24], column = 3, or a named group of `pattern`"
             }
             ("at", Family::Telegrams) => {
@@ -115,12 +115,6 @@ impl Protocol {
             ("columns" | "column" | "group" | "pid", Family::Opcua) => {
                 "a variable has a node: node = \"nsu=http://…;s=Tool.Torque\"; a field of an event a way, field = \"Result/…\""
             }
-            ("node" | "field" | "part", Family::Frames) => {
-                "say where it is in a frame: columns = [18, 24], column = 3, or a named group of `pattern`"
-            }
-            ("node" | "field" | "part", Family::Telegrams) => {
-                "fields of telegrams have names: `lineside profile fields open-protocol` lists them"
-            }
             ("count", Family::Opcua) => "take it out: a variable says itself how many elements it has",
             ("length", Family::Opcua) => "take it out: a text of a server is as long as it is",
             ("clears", Family::Opcua) => "take it out: reading a variable does not clear it",
@@ -131,7 +125,7 @@ impl Protocol {
             ("security" | "trust" | "trust_file" | "username" | "password_file" | "cert_file" | "key_file", _) => {
                 "take it out: only OPC UA secures its connection and knows users"
             }
-            ("columns" | "column" | "group", Family::Telegrams) => {
+            ("columns" | "column" | "group" | "node" | "field" | "part", Family::Telegrams) => {
                 "fields of telegrams have names: `lineside profile fields open-protocol` lists them"
             }
             ("count" | "bit" | "bits" | "length" | "clears", _) => "take it out: that is how registers are read",

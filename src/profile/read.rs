@@ -122,11 +122,8 @@ pub(super) fn value(node: &Node, kind: &Kind, key: &str, name: &str, out: &mut D
 fn event(node: &Node, out: &mut Diagnostics) {
     let Some(entries) = node.as_table() else { return };
     for (key, node) in &entries.entries {
-        match EVENT.iter().find(|known| known.name == key.name) {
-            Some(known) => {
-                value(node, &known.kind, &key.name, &format!("`{}`", key.name), out);
-            }
-            None => {}
+        if let Some(known) = EVENT.iter().find(|known| known.name == key.name) {
+            value(node, &known.kind, &key.name, &format!("`{}`", key.name), out);
         }
     }
 }

@@ -129,6 +129,17 @@ impl Profile {
         events.collect()
     }
 
+    /// Events of a server of which its examples give only what the points that are their fields say: index into the plan's notices,
+    /// and values by point.
+    #[must_use]
+    pub fn start_noticed(&self) -> Vec<(u16, Vec<Option<Raw>>)> {
+        let events = self.given().into_iter().filter_map(|given| match given {
+            examples::Given::Noticed(notice, values) => Some((notice, values)),
+            _ => None,
+        });
+        events.collect()
+    }
+
     /// What all examples give, step by step.
     fn given(&self) -> Vec<examples::Given> {
         let plan = self.plan(&SlotName::new("a", "a"));

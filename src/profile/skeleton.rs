@@ -4,6 +4,7 @@
 //! Owns the texts. What may be said at all is in [`super::format`]; the manuals are in `device-profiles/example`.
 
 mod frames;
+mod servers;
 mod telegrams;
 
 use super::format::PROTOCOLS;
@@ -62,6 +63,7 @@ pub fn skeleton(protocol: &str, kind: EventType) -> Result<String, SkeletonFault
         body: (points, event, example),
     } = match protocol {
         "serial" | "tcp" => frames::texts(protocol, kind)?,
+        "opcua" => servers::texts(kind).ok_or(SkeletonFault::Type(kind))?,
         "open-protocol" => telegrams::texts(kind).ok_or(SkeletonFault::Type(kind))?,
         _ => Texts {
             manual: "manual",

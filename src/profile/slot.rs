@@ -9,6 +9,7 @@ use super::{Profile, SlotContract};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, meant};
 use crate::model::Uom;
 use crate::model::event::{EventType, FieldSpec, MEASURE, Shape};
+use crate::model::plan::{Security, Trust};
 
 /// Checks `profile` for the slot.
 pub(super) fn check(profile: &Profile, contract: &SlotContract, out: &mut Diagnostics) {
@@ -17,9 +18,26 @@ pub(super) fn check(profile: &Profile, contract: &SlotContract, out: &mut Diagno
             Diagnostic::error(&profile.connection.place, format!("{} has no address", contract.slot))
                 .help(format!(
                     "say where the device is: [connection] address = \"{}\"",
-                    profile.connection.link.example_address().trim_end_matches(":502")
+                    profile
+                        .connection
+                        .link
+                        .example_address()
+                        .trim_end_matches(":502")
+                        .trim_end_matches(":4840")
                 ))
                 .related(&contract.place, "the slot that it fills"),
+        );
+    }
+    if let Some(link) = profile.connection.link.opcua()
+        && link.trust == Trust::default()
+        && link.security != Security::None
+    {
+        out.push(
+            Diagnostic::warning(
+                &profile.connection.place,
+                format!("{} trusts no server yet: every certificate is refused", contract.slot),
+            )
+            .help("`lineside probe` shows the server's thumbprint; where it is the right one, write trust = \"sha256:…\", or trust_file"),
         );
     }
     for (kind, place) in &contract.delivers {

@@ -183,7 +183,7 @@ fn take(made: &mut Replayed, profile: &Profile, contract: &SlotContract, sample:
                 wall,
                 json: show(&draft),
             }),
-            Meaning::Ignored => made.ignored += 1,
+            Meaning::Ignored | Meaning::Passed(_) => made.ignored += 1,
         }
     }
 }

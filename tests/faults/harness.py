@@ -27,6 +27,7 @@ import handshakes  # noqa: E402
 import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from opcua import opcua_items, opcua_plc  # noqa: E402
+from opcua_joining import opcua_joining, opcua_same  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
 from tls import tls  # noqa: E402
@@ -58,6 +59,8 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "flood": floods.flood,
     "opcua_plc": opcua_plc,
     "opcua_items": opcua_items,
+    "opcua_joining": opcua_joining,
+    "opcua_same": opcua_same,
 }
 
 

@@ -135,6 +135,7 @@ class Plc:
         rig.configure(asks='delivers = "tightening"\nrequires = ["torque", "torque.min", "angle", "program"]')
         self.done: Counter[str] = Counter()
         self.returns: list[float] = []
+        self.took: dict[str, list[float]] = defaultdict(list)
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
         """The server."""
@@ -208,11 +209,13 @@ class Plc:
             step = steps[at % len(steps)] if at < len(steps) else self.chance.choice(steps)
             self.done[step.__name__] += 1
             step()
+            ended = time.monotonic()
             rig.pass_time(self.chance.uniform(0.2, 1))
             try:
-                rig.flow(4, 30)
+                rig.flow(4, 40)
             except Failure as failure:
                 raise Failure(f"after {step.__name__}: {failure}") from None
+            self.took[step.__name__].append(time.monotonic() - ended)
         rig.say(f"{times} disturbances; {rig.tool_stats()}")
         rig.drain()
         rules = Rules(everything=True, check_units=False, schema_every=20)
@@ -223,8 +226,10 @@ class Plc:
             if seconds > RETURN:
                 report.fault(f"results were taken again {seconds:.1f} s after the server was back; {RETURN:.0f} s are granted")
                 print(f"     ! {report.faults[-1]}", flush=True)
-        counts = ", ".join(f"{what} {count}" for what, count in self.done.items())
-        print(f"     done: {counts}; server back to result: {', '.join(f'{seconds:.1f}' for seconds in self.returns)} s", flush=True)
+        print(f"     {'what was done':<20}{'times':>6}{'four results behind it, s':>30}", flush=True)
+        for what, count in self.done.items():
+            print(f"     {what:<20}{count:>6}     {', '.join(f'{seconds:.1f}' for seconds in self.took[what])}", flush=True)
+        print(f"     server back to first result: {', '.join(f'{seconds:.1f}' for seconds in self.returns)} s", flush=True)
         return report.fault_count
 
 
@@ -303,10 +308,13 @@ def opcua_items(rig: Rig, chance: random.Random, options: Any) -> int:
     measured, at_server = Measured(rig.gateway.process.pid), Measured(server.tool.peer.process.pid)
     server.tool.peer.ask("items", rate=10)
     rig.pass_time(seconds)
+    faults: list[str] = []
     lines = [measured.said("gateway"), at_server.said("asyncua, the server")]
     stats = server.tool.peer.ask("items", rate=0)
+    # Reads and monitored items: 1000, 500, 250 and 125 at a time are too many for a server that takes 100 and does not say so.
+    if stats.get("too many", 0) > 8:
+        faults.append(f"the server was asked for too much {stats['too many']} times: {stats['most']}, though it takes {LIMIT}")
     last = server.tool.peer.ask("stats")["ticks"]
-    faults = []
     try:
         rig.wait("the last change arrives", lambda: newest.look() or newest.newest >= last, 30)  # type: ignore[func-returns-value]
     except Failure as failure:
@@ -331,7 +339,7 @@ def opcua_items(rig: Rig, chance: random.Random, options: Any) -> int:
     for _ in range(10):
         server.kill()
         rig.pass_time(1)
-        server.back()
+        server.back("--advertise")
         back = time.monotonic()
         after = server.tool.peer.ask("items", rate=10)["ticks"]
         try:
@@ -341,13 +349,12 @@ def opcua_items(rig: Rig, chance: random.Random, options: Any) -> int:
             break
         returns.append(time.monotonic() - back)
         stats = server.tool.peer.ask("stats")
+        if stats.get("too many"):
+            faults.append(f"the server says that it takes {LIMIT} at a time, and was asked for {stats['most']}")
         if stats["sessions"] > 3:
             faults.append(f"{stats['sessions']} sessions were made at a server that just came back")
     print(f"     the server was killed {len(returns)} times; data again after {', '.join(f'{seconds:.1f}' for seconds in returns)} s", flush=True)
     faults += [f"data came again {seconds:.1f} s after the server was back; {RETURN:.0f} s are granted" for seconds in returns if seconds > RETURN]
-    most = server.tool.peer.ask("stats")["most"]
-    if max(most.values(), default=0) > LIMIT and stats.get("too many", 0) > 4:
-        faults.append(f"the server was asked for {most} at a time {stats['too many']} times, though it takes {LIMIT}")
     if stop := rig.gateway.stop():
         faults.append(stop)
     faults += rig.gateway.exits

@@ -108,9 +108,9 @@ class Space:
         """An object under Objects."""
         return await self.server.nodes.objects.add_object(ua.NodeId(name, self.index), f"{self.index}:{name}")
 
-    async def add(self, parent: Node, name: str, value: Any, kind: ua.VariantType, writable: bool = False, **more: Any) -> Node:
-        """A variable `Parent.name`."""
-        text = f"{parent.nodeid.Identifier}.{name}"
+    async def add(self, parent: Node, name: str, value: Any, kind: ua.VariantType, writable: bool = False, text: str = "", **more: Any) -> Node:
+        """A variable `Parent.name`, or by another text."""
+        text = text or f"{parent.nodeid.Identifier}.{name}"
         node = await parent.add_variable(ua.NodeId(text, self.index), f"{self.index}:{name}", ua.Variant(value, kind), **more)
         if writable:
             await node.set_writable()
@@ -213,9 +213,13 @@ class Items:
     async def begin(self, after: int) -> None:
         """Makes them; they go on behind `after`."""
         self.ticks = after
-        folder = await self.space.folder("Items")
+        top = await self.space.folder("Items")
+        folder = top
         for at in range(self.count):
-            await self.space.add(folder, f"v{at:05}", after, ua.VariantType.UInt32)
+            # A hundred in a folder: asyncua looks through all of a parent's children for each new one.
+            if at % 100 == 0:
+                folder = await top.add_object(ua.NodeId(f"Items.{at // 100}", self.space.index), f"{self.space.index}:{at // 100}")
+            await self.space.add(folder, f"v{at:05}", after, ua.VariantType.UInt32, text=f"Items.v{at:05}")
 
     async def tick(self) -> None:
         """The next change of all of them. What was begun is written down first, what was done behind it."""

@@ -1,19 +1,28 @@
 //! `lineside probe`: a device's points live, as raw and decoded, and the events they would make. Publishes, acknowledges
-//! and writes nothing.
+//! and writes nothing. `--browse`: what an OPC UA server has, and a profile begun from it.
 
+mod browse;
+mod names;
 pub(super) mod render;
+mod space;
+mod starter;
 pub(super) mod target;
 
-use super::{Log, complain, interrupted, print, runtime, start_log};
+use super::{INVALID, Log, complain, interrupted, print, runtime, start_log};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use target::{Target, Where};
+use target::{Reach, Target, Where};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The file of a slot, a catalog profile (`kolver/k-ducer-modbus`, with --address), or the name of a slot (`st10.spindle-1`).
+    /// With --browse and --out: the chosen nodes
+    #[arg(value_name = "PROFILE|NODE", required_unless_present = "browse")]
+    names: Vec<PathBuf>,
     #[command(flatten)]
-    device: Where,
+    reach: Reach,
     /// Look once, and end
     #[arg(long)]
     once: bool,
@@ -26,11 +35,24 @@ pub(super) struct Arguments {
     /// Machine-readable output: one object a look
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    browse: browse::Browsing,
 }
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off");
-    let target = match arguments.device.find_and_note() {
+    if arguments.browse.is_asked() {
+        return browse::run(arguments);
+    }
+    let [profile] = &arguments.names[..] else {
+        complain("error: one device at a time: name one profile or slot; several nodes go with --browse and --out");
+        return ExitCode::from(INVALID);
+    };
+    let device = Where {
+        profile: profile.clone(),
+        reach: arguments.reach.clone(),
+    };
+    let target = match device.find_and_note() {
         Ok(target) => target,
         Err(code) => return code,
     };

@@ -1,7 +1,9 @@
 //! How points and events look on a terminal and as JSON; shared by probe, replay and simulate.
 
 use super::target::{Look, Target};
-use crate::model::plan::{Address, FramePlace, FramePoint, ModbusType, PointIx, SlotPlan, TextKind, Trigger};
+use crate::model::plan::{
+    Address, EventPlan, FramePlace, FramePoint, Link, ModbusType, PointIx, Said, SlotPlan, TextKind, Trigger,
+};
 use crate::model::value::json_number;
 use crate::model::{Raw, Sample};
 use crate::profile::{Meaning, Profile, SlotContract, show};
@@ -26,7 +28,7 @@ pub(in crate::cli) fn events(
     plan: &Arc<SlotPlan>,
     look: &Look,
 ) -> Vec<Shown> {
-    let one = |(index, event): (usize, &crate::model::plan::EventPlan)| {
+    let one = |(index, event): (usize, &EventPlan)| {
         let before = vec![None; look.values.len()];
         let sample = Sample::picture(plan, index, look.values.clone(), before, look.at);
         let drafts = profile.drafts(contract, &sample);
@@ -41,14 +43,28 @@ pub(in crate::cli) fn events(
                 .unwrap_or_default(),
             says: drafts
                 .iter()
+                .filter(|_| !is_awaited(plan, event, look))
                 .filter_map(|meaning| match meaning {
                     Meaning::Draft(draft) => Some(show(draft)),
-                    Meaning::Ignored => None,
+                    Meaning::Ignored | Meaning::Passed(_) => None,
                 })
                 .collect(),
         }
     };
     plan.events.iter().enumerate().map(one).collect()
+}
+
+/// Whether an event of an OPC UA server makes this one, and none was told yet.
+fn is_awaited(plan: &SlotPlan, event: &EventPlan, look: &Look) -> bool {
+    let told = |trigger: &Trigger| matches!(trigger, Trigger::Said(Said::Event(_)));
+    let says = |point: &PointIx| is_field(plan, *point) && look.values.get(*point).is_some_and(Option::is_some);
+    event.triggers.iter().all(told) && !event.points.iter().any(says)
+}
+
+/// Whether a point is a field of an event of an OPC UA server.
+fn is_field(plan: &SlotPlan, point: PointIx) -> bool {
+    let at = plan.points.get(point).and_then(|point| point.at.opcua());
+    at.is_some_and(|at| at.node.is_none())
 }
 
 /// What a trigger waits for; `None`: it shows.
@@ -73,6 +89,11 @@ fn waits(trigger: &Trigger, plan: &SlotPlan, values: &[Option<Raw>]) -> Option<S
         )),
         Trigger::ChangesAny { .. } => Some("when a value changes".to_owned()),
         Trigger::Every(period) => Some(format!("every {period:?}")),
+        Trigger::Said(Said::Event(index)) => {
+            let notice = plan.notices.get(usize::from(*index));
+            let kind = notice.map(|notice| notice.event_type.to_string()).unwrap_or_default();
+            Some(format!("with each event {kind}"))
+        }
         Trigger::Said(said) => Some(format!("with each {}", said.word())),
     }
 }
@@ -191,6 +212,7 @@ fn meaning(target: &Target, look: &Look, point: PointIx, clears: bool) -> (Strin
         (None, None) if at(&target.plan, point).1 && !clears => {
             ("not read: reading clears it (--clears reads it)".to_owned(), "not_read")
         }
+        (None, None) if is_field(&target.plan, point) => (unsaid(&target.plan, look).to_owned(), "absent"),
         (None, None) => ("not read, or no value of its type".to_owned(), "absent"),
         (Some(_), _) => match target.profile.meaning_of(point, &look.values) {
             text if text == "invalid" => (text, "invalid"),
@@ -200,9 +222,29 @@ fn meaning(target: &Target, look: &Look, point: PointIx, clears: bool) -> (Strin
     }
 }
 
+/// Why a field of an event says nothing.
+fn unsaid(plan: &SlotPlan, look: &Look) -> &'static str {
+    let says = |point: PointIx| is_field(plan, point) && look.values.get(point).is_some_and(Option::is_some);
+    if plan.notices.is_empty() {
+        "no event of the profile says it: when = { event = … }"
+    } else if (0..plan.points.len()).any(says) {
+        "absent in the last event"
+    } else {
+        "no event yet"
+    }
+}
+
+/// What the link says beside a value: its registers, or its quality.
+fn beside(target: &Target) -> &'static str {
+    match target.plan.link {
+        Link::Opcua(_) => "quality",
+        _ => "registers",
+    }
+}
+
 /// The whole look as a table.
 pub(in crate::cli) fn table(target: &Target, look: &Look, clears: bool) -> String {
-    let mut rows = vec![["point", "at", "registers", "raw", "means"].map(str::to_owned)];
+    let mut rows = vec![["point", "at", beside(target), "raw", "means"].map(str::to_owned)];
     for (index, point) in target.plan.points.iter().enumerate() {
         let raw = look.values.get(index).and_then(Option::as_ref).map(Raw::text);
         rows.push([
@@ -210,7 +252,10 @@ pub(in crate::cli) fn table(target: &Target, look: &Look, clears: bool) -> Strin
             at(&target.plan, index).0,
             shortened(look.words.get(index).map_or("", String::as_str)),
             shortened(&raw.unwrap_or_default()),
-            meaning(target, look, index, clears).0,
+            match meaning(target, look, index, clears) {
+                (means, "good") => shortened(&means),
+                (means, _) => means,
+            },
         ]);
     }
     let mut widths = [0; 5];
@@ -259,7 +304,12 @@ fn shortened(text: &str) -> String {
 pub(in crate::cli) fn line(target: &Target, look: &Look, clears: bool) -> String {
     let points = target.plan.points.iter().enumerate().map(|(index, point)| {
         let means = meaning(target, look, index, clears).0;
-        format!("{}={}", point.name, shortened(&means))
+        let quality = look.words.get(index).filter(|quality| !quality.is_empty());
+        let quality = match (quality, look.values.get(index)) {
+            (Some(quality), Some(Some(_))) if beside(target) == "quality" => format!(" ({quality})"),
+            _ => String::new(),
+        };
+        format!("{}={}{quality}", point.name, shortened(&means))
     });
     let events = events(&target.profile, &target.contract, &target.plan, look);
     let shown = events
@@ -281,7 +331,7 @@ pub(in crate::cli) fn json_line(target: &Target, look: &Look, clears: bool) -> V
         let uom = target.profile.points().nth(index).and_then(|(_, uom)| uom);
         json!({
             "point": *point.name, "at": at(&target.plan, index).0,
-            "registers": look.words.get(index).filter(|words| !words.is_empty()),
+            (beside(target)): look.words.get(index).filter(|words| !words.is_empty()),
             "raw": raw.map(|raw| raw.number().map_or_else(|| raw.text().into(), json_number)),
             "means": means, "state": state, "uom": uom.map(crate::model::Uom::code),
         })

@@ -9,7 +9,7 @@ use crate::device::{self, SlotStart};
 use crate::diagnostic::Diagnostics;
 use crate::gateway::control::{self, LinkQuestion, Linked, LookedPoint};
 use crate::gateway::setup;
-use crate::model::plan::{EventPlan, Link, SlotPlan, Trigger};
+use crate::model::plan::{EventPlan, Link, OpcuaPoint, PointIx, Said, SlotPlan, Trigger};
 use crate::model::sample::Report;
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
@@ -31,6 +31,13 @@ pub(in crate::cli) struct Where {
     /// The file of a slot, a catalog profile (`kolver/k-ducer-modbus`, with --address), or the name of a slot (`st10.spindle-1`)
     #[arg(value_name = "PROFILE")]
     pub(in crate::cli) profile: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) reach: Reach,
+}
+
+/// How its profile is found, and how the device is reached.
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cli) struct Reach {
     /// The folder that `extends` starts from; default: the nearest `device-profiles` above the profile
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -39,13 +46,13 @@ pub(in crate::cli) struct Where {
     config: Option<PathBuf>,
     /// Where the device is, whatever the profile says: host[:port], or a serial port
     #[arg(long, value_name = "ADDR")]
-    address: Option<String>,
+    pub(in crate::cli) address: Option<String>,
     /// Modbus server (unit identifier), whatever the profile says
     #[arg(long, value_name = "N")]
     server_id: Option<u8>,
     /// Connect to the device even if a running gateway has a link to it
     #[arg(long)]
-    direct: bool,
+    pub(in crate::cli) direct: bool,
 }
 
 /// A device, its profile, and the way to it.
@@ -134,27 +141,27 @@ impl Where {
             Some((file, slot, state_dir)) => (file, Some(slot), Some(state_dir)),
             None => (self.profile.clone(), None, None),
         };
-        let profile = read_profile(&name, self.root.as_deref()).ok_or(NoTarget::Faulty)?;
+        let profile = read_profile(&name, self.reach.root.as_deref()).ok_or(NoTarget::Faulty)?;
         let mut contract = nobody(&profile);
         if let Some(slot) = &slot {
             contract = slot.clone();
         }
         let mut plan = profile.plan(&contract.slot);
-        if let Some(address) = &self.address {
+        if let Some(address) = &self.reach.address {
             plan.link.set_address(address);
         }
-        if let (Some(id), Link::Modbus(link)) = (self.server_id, &mut plan.link) {
+        if let (Some(id), Link::Modbus(link)) = (self.reach.server_id, &mut plan.link) {
             link.server_id = id;
         }
         let mut notes = Vec::new();
-        let asks_another = self.address.is_some() || self.server_id.is_some();
+        let asks_another = self.reach.address.is_some() || self.reach.server_id.is_some();
         let gateway = match (&state_dir, &slot) {
-            (Some(state_dir), Some(slot)) if !self.direct && !asks_another => {
+            (Some(state_dir), Some(slot)) if !self.reach.direct && !asks_another => {
                 owner(state_dir, &slot.slot, &profile, &mut notes)?
             }
             _ => None,
         };
-        if gateway.is_none() && self.config.is_some() && !self.direct && !asks_another {
+        if gateway.is_none() && self.reach.config.is_some() && !self.reach.direct && !asks_another {
             notes.push("no gateway runs there: connecting to the device".to_owned());
         }
         if gateway.is_none() && plan.link.address().is_empty() {
@@ -176,7 +183,7 @@ impl Where {
 
     /// The file, slot and state directory of the gateway's slot that is meant; `None`: no slot of a gateway.
     fn slot_of_a_gateway(&self) -> Result<Option<(PathBuf, SlotContract, PathBuf)>, NoTarget> {
-        let config = self.config.clone().or_else(|| {
+        let config = self.reach.config.clone().or_else(|| {
             let above = std::path::absolute(&self.profile).ok();
             let above = above.as_deref().and_then(Path::parent).and_then(Path::parent);
             [above, Some(Path::new(INSTALLED))]
@@ -188,7 +195,7 @@ impl Where {
         let Some(path) = config else { return Ok(None) };
         let mut out = Diagnostics::new();
         let Some(config) = setup::configuration(&path, &mut out) else {
-            if self.config.is_none() {
+            if self.reach.config.is_none() {
                 return Ok(None);
             }
             complain(&out.render(coloured()));
@@ -212,7 +219,7 @@ impl Where {
             }
             known.push(slot.name.to_string());
         }
-        if self.config.is_some() && self.address.is_none() && !self.direct {
+        if self.reach.config.is_some() && self.reach.address.is_none() && !self.reach.direct {
             return Err(NoTarget::Because(format!(
                 "{word} is no slot of {} and not the file of one; it has {}. \
                  For another device leave --config away and say --address",
@@ -274,7 +281,7 @@ pub(in crate::cli) enum Way {
 }
 
 /// Where commands keep what is their own, a certificate by which servers know them again: the user's folder for states.
-fn own_folder() -> Option<PathBuf> {
+pub(super) fn own_folder() -> Option<PathBuf> {
     let given = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -282,6 +289,28 @@ fn own_folder() -> Option<PathBuf> {
     };
     let states = given("XDG_STATE_HOME").or_else(|| given("HOME").map(|home| home.join(".local/state")))?;
     Some(states.join("lineside"))
+}
+
+/// Fields that no event of the profile uses are looked at, too, where it is clear whose they are.
+fn whole_events(plan: &mut SlotPlan) {
+    if plan.notices.len() != 1 {
+        return;
+    }
+    let field = |at: &OpcuaPoint| at.node.is_none() && !at.is_of_each();
+    let unused: Vec<PointIx> = (0..plan.points.len())
+        .filter(|point| {
+            plan.points
+                .get(*point)
+                .and_then(|point| point.at.opcua())
+                .is_some_and(field)
+        })
+        .filter(|point| !plan.events.iter().any(|event| event.points.contains(point)))
+        .collect();
+    for event in &mut plan.events {
+        if event.triggers.contains(&Trigger::Said(Said::Event(0))) {
+            event.points.extend(&unused);
+        }
+    }
 }
 
 impl Target {
@@ -302,6 +331,7 @@ impl Target {
         let told = |event: &EventPlan| event.triggers.iter().any(|trigger| matches!(trigger, Trigger::Said(_)));
         if matches!(plan.link, Link::Opcua(_)) {
             plan.events.retain(told);
+            whole_events(&mut plan);
         }
         plan.link.only_look();
         plan.alive = None;

@@ -90,6 +90,11 @@ fn points_text(protocol: &str, known: &[KnownPoint]) -> String {
              [points] says only what a controller does otherwise: torque = { uom = \"lbf.in\" }; a parameter of variable results\n\
              is mine = { pid = 2001 }, or pid_2001 by itself."
         }
+        "opcua" => {
+            "opcua names no points: a variable has a node, torque = { node = \"nsu=http://…;s=Tool.Torque\", uom = \"N.m\" }.\n\
+             `lineside probe FILE` browses a server. A point without a node is a field of an event: field = \"…\". Those of joining\n\
+             systems (OPC 40450-1), which `joining/opc-40450` has already:"
+        }
         "serial" | "tcp" => {
             "Every named group of `pattern` is a point; [points] adds type, map, uom: torque = { uom = \"N.m\" }.\n\
              Others are columns = [18, 24], column = 3 of a line that `separator` cuts, gs1 = \"21\" and di = \"S\" of a scanned code.\n\

@@ -1,19 +1,20 @@
-//! A virtual device: makes results in the registers of a profile, and keeps its side of the handshake.
+//! A virtual device: makes results in the registers or variables of a profile, and keeps its side of the handshake.
 //!
 //! Works in scans, like a PLC: each scan looks at what the master wrote. Does not own the protocol
-//! ([`crate::device::modbus::simulator`]) nor what values mean ([`crate::profile`]).
+//! ([`super::memory::Home`]) nor what values mean ([`crate::profile`]). What a server tells by itself is not made here
+//! ([`super::nodes`]).
 
 use super::image::{
-    acknowledges, fill_gaps, fresh, is_level, lower, place, put, rest, shows, step, values, write_record,
+    acknowledges, fill_gaps, fresh, is_level, lower, place, put, rest, shows, step, value, values, write_record,
 };
+use super::memory::{Home, Memory};
 use crate::cli::probe::render::event_line;
 use crate::clock::Clock;
-use crate::device::modbus::simulator::Simulator;
-use crate::model::plan::{Ack, PointIx, SlotPlan, Table, Trigger};
+use crate::model::plan::{Ack, PointIx, PointPlan, SlotPlan, Table, Trigger};
 use crate::model::{Decimal, Moment, Raw, Sample};
 use crate::profile::{Judged, Meaning, Measured, Profile, Rehearsal, SlotContract, show};
 use crate::replay::nobody;
-use crate::wire::modbus::{self, Image};
+use crate::wire::modbus;
 use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,12 +50,12 @@ enum Phase {
 
 /// The device.
 pub(super) struct Device {
-    profile: Profile,
+    profile: Arc<Profile>,
     contract: SlotContract,
     plan: Arc<SlotPlan>,
-    simulator: Simulator,
+    home: Home,
     clock: Clock,
-    start: Image,
+    start: Memory,
     rehearsals: Vec<Rehearsal>,
     groups: Vec<Group>,
     pinned: BTreeSet<PointIx>,
@@ -77,8 +78,8 @@ fn millis(time: Duration) -> u64 {
 
 impl Device {
     pub(super) fn new(
-        profile: Profile,
-        simulator: Simulator,
+        profile: Arc<Profile>,
+        home: Home,
         nok_rate: f64,
         every: Option<Duration>,
         goes_on: bool,
@@ -88,6 +89,9 @@ impl Device {
         let rehearsals = (0..plan.events.len()).map(|event| profile.rehearsal(event)).collect();
         let mut groups: Vec<(BTreeSet<PointIx>, Group)> = Vec::new();
         for (index, event) in plan.events.iter().enumerate() {
+            if event.triggers.iter().all(|trigger| matches!(trigger, Trigger::Said(_))) {
+                continue;
+            }
             let looks: BTreeSet<PointIx> = event.triggers.iter().flat_map(|t| t.points().iter().copied()).collect();
             let kind = profile.events().nth(index).map_or("", |(_, kind)| kind.word());
             let rare = matches!(kind, "state" | "alarm");
@@ -112,14 +116,19 @@ impl Device {
                 )),
             }
         }
-        let poll = plan.link.modbus().map_or(HOLD, |link| link.poll);
+        let published = || plan.link.opcua().map(|link| link.publishing);
+        let poll = plan.link.modbus().map(|link| link.poll).or_else(published);
+        let poll = poll.unwrap_or(HOLD);
         let shown = HOLD.max(poll * 4);
         let hold = every.map_or(shown, |every| shown.min((every * 6 / 10).max(poll * 2)));
         let mut device = Self {
-            start: profile.start_image(),
+            start: match &home {
+                Home::Registers(_) => Memory::Registers(profile.start_image()),
+                Home::Server(_) => home.edit(|memory| memory.clone()),
+            },
             profile,
             contract,
-            simulator,
+            home,
             clock: Clock::machine(),
             rehearsals,
             groups: groups.into_iter().map(|(_, group)| group).collect(),
@@ -135,9 +144,11 @@ impl Device {
             plan,
         };
         for at in device.plan.clone().points.iter().map(|point| &point.at) {
-            let at = at.registers();
+            let (at, Home::Registers(simulator)) = (at.registers(), &device.home) else {
+                continue;
+            };
             for offset in (0..modbus::span(at)).filter(|_| at.clears) {
-                device.simulator.clears(at.table, at.address.saturating_add(offset));
+                simulator.clears(at.table, at.address.saturating_add(offset));
             }
         }
         device.power_on();
@@ -147,18 +158,20 @@ impl Device {
     /// Start values: no result is shown, nothing is owed, and what tells one start from the next is new.
     fn power_on(&mut self) {
         let (plan, now) = (self.plan.clone(), self.clock.now());
-        let mut image = self.start.clone();
-        for point in 0..plan.points.len() {
-            if let Some(at) = place(&plan, point)
-                && image.words(at.table, at.address, modbus::span(at)).is_none()
-            {
-                image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
+        let mut memory = self.start.clone();
+        if let Some(image) = memory.registers() {
+            for point in 0..plan.points.len() {
+                if let Some(at) = place(&plan, point)
+                    && image.words(at.table, at.address, modbus::span(at)).is_none()
+                {
+                    image.put(at.table, at.address, &vec![0; usize::from(modbus::span(at))]);
+                }
             }
+            fill_gaps(&plan, image);
         }
-        fill_gaps(&plan, &mut image);
         for (event, rehearsal) in plan.events.iter().zip(&self.rehearsals) {
             for trigger in &event.triggers {
-                lower(&plan, &mut image, trigger);
+                lower(&plan, &mut memory, trigger);
             }
             let counts = rehearsal.counter.map(|(point, ..)| point);
             for id in event
@@ -166,16 +179,16 @@ impl Device {
                 .iter()
                 .filter(|id| Some(**id) != counts && counts.is_some() && !rehearsal.stamps.contains(id))
             {
-                let new = fresh(place(&plan, *id), now);
+                let new = fresh(&plan, &memory, *id, now);
                 if let Some(new) = new.filter(|_| !event.triggers.iter().any(|t| t.points().contains(id))) {
-                    drop(put(&plan, &mut image, *id, &new));
+                    drop(put(&plan, &mut memory, *id, &new));
                 }
             }
             if let Some(ack) = &event.ack {
-                rest(&plan, &mut image, event.triggers.as_slice(), ack);
+                rest(&plan, &mut memory, event.triggers.as_slice(), ack);
             }
         }
-        self.simulator.edit(|to| *to = image);
+        self.home.edit(|to| *to = memory);
         for group in &mut self.groups {
             group.phase = Phase::Idle;
         }
@@ -183,14 +196,15 @@ impl Device {
 
     /// The device starts anew: everything that is not kept is as at the start.
     pub(super) fn reboot(&mut self) -> String {
-        self.simulator.cut();
+        self.home.cut();
         self.power_on();
         "restarted: connections cut, counters as at the start".to_owned()
     }
 
-    fn values(&self) -> Vec<Option<Raw>> {
+    /// What all points say.
+    pub(super) fn values(&self) -> Vec<Option<Raw>> {
         let plan = self.plan.clone();
-        self.simulator.edit(|image| values(&plan, image))
+        self.home.edit(|memory| values(&plan, memory))
     }
 
     /// Sets a point to what `text` means in it; it is not varied any more.
@@ -200,9 +214,17 @@ impl Device {
             let help = crate::diagnostic::meant(name, &known).unwrap_or_default();
             return Err(format!("there is no point `{name}`: {help}"));
         };
-        let raw = self.profile.raw_for(point, text, &self.values())?;
+        let values = self.values();
+        let raw = match values.get(point) {
+            // What says a text takes one, whether or not the profile says that it is one.
+            Some(Some(Raw::Text(_))) => self
+                .profile
+                .raw_for(point, text, &values)
+                .unwrap_or(Raw::Text(text.to_owned())),
+            _ => self.profile.raw_for(point, text, &values)?,
+        };
         let plan = self.plan.clone();
-        self.simulator.edit(|image| put(&plan, image, point, &raw))?;
+        self.home.edit(|memory| put(&plan, memory, point, &raw))?;
         self.pinned.insert(point);
         Ok(format!(
             "{name} is {} (raw {})",
@@ -214,7 +236,7 @@ impl Device {
     /// All points.
     pub(super) fn show(&self) -> String {
         let values = self.values();
-        let row = |(index, point): (usize, &crate::model::plan::PointPlan)| {
+        let row = |(index, point): (usize, &PointPlan)| {
             let raw = values.get(index).and_then(Option::as_ref).map(Raw::text);
             format!(
                 "  {:<20} {:<14} {}",
@@ -223,22 +245,19 @@ impl Device {
                 self.profile.meaning_of(index, &values)
             )
         };
-        self.plan
-            .points
-            .iter()
-            .enumerate()
-            .map(row)
-            .collect::<Vec<_>>()
-            .join("\n")
+        // Fields of events are in no variable.
+        let stands = |(_, point): &(usize, &PointPlan)| point.at.opcua().is_none_or(|at| at.node.is_some());
+        let points = self.plan.points.iter().enumerate();
+        points.filter(stands).map(row).collect::<Vec<_>>().join("\n")
     }
 
     /// What it made and what was acknowledged.
     pub(super) fn summary(&self) -> String {
         format!(
-            "{} results made, {} acknowledged, {} requests answered",
+            "{} results made, {} acknowledged, {}",
             self.made,
             self.acknowledged,
-            self.simulator.requests()
+            self.home.served()
         )
     }
 
@@ -282,7 +301,7 @@ impl Device {
     pub(super) fn scan(&mut self, life: bool) -> Vec<String> {
         let (plan, now) = (self.plan.clone(), self.clock.now());
         if let (true, Some(alive)) = (life, &plan.alive) {
-            self.simulator.edit(|image| step(&plan, image, alive.point));
+            self.home.edit(|memory| step(&plan, memory, alive.point));
         }
         let mut said = Vec::new();
         for group in 0..self.groups.len() {
@@ -312,8 +331,8 @@ impl Device {
                 let past = now.tick.saturating_sub(since);
                 if acks.is_empty() {
                     // Flags that reading clears are gone by that; levels are shown long enough to be seen.
-                    let gone = self.simulator.edit(|image| {
-                        let values = values(&plan, image);
+                    let gone = self.home.edit(|memory| {
+                        let values = values(&plan, memory);
                         triggers.iter().all(|trigger| !shows(trigger, &values))
                     });
                     let clears = triggers
@@ -326,8 +345,8 @@ impl Device {
                     }
                     return None;
                 }
-                let taken = self.simulator.edit(|image| {
-                    let values = values(&plan, image);
+                let taken = self.home.edit(|memory| {
+                    let values = values(&plan, memory);
                     acks.iter().all(|(_, ack)| {
                         let own = triggers.iter().any(|t| t.points().contains(&ack.write));
                         if own && is_level(triggers) {
@@ -344,9 +363,9 @@ impl Device {
                     if acks.iter().any(|(_, ack)| ack.then.is_some()) {
                         return Some(Phase::Then);
                     }
-                    self.simulator.edit(|image| {
+                    self.home.edit(|memory| {
                         for (_, ack) in &acks {
-                            rest(&plan, image, triggers, ack);
+                            rest(&plan, memory, triggers, ack);
                         }
                     });
                     return Some(Phase::Idle);
@@ -379,9 +398,9 @@ impl Device {
 
     fn lower(&self, triggers: &[Trigger]) {
         let plan = self.plan.clone();
-        self.simulator.edit(|image| {
+        self.home.edit(|memory| {
             for trigger in triggers {
-                lower(&plan, image, trigger);
+                lower(&plan, memory, trigger);
             }
         });
     }
@@ -392,12 +411,14 @@ impl Device {
             return Vec::new();
         };
         let (plan, now) = (self.plan.clone(), self.clock.now());
-        let mut image = self.simulator.edit(|image| image.clone());
-        let registers = image.clone();
+        let mut memory = self.home.edit(|memory| memory.clone());
+        let registers = memory.clone();
         for (table, address, words) in events.iter().filter_map(|event| self.records.get(event)).flatten() {
-            image.put(*table, *address, words);
+            if let Some(image) = memory.registers() {
+                image.put(*table, *address, words);
+            }
         }
-        let before = values(&plan, &image);
+        let before = values(&plan, &memory);
         let mut stepped = BTreeSet::new();
         let mut held = false;
         for index in &events {
@@ -405,14 +426,14 @@ impl Device {
                 continue;
             };
             for measured in &rehearsal.measures {
-                self.measure(&mut image, measured, ok);
+                self.measure(&mut memory, measured, ok);
             }
             for judged in &rehearsal.verdicts {
-                self.judge(&mut image, judged, if ok { "ok" } else { "nok" });
+                self.judge(&mut memory, judged, if ok { "ok" } else { "nok" });
             }
             for (point, text) in self.profile.clock(*index, now.wall) {
                 if let Ok(raw) = self.profile.raw_for(point, &text, &before) {
-                    self.place(&mut image, point, &raw);
+                    self.place(&mut memory, point, &raw);
                 }
             }
             if let Some((point, first, last)) = rehearsal.counter
@@ -422,10 +443,10 @@ impl Device {
                 let next = current.and_then(Decimal::to_i128).unwrap_or(0) + 1;
                 let wraps = last.is_some_and(|last| next > i128::from(last));
                 let next = if wraps { i128::from(first) } else { next };
-                if put(&plan, &mut image, point, &Raw::Dec(Decimal::new(next, 0))).is_err() {
+                if put(&plan, &mut memory, point, &Raw::Dec(Decimal::new(next, 0))).is_err() {
                     drop(put(
                         &plan,
-                        &mut image,
+                        &mut memory,
                         point,
                         &Raw::Dec(Decimal::new(i128::from(first), 0)),
                     ));
@@ -435,27 +456,27 @@ impl Device {
             if let (None, Some(id)) = (rehearsal.counter, event.id.last())
                 && stepped.insert(*id)
             {
-                step(&plan, &mut image, *id);
+                step(&plan, &mut memory, *id);
             }
             stepped.extend(event.ring.as_ref().map(|ring| ring.index));
             for trigger in &event.triggers {
-                held |= self.trigger(&mut image, trigger, &rehearsal, &mut stepped);
+                held |= self.trigger(&mut memory, trigger, &rehearsal, &mut stepped);
             }
             held |= event.ack.is_some();
         }
-        let mut after = values(&plan, &image);
+        let mut after = values(&plan, &memory);
         for index in &events {
             if let Some(event) = plan.events.get(*index).filter(|event| event.ring.is_some()) {
-                let record = write_record(&plan, &mut image, event, &registers);
+                let record = write_record(&plan, &mut memory, event, &registers);
                 self.records.insert(*index, record);
                 if let Some(ring) = &event.ring
                     && let Some(slot) = after.get_mut(ring.index)
                 {
-                    *slot = place(&plan, ring.index).and_then(|at| modbus::decode(at, &image));
+                    *slot = value(&plan, &memory, ring.index);
                 }
             }
         }
-        self.simulator.edit(|to| *to = image);
+        self.home.edit(|to| *to = memory);
         let mut said = Vec::new();
         for index in &events {
             self.before.insert(*index, before.clone());
@@ -463,7 +484,7 @@ impl Device {
             for meaning in self.profile.drafts(&self.contract, &sample) {
                 said.push(match meaning {
                     Meaning::Draft(draft) => event_line(&show(&draft)),
-                    Meaning::Ignored => {
+                    Meaning::Ignored | Meaning::Passed(_) => {
                         let name = plan.events.get(*index).map_or("", |event| &*event.name);
                         format!("[events.{name}] made, and turned away by its `only` or `except`")
                     }
@@ -480,15 +501,15 @@ impl Device {
         said
     }
 
-    fn place(&self, image: &mut Image, point: PointIx, raw: &Raw) {
+    fn place(&self, memory: &mut Memory, point: PointIx, raw: &Raw) {
         if !self.pinned.contains(&point) {
             // What the type cannot hold stays as it was.
-            drop(put(&self.plan, image, point, raw));
+            drop(put(&self.plan, memory, point, raw));
         }
     }
 
     /// Shows the trigger. Whether it stands until it is taken back.
-    fn trigger(&self, image: &mut Image, trigger: &Trigger, of: &Rehearsal, stepped: &mut BTreeSet<PointIx>) -> bool {
+    fn trigger(&self, memory: &mut Memory, trigger: &Trigger, of: &Rehearsal, stepped: &mut BTreeSet<PointIx>) -> bool {
         match trigger {
             Trigger::Every(_) | Trigger::ChangesAny { .. } | Trigger::Said(_) => false,
             Trigger::Changes(points) => {
@@ -497,7 +518,7 @@ impl Device {
                 }
                 let Some(point) = points.first() else { return false };
                 stepped.insert(*point);
-                let current = place(&self.plan, *point).and_then(|at| modbus::decode(at, image));
+                let current = value(&self.plan, memory, *point);
                 if let Some((_, bits)) = of.alarms.iter().find(|(word, _)| word == point) {
                     let bit = bits
                         .get(rand::rng().random_range(0..bits.len().max(1)))
@@ -508,7 +529,7 @@ impl Device {
                         .and_then(Raw::number)
                         .and_then(Decimal::to_i128)
                         .unwrap_or(0);
-                    self.place(image, *point, &Raw::Dec(Decimal::new(word ^ (1 << bit), 0)));
+                    self.place(memory, *point, &Raw::Dec(Decimal::new(word ^ (1 << bit), 0)));
                     return false;
                 }
                 let codes: Vec<Raw> = self
@@ -519,24 +540,24 @@ impl Device {
                     .filter(|raw| !current.as_ref().is_some_and(|current| current.same_value(raw)))
                     .collect();
                 if codes.is_empty() {
-                    step(&self.plan, image, *point);
+                    step(&self.plan, memory, *point);
                 } else if let Some(code) = codes.get(rand::rng().random_range(0..codes.len())) {
-                    self.place(image, *point, code);
+                    self.place(memory, *point, code);
                 }
                 false
             }
-            Trigger::Rises(point) => put(&self.plan, image, *point, &Raw::Dec(Decimal::ONE)).is_ok(),
-            Trigger::Falls(point) => put(&self.plan, image, *point, &Raw::Dec(Decimal::ZERO)).is_ok(),
+            Trigger::Rises(point) => put(&self.plan, memory, *point, &Raw::Dec(Decimal::ONE)).is_ok(),
+            Trigger::Falls(point) => put(&self.plan, memory, *point, &Raw::Dec(Decimal::ZERO)).is_ok(),
             Trigger::Equals(point, wanted) | Trigger::Reads(point, wanted) => {
-                put(&self.plan, image, *point, wanted).is_ok()
+                put(&self.plan, memory, *point, wanted).is_ok()
             }
         }
     }
 
     /// A value around what stood at the start, within its limits where it is to be good.
-    fn measure(&self, image: &mut Image, of: &Measured, ok: bool) {
+    fn measure(&self, memory: &mut Memory, of: &Measured, ok: bool) {
         let start = values(&self.plan, &self.start);
-        let now = values(&self.plan, image);
+        let now = values(&self.plan, memory);
         let number = |point: PointIx, values: &[Option<Raw>]| self.profile.number(point, values).map(Decimal::to_f64);
         let limit = |point: Option<PointIx>| {
             let point = point.filter(|point| self.profile.same_uom(*point, of.value))?;
@@ -574,14 +595,14 @@ impl Device {
         }
         let text = Decimal::from_f64(value).map(|value| value.round_significant(4).to_string());
         if let Some(Ok(raw)) = text.map(|text| self.profile.raw_for(of.value, &text, &now)) {
-            self.place(image, of.value, &raw);
+            self.place(memory, of.value, &raw);
         }
         for judged in &of.verdicts {
-            self.judge(image, judged, word);
+            self.judge(memory, judged, word);
         }
     }
 
-    fn judge(&self, image: &mut Image, judged: &Judged, word: &str) {
+    fn judge(&self, memory: &mut Memory, judged: &Judged, word: &str) {
         let near = match word {
             "high" | "low" => "nok",
             "nok" => "high",
@@ -589,7 +610,7 @@ impl Device {
         };
         let found = judged.words.iter().find(|(known, _)| known == word);
         if let Some((_, raw)) = found.or_else(|| judged.words.iter().find(|(known, _)| known == near)) {
-            self.place(image, judged.point, raw);
+            self.place(memory, judged.point, raw);
         }
     }
 }

@@ -1,8 +1,11 @@
-//! What a simulated device does to its registers: values put as they are held, triggers raised and taken back.
+//! What a simulated device does to its memory: values put as they are held, triggers raised and taken back.
 //!
 //! Owns no time and no results ([`super::device`]).
 
-use crate::model::plan::{Ack, AckValue, EventPlan, ModbusPoint, ModbusType, PointIx, SlotPlan, Table, Trigger};
+use super::memory::Memory;
+use crate::model::plan::{
+    Ack, AckValue, EventPlan, ModbusPoint, ModbusType, OpcuaPoint, PointIx, SlotPlan, Table, Trigger,
+};
 use crate::model::{Decimal, Moment, Raw};
 use crate::wire::modbus::{self, Image};
 
@@ -10,8 +13,18 @@ pub(super) fn place(plan: &SlotPlan, point: PointIx) -> Option<&ModbusPoint> {
     plan.points.get(point).map(|point| point.at.registers())
 }
 
-/// Puts a raw value into its registers; the other bits of a word stay.
-pub(super) fn put(plan: &SlotPlan, image: &mut Image, point: PointIx, raw: &Raw) -> Result<(), String> {
+fn node(plan: &SlotPlan, point: PointIx) -> Option<&OpcuaPoint> {
+    plan.points.get(point)?.at.opcua()
+}
+
+/// Puts a raw value where it stands; the other bits of a word stay.
+pub(super) fn put(plan: &SlotPlan, memory: &mut Memory, point: PointIx, raw: &Raw) -> Result<(), String> {
+    let image = match memory {
+        Memory::Registers(image) => image,
+        Memory::Variables(variables) => {
+            return node(plan, point).map_or(Ok(()), |at| variables.write(at, raw));
+        }
+    };
     let Some(at) = place(plan, point) else { return Ok(()) };
     let new = modbus::encode(at, raw).map_err(|fault| fault.to_string())?;
     let old = image
@@ -22,29 +35,40 @@ pub(super) fn put(plan: &SlotPlan, image: &mut Image, point: PointIx, raw: &Raw)
     Ok(())
 }
 
-pub(super) fn values(plan: &SlotPlan, image: &Image) -> Vec<Option<Raw>> {
-    (0..plan.points.len())
-        .map(|point| place(plan, point).and_then(|at| modbus::decode(at, image)))
-        .collect()
+/// What a point says.
+pub(super) fn value(plan: &SlotPlan, memory: &Memory, point: PointIx) -> Option<Raw> {
+    match memory {
+        Memory::Registers(image) => place(plan, point).and_then(|at| modbus::decode(at, image)),
+        Memory::Variables(variables) => variables.read(node(plan, point)?),
+    }
+}
+
+pub(super) fn values(plan: &SlotPlan, memory: &Memory) -> Vec<Option<Raw>> {
+    (0..plan.points.len()).map(|point| value(plan, memory, point)).collect()
 }
 
 /// Moves the record that stands in the first place of a ring to where the device writes next, and the index on.
 /// Returns the record.
 pub(super) fn write_record(
     plan: &SlotPlan,
-    image: &mut Image,
+    memory: &mut Memory,
     event: &EventPlan,
-    registers: &Image,
+    before: &Memory,
 ) -> Vec<(Table, u16, Vec<u16>)> {
-    let Some(ring) = &event.ring else { return Vec::new() };
+    let (Some(ring), Memory::Registers(registers)) = (&event.ring, before) else {
+        return Vec::new();
+    };
     let Some(index) = place(plan, ring.index) else {
         return Vec::new();
     };
-    let current = modbus::decode(index, image).and_then(|raw| raw.number()?.to_i128());
+    let current = value(plan, memory, ring.index).and_then(|raw| raw.number()?.to_i128());
     let current = current.and_then(|index| u64::try_from(index).ok()).unwrap_or(0);
     let next = (current + 1) % ring.modulus(index, current, current);
     let slot = if ring.newest { next } else { current } % u64::from(ring.slots.max(1));
     let shift = u16::try_from(slot).unwrap_or(0).saturating_mul(ring.stride);
+    let Some(image) = memory.registers() else {
+        return Vec::new();
+    };
     let record: Vec<(Table, u16, Vec<u16>)> = event
         .points
         .iter()
@@ -68,7 +92,7 @@ pub(super) fn write_record(
     for (table, address, words) in &record {
         image.put(*table, address.saturating_add(shift), words);
     }
-    drop(put(plan, image, ring.index, &Raw::Dec(next.into())));
+    drop(put(plan, memory, ring.index, &Raw::Dec(next.into())));
     record
 }
 
@@ -115,7 +139,7 @@ pub(super) fn shows(trigger: &Trigger, values: &[Option<Raw>]) -> bool {
 }
 
 /// Takes a level back.
-pub(super) fn lower(plan: &SlotPlan, image: &mut Image, trigger: &Trigger) {
+pub(super) fn lower(plan: &SlotPlan, memory: &mut Memory, trigger: &Trigger) {
     let (point, raw) = match trigger {
         Trigger::Rises(point) => (point, Decimal::ZERO),
         Trigger::Falls(point) => (point, Decimal::ONE),
@@ -125,7 +149,7 @@ pub(super) fn lower(plan: &SlotPlan, image: &mut Image, trigger: &Trigger) {
         }
         _ => return,
     };
-    drop(put(plan, image, *point, &Raw::Dec(raw)));
+    drop(put(plan, memory, *point, &Raw::Dec(raw)));
 }
 
 /// Whether the register of the acknowledgement holds it.
@@ -135,7 +159,10 @@ pub(super) fn acknowledges(plan: &SlotPlan, ack: &Ack, values: &[Option<Raw>]) -
         AckValue::Value(raw) => Some(raw.clone()),
         AckValue::Copy(point) => values.get(*point).cloned().flatten(),
     };
-    let wanted = wanted.and_then(|raw| as_held(place(plan, ack.write)?, &raw));
+    let wanted = wanted.and_then(|raw| match node(plan, ack.write) {
+        Some(at) => Some(at.narrowed(&raw)),
+        None => as_held(place(plan, ack.write)?, &raw),
+    });
     stands
         .zip(wanted)
         .is_some_and(|(stands, wanted)| stands.same_value(&wanted))
@@ -147,12 +174,12 @@ fn as_held(at: &ModbusPoint, raw: &Raw) -> Option<Raw> {
 }
 
 /// The register of an acknowledgement while nothing is owed.
-pub(super) fn rest(plan: &SlotPlan, image: &mut Image, triggers: &[Trigger], ack: &Ack) {
+pub(super) fn rest(plan: &SlotPlan, memory: &mut Memory, triggers: &[Trigger], ack: &Ack) {
     if triggers.iter().any(|trigger| trigger.points().contains(&ack.write)) {
         return;
     }
     let raw = match &ack.value {
-        AckValue::Copy(point) => place(plan, *point).and_then(|at| modbus::decode(at, image)),
+        AckValue::Copy(point) => value(plan, memory, *point),
         AckValue::Value(_) if ack.then.is_some() => ack.then.clone(),
         AckValue::Value(raw) => {
             let zero = raw.number() == Some(Decimal::ZERO);
@@ -160,17 +187,22 @@ pub(super) fn rest(plan: &SlotPlan, image: &mut Image, triggers: &[Trigger], ack
         }
     };
     if let Some(raw) = raw {
-        drop(put(plan, image, ack.write, &raw));
+        drop(put(plan, memory, ack.write, &raw));
     }
 }
 
 /// Something else than before: the other bit, the next number, another text.
-pub(super) fn step(plan: &SlotPlan, image: &mut Image, point: PointIx) {
+pub(super) fn step(plan: &SlotPlan, memory: &mut Memory, point: PointIx) {
     let Some(at) = place(plan, point) else { return };
-    let current = modbus::decode(at, image);
-    let next = match (&current, at.kind) {
+    let current = value(plan, memory, point);
+    let text = match (memory.registers().is_some(), at.kind, &current) {
+        (true, ModbusType::Text(bytes), _) => Some(usize::from(bytes)),
+        (false, _, Some(Raw::Text(_))) => Some(9),
+        _ => None,
+    };
+    let next = match (&current, text) {
         (Some(Raw::Bool(value)), _) => Raw::Bool(!value),
-        (_, ModbusType::Text(bytes)) => {
+        (_, Some(bytes)) => {
             let digits: String = current
                 .as_ref()
                 .map(Raw::text)
@@ -180,8 +212,8 @@ pub(super) fn step(plan: &SlotPlan, image: &mut Image, point: PointIx) {
                 .take_while(char::is_ascii_digit)
                 .collect();
             let digits: String = digits.chars().rev().collect();
-            let number = digits.parse::<u64>().unwrap_or(0) + 1;
-            let width = usize::from(bytes).saturating_sub(3).clamp(1, 6);
+            let number = digits.parse::<u64>().unwrap_or(0).saturating_add(1);
+            let width = bytes.saturating_sub(3).clamp(1, 6);
             Raw::Text(format!("SIM{number:0width$}"))
         }
         _ => {
@@ -189,15 +221,22 @@ pub(super) fn step(plan: &SlotPlan, image: &mut Image, point: PointIx) {
             Raw::Dec(number.plus(Decimal::ONE))
         }
     };
-    if put(plan, image, point, &next).is_err() {
-        drop(put(plan, image, point, &Raw::Dec(Decimal::ONE)));
+    if put(plan, memory, point, &next).is_err() {
+        drop(put(plan, memory, point, &Raw::Dec(Decimal::ONE)));
     }
 }
 
 /// What tells one start of the device from the next: the time, as far as the type holds it.
-pub(super) fn fresh(at: Option<&ModbusPoint>, now: Moment) -> Option<Raw> {
-    let at = at?;
+pub(super) fn fresh(plan: &SlotPlan, memory: &Memory, point: PointIx, now: Moment) -> Option<Raw> {
     let seconds = now.wall / 1_000;
+    if let Memory::Variables(_) = memory {
+        return match value(plan, memory, point)? {
+            Raw::Text(_) => Some(Raw::Text(format!("SIM{}", seconds % 100_000))),
+            Raw::Int(_) => Some(Raw::Int(seconds & 0x7FFF)),
+            _ => None,
+        };
+    }
+    let at = place(plan, point)?;
     Some(match at.kind {
         ModbusType::U32 | ModbusType::I32 | ModbusType::U64 | ModbusType::I64 => Raw::Int(seconds & 0x7FFF_FFFF),
         ModbusType::U16 | ModbusType::I16 if at.bits.is_none() => Raw::Int(seconds & 0x7FFF),

@@ -1,13 +1,15 @@
 //! `lineside simulate`: a virtual device speaking the profile's real protocol, to rehearse with.
 //!
-//! Owns arguments, the stage, and the lines that are typed. The devices themselves are [`registers`], [`frames`] and
-//! [`controller`].
+//! Owns arguments, the stage, and the lines that are typed. The devices themselves are [`registers`], [`nodes`], [`frames`]
+//! and [`controller`].
 
 mod controller;
 mod device;
 mod faults;
 mod frames;
 mod image;
+mod memory;
+mod nodes;
 mod registers;
 
 use super::probe::target::read_profile;
@@ -57,6 +59,12 @@ pub(super) struct Arguments {
     /// End by itself after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
+    /// Of OPC UA: the folder of the certificate that it shows, made there once; default: another one at each start
+    #[arg(long, value_name = "DIR")]
+    pki: Option<PathBuf>,
+    /// Of OPC UA: keep results, so that they can be asked for (RequestResults of OPC 40450-1)
+    #[arg(long)]
+    stores: bool,
     /// On a serial line answer as this server, not as the profile's
     #[arg(long, value_name = "N")]
     server_id: Option<u8>,
@@ -179,7 +187,7 @@ async fn simulate(arguments: &Arguments, profile: Profile, every: Option<Duratio
         Link::Modbus(_) => registers::simulate(arguments, profile, every).await,
         Link::Framed(link) => frames::simulate(arguments, profile, link, every).await,
         Link::OpenProtocol(link) => controller::simulate(arguments, profile, link, every).await,
-        Link::Opcua(_) => Err("OPC UA servers cannot be simulated yet".to_owned()),
+        Link::Opcua(_) => nodes::simulate(arguments, profile, every).await,
     }
 }
 

@@ -4,11 +4,13 @@
 
 use super::device::Device;
 use super::faults::Fault;
+use super::memory::Home;
 use super::{Arguments, Serving, Virtual, cannot, describe, is_port, served, stage};
 use crate::device::modbus::simulator::{Fault as Spoilt, Simulator};
 use crate::model::SlotName;
 use crate::model::plan::{Link, ModbusLink, ModbusTransport};
 use crate::profile::Profile;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often its life sign beats, in scans.
@@ -33,7 +35,8 @@ pub(super) async fn simulate(arguments: &Arguments, profile: Profile, every: Opt
         let faults = arguments.fault.clone();
         simulator.judge(move |_, _| faults.draw().as_ref().and_then(spoilt));
     }
-    let mut device = Device::new(profile, simulator, arguments.nok_rate, every, arguments.no_wait);
+    let home = Home::Registers(simulator);
+    let mut device = Device::new(Arc::new(profile), home, arguments.nok_rate, every, arguments.no_wait);
     stage(arguments, &mut device, every, &introduced, serving).await
 }
 

@@ -2,28 +2,26 @@
 //!
 //! Owns when a connection is made again, what is subscribed to, and to whom what the server says belongs.
 
+mod deliver;
+mod wanted;
+
 use super::describe::{Describer, attribute};
 use super::fault::Fault;
-use super::fields::{Asked, Kind};
+use super::fields::Asked;
 use super::identity::Material;
+use super::joining;
 use super::own::Own;
 use super::session::{Kept, Made, Maker, Session};
-use super::slot::{Broken, EventTold, Item, NodeSaid, Read, Slot};
-use super::subscribe::{Guard, Message, Published, Subscription};
-use super::{convert, joining};
+use super::slot::{Broken, Item, Read, Slot};
+use super::subscribe::{Published, Subscription};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
 use crate::device::tap::{Look, Service};
 use crate::model::Moment;
-use crate::model::plan::{FieldPath, OpcuaLink, Said, Trigger};
+use crate::model::plan::OpcuaLink;
 use crate::model::sample::Report;
-use crate::wire::opcua::Tree;
-use opcua::types::{
-    AttributeId, DataChangeFilter, DataChangeNotification, DataChangeTrigger, DataValue, DeadbandType, EventFieldList,
-    EventNotificationList, ExtensionObject, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId,
-    ReadValueId, StatusChangeNotification, StatusCode, Variant,
-};
+use opcua::types::{AttributeId, NodeId, StatusCode};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -38,10 +36,6 @@ const LONGEST: Duration = Duration::from_secs(2);
 const SLOWLY: Duration = Duration::from_secs(15);
 /// How often it is looked whether other credentials are there.
 const OTHERS: Duration = Duration::from_secs(2);
-/// How often what cannot be subscribed to is tried again, in milliseconds.
-const AGAIN: u64 = 10_000;
-/// Events that the server keeps between two publishings.
-const EVENTS: u32 = 10_000;
 /// How often the life sign of a slot is looked at, in milliseconds.
 const LIFE: u64 = 500;
 
@@ -57,15 +51,6 @@ enum Target {
     Value(usize, Item),
     /// Events of a slot.
     Notice(usize, u16),
-}
-
-/// How something that the server said came.
-#[derive(Clone, Copy)]
-struct Came<'a> {
-    guard: &'a Arc<Guard>,
-    at: Moment,
-    /// It was said before.
-    again: bool,
 }
 
 /// The slots of one server.
@@ -310,226 +295,6 @@ impl<'a> Bus<'a> {
         self.subscribe(session).await
     }
 
-    /// Subscribes to all that the slots look at.
-    async fn subscribe(&mut self, session: &Arc<Session>) -> Result<(), Broken> {
-        self.targets.clear();
-        self.asked.clear();
-        self.failed.clear();
-        if !self.polled {
-            match Subscription::make(session, self.link.publishing).await {
-                Ok(subscription) => self.subscription = Some(subscription),
-                Err(fault) if fault.ends_session() => return Err(fault.into()),
-                Err(fault) => {
-                    tracing::warn!(address = %self.link.address, "{fault}; its values are asked for instead");
-                    self.polled = true;
-                }
-            }
-        }
-        let told = self.subscription.is_some();
-        let mut wanted = vec![Target::Namespaces];
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            slot.begin(&session.namespaces, told);
-            wanted.extend(slot.items().into_iter().map(|item| Target::Value(index, item)));
-            let notices = u16::try_from(slot.plan.notices.len()).unwrap_or(u16::MAX);
-            if told {
-                wanted.extend((0..notices).map(|notice| Target::Notice(index, notice)));
-            } else {
-                slot.flows();
-                if notices > 0 {
-                    let why = "this server has no subscriptions, and so tells no events".to_owned();
-                    slot.stands("events".to_owned(), Some(why));
-                }
-            }
-        }
-        if told {
-            self.monitor(session, wanted).await?;
-            self.joining.begin(session, &mut self.describer, self.clock).await?;
-        }
-        Ok(())
-    }
-
-    /// Adds items for these; what is refused is tried again later.
-    async fn monitor(&mut self, session: &Session, wanted: Vec<Target>) -> Result<(), Broken> {
-        let Some(id) = self.subscription.as_ref().map(|subscription| subscription.id) else {
-            return Ok(());
-        };
-        let mut handle = self.targets.keys().copied().max().unwrap_or(0);
-        let mut requests = Vec::new();
-        let mut targets = Vec::new();
-        for target in wanted {
-            handle += 1;
-            match self.request(session, &target, handle).await? {
-                Ok(request) => {
-                    requests.push(request);
-                    targets.push((handle, target));
-                }
-                Err(why) => self.cannot(target, Some(why)),
-            }
-        }
-        let mut results = session.monitor(id, &requests).await?;
-        // Once more without what many servers do not take: a deadband, a where clause.
-        let mut plainer = Vec::new();
-        for ((request, result), (_, target)) in requests.iter().zip(&results).zip(&targets) {
-            if !filter_refused(result.status_code) || request.requested_parameters.filter.is_null() {
-                continue;
-            }
-            let mut request = request.clone();
-            request.requested_parameters.filter = match target {
-                Target::Notice(slot, notice) => match self.asked.get_mut(&(*slot, *notice)) {
-                    Some(asked) => {
-                        asked.tell_apart(session).await?;
-                        asked.filter()
-                    }
-                    None => continue,
-                },
-                _ => ExtensionObject::null(),
-            };
-            plainer.push(request);
-        }
-        let again = session.monitor(id, &plainer).await?;
-        for (request, result) in plainer.iter().zip(again) {
-            let same = requests.iter().position(|other| {
-                other.requested_parameters.client_handle == request.requested_parameters.client_handle
-            });
-            if let Some(slot) = same.and_then(|index| results.get_mut(index)) {
-                *slot = result;
-            }
-        }
-        for ((handle, target), result) in targets.into_iter().zip(results) {
-            let why = result.status_code.is_bad().then(|| convert::status(result.status_code));
-            if why.is_none() {
-                self.targets.insert(handle, target.clone());
-            }
-            self.cannot(target, why);
-        }
-        // A slot of which not all can be subscribed to is asked for its values.
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let missing = self
-                .failed
-                .iter()
-                .any(|target| matches!(target, Target::Value(of, _) if *of == index));
-            slot.is_told(!missing);
-        }
-        self.again = self.clock.now().tick.saturating_add(AGAIN);
-        Ok(())
-    }
-
-    /// What is subscribed to cannot be, for this reason; or can.
-    fn cannot(&mut self, target: Target, why: Option<String>) {
-        let (slot, what, text) = match &target {
-            Target::Namespaces => return,
-            Target::Value(slot, item) => {
-                let what = format!("item {}", item.node);
-                (*slot, what, format!("{} cannot be subscribed to", item.node))
-            }
-            Target::Notice(slot, notice) => {
-                let what = format!("events {notice}");
-                (*slot, what, "events cannot be subscribed to".to_owned())
-            }
-        };
-        // A value that cannot be subscribed to is asked for, which tells what is wrong with it.
-        let shown = why.as_ref().filter(|_| matches!(target, Target::Notice(..)));
-        let told = shown.map(|why| format!("{text}: {why}"));
-        if let Some(slot) = self.slots.get_mut(slot) {
-            slot.stands(what, told);
-        }
-        if why.is_some() {
-            self.failed.push(target);
-        }
-    }
-
-    /// The request for one item. `Ok(Err)`: what stands in its way.
-    async fn request(
-        &mut self,
-        session: &Session,
-        target: &Target,
-        handle: u32,
-    ) -> Result<Result<MonitoredItemCreateRequest, String>, Fault> {
-        let sampling = |wanted: Option<Duration>| wanted.map_or(-1.0, |every| every.as_secs_f64() * 1000.0);
-        let (node, attribute, sampling, filter, queue) = match target {
-            Target::Namespaces => (
-                NodeId::new(0, 2255_u32),
-                AttributeId::Value,
-                5_000.0,
-                ExtensionObject::null(),
-                1,
-            ),
-            Target::Value(_, item) => {
-                let filter = item.deadband.map_or_else(ExtensionObject::null, |band| {
-                    ExtensionObject::from_message(DataChangeFilter {
-                        trigger: DataChangeTrigger::StatusValue,
-                        deadband_type: DeadbandType::Absolute as u32,
-                        deadband_value: band,
-                    })
-                });
-                let every = sampling(item.sampling.or(self.link.sampling));
-                (item.node.clone(), AttributeId::Value, every, filter, self.link.queue)
-            }
-            Target::Notice(slot, notice) => {
-                let (asked, notifier) = match self.ask(session, *slot, *notice).await? {
-                    Ok(asked) => asked,
-                    Err(why) => return Ok(Err(why)),
-                };
-                let filter = asked.filter();
-                self.asked.insert((*slot, *notice), asked);
-                (notifier, AttributeId::EventNotifier, 0.0, filter, EVENTS)
-            }
-        };
-        Ok(Ok(MonitoredItemCreateRequest {
-            item_to_monitor: ReadValueId {
-                node_id: node,
-                attribute_id: attribute as u32,
-                ..ReadValueId::default()
-            },
-            monitoring_mode: MonitoringMode::Reporting,
-            requested_parameters: MonitoringParameters {
-                client_handle: handle,
-                sampling_interval: sampling,
-                filter,
-                queue_size: queue,
-                discard_oldest: true,
-            },
-        }))
-    }
-
-    /// What is asked of a notice of a slot, and whom.
-    async fn ask(
-        &mut self,
-        session: &Session,
-        slot: usize,
-        notice: u16,
-    ) -> Result<Result<(Asked, NodeId), String>, Fault> {
-        let Some(slot) = self.slots.get_mut(slot) else {
-            return Ok(Err("no such slot".to_owned()));
-        };
-        let plan = slot.plan.clone();
-        let Some(of) = plan.notices.get(usize::from(notice)) else {
-            return Ok(Err("no such event".to_owned()));
-        };
-        let nodes = convert::node_id(&of.event_type, &session.namespaces)
-            .and_then(|event| Ok((event, convert::node_id(&of.notifier, &session.namespaces)?)));
-        let (event, notifier) = match nodes {
-            Ok(nodes) => nodes,
-            Err(why) => return Ok(Err(why)),
-        };
-        let triggers = |trigger: &Trigger| *trigger == Trigger::Said(Said::Event(notice));
-        let points = plan
-            .events
-            .iter()
-            .filter(|event| event.triggers.iter().any(triggers))
-            .flat_map(|event| &event.points);
-        let paths: Vec<&FieldPath> = points
-            .filter_map(|point| plan.points.get(*point)?.at.opcua())
-            .filter(|at| at.node.is_none())
-            .flat_map(|at| &at.paths)
-            .collect();
-        let requested = joining::requested(session, &of.event_type).await?;
-        let (asked, faults) = Asked::of(session, &event, requested, &paths).await?;
-        let what = format!("fields {notice}");
-        slot.stands(what, faults.into_iter().next());
-        Ok(Ok((asked, notifier)))
-    }
-
     /// One round: every slot has its turn; then what comes first is waited for.
     async fn round(&mut self, session: &Arc<Session>, backoff: &mut Backoff) -> Result<(), Broken> {
         let mut wake: Option<u64> = None;
@@ -582,10 +347,12 @@ impl<'a> Bus<'a> {
             }
             subscription.ask(session, !full);
             let heard = self.heard.map_or(now.tick, |heard| heard.tick);
-            let mut limit = heard.saturating_add(millis(subscription.patience()));
-            if !self.doubted {
-                limit = limit.saturating_sub(millis(session.timeout()));
-            }
+            let silent = if self.doubted {
+                subscription.patience()
+            } else {
+                subscription.patience() / 2
+            };
+            let limit = heard.saturating_add(millis(silent));
             patience = Some(limit);
             wake = Some(wake.map_or(limit, |wake| wake.min(limit)));
         }
@@ -685,231 +452,6 @@ impl<'a> Bus<'a> {
         }
     }
 
-    /// Gives what was published to whom it belongs.
-    async fn take(&mut self, session: &Session, published: Published) -> Result<(), Broken> {
-        let now = self.clock.now();
-        if published.lost > 0 {
-            tracing::warn!(address = %self.link.address, "{} messages of the server are lost", published.lost);
-            for slot in &mut self.slots {
-                slot.gap(None, None, now, self.reports).await?;
-            }
-        }
-        for message in published.messages {
-            self.deliver(session, message, now).await?;
-        }
-        Ok(())
-    }
-
-    async fn deliver(&mut self, session: &Session, message: Message, now: Moment) -> Result<(), Broken> {
-        let came = Came {
-            guard: &message.guard,
-            at: now,
-            again: message.again,
-        };
-        for said in message.said {
-            if message.again && !said.inner_is::<EventNotificationList>() {
-                // What is known of values is later; who looks at them takes again what could not be stored.
-                continue;
-            }
-            if let Some(changes) = said.inner_as::<DataChangeNotification>() {
-                let items = changes.monitored_items.as_deref().unwrap_or_default();
-                let items: Vec<_> = items.iter().map(|item| (item.client_handle, &item.value)).collect();
-                self.changed(session, &items, &message.guard, now).await?;
-            } else if let Some(change) = said.inner_as::<StatusChangeNotification>() {
-                return Err(Fault::service("the server ended the subscription", change.status).into());
-            } else if let Some(events) = said.into_inner_as::<EventNotificationList>() {
-                for event in events.events.unwrap_or_default() {
-                    self.event(session, event, came).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Values changed: one round for each further value of the same variable, so that none is passed over.
-    async fn changed(
-        &mut self,
-        session: &Session,
-        items: &[(u32, &DataValue)],
-        guard: &Arc<Guard>,
-        now: Moment,
-    ) -> Result<(), Broken> {
-        let mut rounds: Vec<Vec<Vec<NodeSaid>>> = self.slots.iter().map(|_| Vec::new()).collect();
-        let mut turns: HashMap<u32, usize> = HashMap::new();
-        let mut overflown: Vec<bool> = vec![false; self.slots.len()];
-        for (handle, value) in items.iter().copied() {
-            let (index, item) = match self.targets.get(&handle) {
-                Some(Target::Value(index, item)) => (*index, item),
-                Some(Target::Namespaces) => {
-                    self.check_namespaces(value)?;
-                    continue;
-                }
-                _ => continue,
-            };
-            let Some(slot) = self.slots.get(index) else { continue };
-            if value.status.is_some_and(|status| status.overflow()) {
-                if let Some(flag) = overflown.get_mut(index) {
-                    *flag = true;
-                }
-            }
-            let said = slot.decode(session, &mut self.describer, &item.points, value).await?;
-            let turn = turns.entry(handle).or_insert(0);
-            if let Some(rounds) = rounds.get_mut(index) {
-                while rounds.len() <= *turn {
-                    rounds.push(Vec::new());
-                }
-                if let Some(round) = rounds.get_mut(*turn) {
-                    round.extend(said);
-                }
-            }
-            *turn += 1;
-        }
-        let since = self.heard;
-        for ((slot, rounds), overflown) in self.slots.iter_mut().zip(rounds).zip(overflown) {
-            if !rounds.is_empty() {
-                slot.tell(rounds, now, since, guard);
-            }
-            slot.overflown(overflown, now, self.reports).await?;
-        }
-        Ok(())
-    }
-
-    fn check_namespaces(&self, value: &DataValue) -> Result<(), Broken> {
-        let Some(Variant::Array(array)) = &value.value else {
-            return Ok(());
-        };
-        let now = array.values.iter().map(|uri| match uri {
-            Variant::String(uri) => uri.to_string(),
-            _ => String::new(),
-        });
-        if now.eq(self.namespaces.iter().cloned()) {
-            return Ok(());
-        }
-        Err(Fault::Service {
-            doing: "the server has other namespaces now; everything is looked up again".to_owned(),
-            status: StatusCode::Good,
-            hint: "",
-        }
-        .into())
-    }
-
-    async fn event(&mut self, session: &Session, event: EventFieldList, came: Came<'_>) -> Result<(), Broken> {
-        let Came { guard, at: now, again } = came;
-        let Some(Target::Notice(index, notice)) = self.targets.get(&event.client_handle).cloned() else {
-            return Ok(());
-        };
-        let values = event.event_fields.unwrap_or_default();
-        let Some(asked) = self.asked.get(&(index, notice)) else {
-            return Ok(());
-        };
-        let kind = asked.kind(&values);
-        match kind {
-            Kind::Other => return Ok(()),
-            Kind::Overflow => {
-                if let Some(slot) = self.slots.get_mut(index) {
-                    slot.gap(Some(notice), None, now, self.reports).await?;
-                }
-                return Ok(());
-            }
-            Kind::Wanted | Kind::Requested => {}
-        }
-        let mut trees = Vec::with_capacity(values.len());
-        let mut fault = None;
-        for value in &values {
-            match self.describer.tree(session, value).await? {
-                Ok(tree) => trees.push(tree),
-                Err(reason) => {
-                    fault.get_or_insert(reason);
-                    trees.push(Tree::Null);
-                }
-            }
-        }
-        let fields = match fault {
-            None => Ok(asked.tree(trees)),
-            Some(reason) => Err(reason),
-        };
-        let raw = match &fields {
-            Ok(_) => String::new(),
-            Err(_) => self.describer.hex(&values),
-        };
-        let backfill = kind == Kind::Requested;
-        let tree = match fields {
-            Ok(tree) if again => Some(tree),
-            Ok(tree) if backfill => {
-                self.joining.came(index, &tree, self.clock);
-                Some(tree)
-            }
-            Ok(tree) => {
-                let held = joining::Held {
-                    notice,
-                    said: tree,
-                    guard: guard.clone(),
-                };
-                // What is missing before it is asked for first, where the server can tell it.
-                let live = self.joining.live(session, index, held, self.clock).await?;
-                live.map(|held| held.said)
-            }
-            Err(reason) => {
-                self.hear(session, index, notice, Err(reason), backfill, &raw, came)
-                    .await?;
-                None
-            }
-        };
-        if let Some(tree) = tree {
-            self.hear(session, index, notice, Ok(tree), backfill, "", came).await?;
-        }
-        self.release(session, index, now).await
-    }
-
-    /// Results that waited for others, and need not any more.
-    async fn release(&mut self, session: &Session, index: usize, now: Moment) -> Result<(), Broken> {
-        let released = self.joining.release(index, self.clock);
-        if released.missing > 0
-            && let Some(slot) = self.slots.get_mut(index)
-        {
-            slot.gap(None, Some(released.missing), now, self.reports).await?;
-        }
-        for held in released.held {
-            let came = Came {
-                guard: &held.guard,
-                at: now,
-                again: false,
-            };
-            self.hear(session, index, held.notice, Ok(held.said), false, "", came)
-                .await?;
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "all of one event, passed on once")]
-    async fn hear(
-        &mut self,
-        session: &Session,
-        index: usize,
-        notice: u16,
-        fields: Result<Tree, String>,
-        backfill: bool,
-        raw: &str,
-        came: Came<'_>,
-    ) -> Result<(), Broken> {
-        let Some(slot) = self.slots.get_mut(index) else {
-            return Ok(());
-        };
-        let mut reader = Read {
-            session,
-            describer: &mut self.describer,
-            clock: self.clock,
-        };
-        let told = EventTold {
-            seen: came.at,
-            since: self.heard.filter(|_| !backfill && !came.again),
-            backfill,
-            raw,
-            guard: came.guard,
-        };
-        slot.hear(&mut reader, notice, fields, told, self.reports).await
-    }
-
     /// Waits without a connection, taking up durable answers meanwhile. Who looks is told why there is nothing to see.
     async fn pause(&mut self, wait: Duration, reason: &str) {
         let end = tokio::time::Instant::now() + wait;
@@ -950,20 +492,4 @@ enum First {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Whether a plainer filter may do.
-fn filter_refused(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BadMonitoredItemFilterInvalid
-            | StatusCode::BadMonitoredItemFilterUnsupported
-            | StatusCode::BadFilterNotAllowed
-            | StatusCode::BadDeadbandFilterInvalid
-            | StatusCode::BadEventFilterInvalid
-            | StatusCode::BadFilterOperatorInvalid
-            | StatusCode::BadFilterOperatorUnsupported
-            | StatusCode::BadFilterOperandInvalid
-            | StatusCode::BadNotSupported
-    )
 }

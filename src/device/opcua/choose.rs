@@ -33,7 +33,7 @@ pub enum Refusal {
     },
     /// There is nothing but endpoints without security, or with policies that are not safe any more.
     #[error(
-        "the server offers {offered}, none of which is safe: switch {best} on in the server; or, where nobody else can reach this network and the server offers None, write security = \"None\"",
+        "the server offers only {offered}, which is not safe: switch {best} on in the server; or, where nobody else can reach this network and the server offers None, write security = \"None\"",
         best = "Basic256Sha256/SignAndEncrypt"
     )]
     NothingSafe {

@@ -43,9 +43,13 @@ pub(super) fn plain(namespace: u16, id: &Identifier) -> NodeId {
 
 /// The order of a GUID's bytes on the wire, from that of its text; and back (OPC 10000-6, 5.1.3).
 fn mixed(bytes: [u8; 16]) -> [u8; 16] {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
-    let [i, j, k, l, m, n, o, p] = rest;
-    [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+    let mut mixed = bytes;
+    for span in [0..4, 4..6, 6..8] {
+        if let Some(part) = mixed.get_mut(span) {
+            part.reverse();
+        }
+    }
+    mixed
 }
 
 /// Our node id.

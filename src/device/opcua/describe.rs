@@ -62,6 +62,35 @@ impl Describer {
         Ok(Err("its structure needs more descriptions than can be read".to_owned()))
     }
 
+    /// The structure that a data type is; `None`: it is none, or the server does not describe it.
+    ///
+    /// # Errors
+    /// The session failed while the server was asked for the description.
+    pub(super) async fn structure(
+        &mut self,
+        session: &Session,
+        data_type: &NodeId,
+    ) -> Result<Option<Arc<StructureType>>, Fault> {
+        let key = key(data_type);
+        if !self.types.knows(&key) && !self.hopeless.contains_key(&key) {
+            if let Err(reason) = self.load(session, &key).await? {
+                self.hopeless.insert(key.clone(), reason);
+            }
+        }
+        Ok(self.types.structure(&key).cloned())
+    }
+
+    /// Whether values of a data type are scalars, as far as is known: no structure, and not anything.
+    pub(super) fn is_simple(&self, data_type: &NodeId) -> bool {
+        let builtin = self.types.builtin(&key(data_type));
+        builtin.is_some_and(|builtin| {
+            !matches!(
+                builtin,
+                Builtin::ExtensionObject | Builtin::Variant | Builtin::DataValue | Builtin::DiagnosticInfo
+            )
+        })
+    }
+
     /// What stood on the wire.
     pub(super) fn hex(&self, values: &[Variant]) -> String {
         let shown: Vec<String> = values.iter().map(|value| hex(&bytes(value, &self.context))).collect();
@@ -96,7 +125,7 @@ impl Describer {
         if let Some(Variant::ExtensionObject(object)) = definition {
             if let Some(structure) = object.inner_as::<StructureDefinition>() {
                 let encoding = match &structure.default_encoding_id {
-                    none if none.is_null() => self.encoding(session, &data_type).await?,
+                    id if id.is_null() => self.encoding(session, &data_type).await?,
                     id => Some(key(id)),
                 };
                 // What stands in a value counts, whatever the description names.
@@ -114,10 +143,10 @@ impl Describer {
         match self.first(session, &data_type, 45, BrowseDirection::Inverse).await? {
             Some(base) => {
                 let base = key(&base);
-                if self.types.builtin(&base).is_none() && self.types.structure(&base).is_none() {
-                    if let Err(reason) = Box::pin(self.load(session, &base)).await? {
-                        return Ok(Err(reason));
-                    }
+                if !self.types.knows(&base)
+                    && let Err(reason) = Box::pin(self.load(session, &base)).await?
+                {
+                    return Ok(Err(reason));
                 }
                 match self.types.builtin(&base) {
                     Some(Builtin::ExtensionObject) | None => Ok(Err(format!(

@@ -35,7 +35,7 @@ const MESSAGE: usize = 64 << 20;
 
 /// An open channel. Requests are answered only while its [`Pump`] runs.
 pub(super) struct Channel {
-    channel: AsyncSecureChannel,
+    secure: AsyncSecureChannel,
     state: Arc<SecureChannelState>,
     handle: AtomicU32,
     token: AtomicU32,
@@ -196,14 +196,13 @@ impl Channel {
         let pump = match opened {
             Ok(Ok(pump)) => pump,
             Ok(Err(error)) => {
-                let told = dial
-                    .reason
-                    .get()
-                    .cloned()
-                    .map(|reason| match reason.starts_with(tcp::REFUSED) {
-                        true => Fault::Refused(reason),
-                        false => Fault::Link(reason),
-                    });
+                let told = dial.reason.get().cloned().map(|reason| {
+                    if reason.starts_with(tcp::REFUSED) {
+                        Fault::Refused(reason)
+                    } else {
+                        Fault::Link(reason)
+                    }
+                });
                 return Err(told.unwrap_or_else(|| Fault::of("opening the secure channel", &error)));
             }
             Err(_) => {
@@ -217,7 +216,7 @@ impl Channel {
             return Err(Fault::Link("no connection was made".to_owned()));
         };
         let this = Self {
-            channel,
+            secure: channel,
             state,
             handle: AtomicU32::new(1),
             token: AtomicU32::new(0),
@@ -263,7 +262,7 @@ impl Channel {
         request: impl Into<RequestMessage>,
         timeout: Duration,
     ) -> Result<ResponseMessage, Fault> {
-        let sent = self.channel.send(request, timeout);
+        let sent = self.secure.send(request, timeout);
         let answer = tokio::time::timeout(timeout + Duration::from_secs(1), sent).await;
         self.date_token();
         match answer {
@@ -281,6 +280,6 @@ impl Channel {
 
     /// Asks the server to close the channel; nothing is waited for.
     pub(super) async fn close(&self) {
-        self.channel.close_channel().await;
+        self.secure.close_channel().await;
     }
 }

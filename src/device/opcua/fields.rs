@@ -35,7 +35,7 @@ pub(super) struct Asked {
     only: Option<BTreeSet<NodeKey>>,
     types: Vec<NodeId>,
     /// Of these, events are told again on request.
-    requested: Option<NodeId>,
+    requested: BTreeSet<NodeKey>,
 }
 
 /// A field that a type declares, with what stands below it.
@@ -56,6 +56,21 @@ async fn members(session: &Session, node: &NodeId) -> Result<Vec<Declared>, Faul
             node: reference.node_id.node_id,
         })
         .collect())
+}
+
+/// These types and all below them.
+async fn below(session: &Session, types: &[NodeId]) -> Result<BTreeSet<NodeKey>, Fault> {
+    let mut found: BTreeSet<NodeKey> = types.iter().map(key).collect();
+    let mut open = types.to_vec();
+    while let Some(node) = open.pop() {
+        let below = session.browse(&[follow(&node, 45, BrowseDirection::Forward)]).await?;
+        for reference in below.into_iter().flatten() {
+            if found.insert(key(&reference.node_id.node_id)) {
+                open.push(reference.node_id.node_id);
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl Asked {
@@ -130,7 +145,10 @@ impl Asked {
             },
             only: None,
             types,
-            requested,
+            requested: match &requested {
+                Some(node) => below(session, std::slice::from_ref(node)).await?,
+                None => BTreeSet::new(),
+            },
         };
         Ok((asked, faults))
     }
@@ -142,17 +160,7 @@ impl Asked {
 
     /// The server does not take the where clause: events of other types are turned away here.
     pub(super) async fn tell_apart(&mut self, session: &Session) -> Result<(), Fault> {
-        let mut only: BTreeSet<NodeKey> = self.types.iter().map(key).collect();
-        let mut open = self.types.clone();
-        while let Some(node) = open.pop() {
-            let below = session.browse(&[follow(&node, 45, BrowseDirection::Forward)]).await?;
-            for reference in below.into_iter().flatten() {
-                if only.insert(key(&reference.node_id.node_id)) {
-                    open.push(reference.node_id.node_id);
-                }
-            }
-        }
-        self.only = Some(only);
+        self.only = Some(below(session, &self.types).await?);
         self.filter.where_clause = ContentFilter::default();
         Ok(())
     }
@@ -166,7 +174,7 @@ impl Asked {
         if said == NodeId::new(0, OVERFLOW) {
             return Kind::Overflow;
         }
-        if self.requested.as_ref() == Some(&said) {
+        if self.requested.contains(&key(&said)) {
             return Kind::Requested;
         }
         match &self.only {
@@ -206,7 +214,7 @@ pub(super) enum Kind {
 }
 
 /// Sets a field of a field that has no value of its own, or is a structure.
-fn put(fields: &mut Vec<(Arc<str>, Tree)>, name: &Arc<str>, below: &Arc<str>, value: Tree) {
+fn put(fields: &mut [(Arc<str>, Tree)], name: &Arc<str>, below: &Arc<str>, value: Tree) {
     let Some((_, tree)) = fields.iter_mut().find(|(known, _)| known == name) else {
         return;
     };

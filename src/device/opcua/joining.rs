@@ -49,6 +49,16 @@ pub(super) struct Released {
     pub(super) missing: u64,
 }
 
+/// What becomes of a result.
+pub(super) enum Next {
+    /// It is as the device makes it.
+    Live(Held),
+    /// It was asked for.
+    Fetched(Held),
+    /// It waits for those before it.
+    Waits,
+}
+
 /// The methods of a server.
 #[derive(Debug, Clone)]
 struct Offer {
@@ -194,31 +204,34 @@ impl Recovery {
         Ok(())
     }
 
-    /// A live result: what is missing before it is asked for. Gives it back where it need not wait.
-    pub(super) async fn live(
+    /// A result as the server tells it; `again` where it says itself that it was asked for. What is missing before a live
+    /// one is asked for first.
+    pub(super) async fn heard(
         &mut self,
         session: &Session,
         slot: usize,
         result: Held,
+        again: bool,
         clock: &Clock,
-    ) -> Result<Option<Held>, Fault> {
-        let Some(numbers) = self
-            .slots
-            .get_mut(slot)
-            .filter(|of| of.notices.contains(&result.notice))
-        else {
-            return Ok(Some(result));
+    ) -> Result<Next, Fault> {
+        let numbers = self.slots.get_mut(slot);
+        let numbers = numbers.filter(|of| of.notices.contains(&result.notice));
+        let (Some(numbers), Some(number)) = (numbers, number(&result.said)) else {
+            return Ok(if again {
+                Next::Fetched(result)
+            } else {
+                Next::Live(result)
+            });
         };
-        let Some(number) = number(&result.said) else {
-            return Ok(Some(result));
-        };
-        if !numbers.missing.is_empty() {
-            if numbers.held.len() < HELD {
-                numbers.missing.remove(&number);
-                numbers.held.push_back(result);
-                return Ok(None);
-            }
-            return Ok(Some(result));
+        // Not every server says which were asked for: the number does.
+        if numbers.missing.remove(&number) || again {
+            numbers.until = clock.now().tick.saturating_add(PATIENCE);
+            numbers.last = numbers.last.max(Some(number));
+            return Ok(Next::Fetched(result));
+        }
+        if !numbers.missing.is_empty() && numbers.held.len() < HELD {
+            numbers.held.push_back(result);
+            return Ok(Next::Waits);
         }
         let last = numbers.last.replace(number);
         if let Some(last) = last.filter(|last| number > *last + 1)
@@ -226,18 +239,9 @@ impl Recovery {
         {
             numbers.last = Some(last);
             numbers.held.push_back(result);
-            return Ok(None);
+            return Ok(Next::Waits);
         }
-        Ok(Some(result))
-    }
-
-    /// A result that was asked for came.
-    pub(super) fn came(&mut self, slot: usize, result: &Tree, clock: &Clock) {
-        if let (Some(numbers), Some(number)) = (self.slots.get_mut(slot), number(result)) {
-            numbers.missing.remove(&number);
-            numbers.until = clock.now().tick.saturating_add(PATIENCE);
-            numbers.last = numbers.last.max(Some(number));
-        }
+        Ok(Next::Live(result))
     }
 
     /// What need not wait any more, because all came, or because the time is over.

@@ -4,6 +4,7 @@
 //! the secure channel, the messages and their types; sessions, subscriptions and what is trusted are ours
 //! (docs/ARCHITECTURE.md says why).
 
+pub mod browse;
 mod bus;
 mod certificate;
 pub mod choose;

@@ -314,6 +314,11 @@ impl Session {
         self.kept.clone()
     }
 
+    /// The server's own certificate, in DER; empty where it showed none.
+    pub(super) fn certificate(&self) -> &[u8] {
+        self.kept.certificate.as_ref()
+    }
+
     /// A request in this session.
     pub(super) async fn call(
         &self,

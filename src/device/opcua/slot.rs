@@ -53,6 +53,18 @@ pub(super) struct Item {
     pub(super) deadband: Option<f64>,
 }
 
+/// What the server last said of a point.
+#[derive(Debug, Clone, Default)]
+enum Shown {
+    /// Nothing in this session.
+    #[default]
+    Unknown,
+    /// That there is no value.
+    Nothing,
+    /// This.
+    Value(Raw),
+}
+
 /// What the server told at one time.
 #[derive(Debug)]
 struct Picture {
@@ -91,8 +103,8 @@ pub(super) struct Slot {
     nodes: Vec<Result<NodeId, String>>,
     /// Built-in types as the server says them, by point; for writing.
     kinds: Vec<Option<VariantScalarTypeId>>,
-    /// What the server last said, by point; outer `None`: nothing in this session.
-    image: Vec<Option<Option<Raw>>>,
+    /// What the server last said, by point.
+    image: Vec<Shown>,
     /// What it says of values that are not good, by point.
     quality: Vec<Option<Arc<str>>>,
     /// What was read of it, by point.
@@ -144,7 +156,7 @@ impl Slot {
             watcher: Watcher::new(plan.clone(), &start.states),
             nodes: vec![Err(String::new()); points],
             kinds: vec![None; points],
-            image: vec![None; points],
+            image: vec![Shown::Unknown; points],
             quality: vec![None; points],
             stamps: vec![None; points],
             pictures: VecDeque::new(),
@@ -175,7 +187,7 @@ impl Slot {
         self.is_told(told);
         self.pictures.clear();
         self.standing.clear();
-        self.image.fill(None);
+        self.image.fill(Shown::Unknown);
         self.stamps.fill(None);
         self.kinds.fill(None);
         let plan = self.plan.clone();
@@ -197,7 +209,7 @@ impl Slot {
             else {
                 continue;
             };
-            let plain = at.paths.is_empty() && at.part == OpcuaPart::Value;
+            let plain = at.paths.is_empty() && at.part == OpcuaPart::Value && at.bits.is_none();
             let deadband = of
                 .deadband
                 .filter(|_| plain)
@@ -328,9 +340,8 @@ impl Slot {
             seen = Some(picture.seen);
             self.holding = Some(picture.guard);
         }
-        let known = points
-            .iter()
-            .all(|point| self.image.get(*point).is_some_and(Option::is_some));
+        let unknown = |point: &PointIx| matches!(self.image.get(*point), None | Some(Shown::Unknown));
+        let known = !points.iter().any(unknown);
         if let Some(seen) = seen.filter(|_| known) {
             let faults = self.told_faults(points);
             let values = self.pick(points);
@@ -346,8 +357,8 @@ impl Slot {
     fn pick(&self, points: &[PointIx]) -> Vec<Option<Raw>> {
         let mut values = vec![None; self.image.len()];
         for point in points {
-            if let (Some(slot), Some(Some(value))) = (values.get_mut(*point), self.image.get(*point)) {
-                slot.clone_from(value);
+            if let (Some(slot), Some(Shown::Value(value))) = (values.get_mut(*point), self.image.get(*point)) {
+                *slot = Some(value.clone());
             }
         }
         values

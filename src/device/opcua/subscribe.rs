@@ -22,7 +22,7 @@ const REQUESTS: usize = 3;
 /// The server says that it lives this often, where nothing changes.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// How long the server keeps a subscription that nobody asks for.
-const LIFETIME: Duration = Duration::from_secs(120);
+const LIFETIME: Duration = Duration::from_mins(2);
 /// What could not be made durable is asked for again after this time.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Messages that may be asked for again in a row.
@@ -95,10 +95,7 @@ pub(super) struct Subscription {
 
 /// The number behind this one (OPC 10000-4, 7.26: 0 is none).
 fn behind(number: u32) -> u32 {
-    match number.checked_add(1) {
-        Some(next) => next,
-        None => 1,
-    }
+    number.checked_add(1).unwrap_or(1)
 }
 
 /// How many messages are missing from `expected` to before `next`; 0: none, or `next` was said already.
@@ -145,7 +142,7 @@ impl Subscription {
         let alive = Duration::from_secs_f64(revised * f64::from(answer.revised_max_keep_alive_count.clamp(1, 100_000)));
         Ok(Self {
             id: answer.subscription_id,
-            patience: alive * 2 + session.timeout(),
+            patience: alive * 3 + Duration::from_secs(1),
             expected: 1,
             open: VecDeque::new(),
             window: REQUESTS,
@@ -179,9 +176,8 @@ impl Subscription {
                 .unwrap_or_default()
                 .first()
                 .is_some_and(|result| result.status_code.is_good())),
-            Ok(_) => Ok(false),
             Err(fault) if fault.ends_session() => Err(fault),
-            Err(_) => Ok(false),
+            Ok(_) | Err(_) => Ok(false),
         }
     }
 
@@ -299,12 +295,11 @@ impl Subscription {
         }
         for _ in 0..missing {
             let number = self.expected;
-            match self.republish(session, number).await? {
-                Some(said) => self.deliver(number, said, published),
-                None => {
-                    published.lost = published.lost.saturating_add(1);
-                    self.expected = behind(number);
-                }
+            if let Some(said) = self.republish(session, number).await? {
+                self.deliver(number, said, published);
+            } else {
+                published.lost = published.lost.saturating_add(1);
+                self.expected = behind(number);
             }
         }
         Ok(())
@@ -373,12 +368,11 @@ impl Subscription {
             Ok(ResponseMessage::Republish(answer)) => {
                 Ok(Some(answer.notification_message.notification_data.unwrap_or_default()))
             }
-            Ok(_) => Ok(None),
             Err(fault) if fault.ends_session() => Err(fault),
             Err(fault) if fault.status() == Some(StatusCode::BadSubscriptionIdInvalid) => {
                 Err(Fault::Link("the server has lost the subscription".to_owned()))
             }
-            Err(_) => Ok(None),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 }

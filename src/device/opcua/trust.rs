@@ -387,7 +387,10 @@ impl Search<'_> {
         }
         self.signatures += 1;
         if !certificate.is_signed_by(issuer) {
-            self.miss(issuer, "has this name but did not sign it");
+            self.miss(
+                issuer,
+                "has this name, but the signature is not by its key (or of a kind that is not built)",
+            );
             return false;
         }
         let fault = if !issuer.may_sign() {

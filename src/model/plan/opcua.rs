@@ -383,7 +383,8 @@ impl fmt::Display for OpcuaPoint {
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uri(uri) => write!(f, "nsu={uri};"),
+            // Its reserved characters, as OPC 10000-6, 5.3.1.11 writes them.
+            Self::Uri(uri) => write!(f, "nsu={};", uri.replace('%', "%25").replace(';', "%3B")),
             Self::Index(0) => Ok(()),
             Self::Index(index) => write!(f, "ns={index};"),
         }

@@ -147,7 +147,18 @@ fn the_installed_files_in_the_manuals_load() {
         assert!(!files.is_empty());
         for file in &files {
             let catalog = format!("example/{manual}.toml");
-            let (profile, out) = read(&[("st10.spindle-1.toml", file), (&catalog, &text)]);
+            let event = std::fs::read_to_string(
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("device-profiles/example/opcua-event.json"),
+            );
+            let (profile, out) = read(&[
+                ("st10.spindle-1.toml", file),
+                (&catalog, &text),
+                ("example/opcua-event.json", &event.unwrap()),
+                ("plant-ca.pem", ""),
+                ("st10.password", ""),
+                ("gateway.pem", ""),
+                ("gateway.key", ""),
+            ]);
             assert!(out.is_empty(), "{}", out.render(false));
             let profile = profile.unwrap();
             let slot = SlotName::new("st10", "spindle-1");

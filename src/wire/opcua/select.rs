@@ -91,8 +91,11 @@ fn choose<'a>(
     (!all.is_empty()).then_some(Cow::Owned(Tree::List(all)))
 }
 
-/// The field of a structure by the first of its names that is there.
+/// The field of a structure by the first of its names that is there; without a name the value itself, an array.
 fn named<'a>(tree: &'a Tree, step: &FieldStep) -> Option<&'a Tree> {
+    if step.names.is_empty() {
+        return Some(tree);
+    }
     step.names.iter().find_map(|name| tree.field(name))
 }
 

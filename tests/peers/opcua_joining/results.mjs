@@ -10,7 +10,7 @@ const UNITS = {
 const QUANTITY = { torque: 2, angle: 3 };
 const FINAL = 1;
 
-export const vin = (number) => `WVWZZZ3HZPE${String(number).padStart(6, "0")}`;
+export const vin = (number) => `WVWZZZ1JZXW${String(number).padStart(6, "0")}`;
 
 export function derive(number) {
   const mixed = Number((BigInt(number) * 2654435761n) & 0xffffffffn);
@@ -48,6 +48,24 @@ export function samples(number, count = 200) {
   return { torque, angle };
 }
 
+// Two slips of node-opcua 2.186, each of which breaks every other stack, are mended here as OPC 10000-6, 5.2.7 has it.
+// A subtype's own list may hold the fields of its base type, too, which then are encoded twice (JoiningTraceDataType); and the
+// bits of a subtype's optional fields begin behind all fields of its base type instead of behind the optional ones.
+const mended = new Set();
+function mend(schema) {
+  const base = schema.getBaseSchema();
+  const before = base ? mend(base) : { names: new Set(), bits: 0 };
+  const own = schema.fields;
+  if (!mended.has(schema)) {
+    mended.add(schema);
+    for (let at = own.length - 1; at >= 0; at -= 1) if (before.names.has(own[at].name)) own.splice(at, 1);
+    let bit = before.bits;
+    for (const field of own) if (field.switchBit !== undefined) field.switchBit = bit++;
+  }
+  const optional = own.filter((field) => field.switchBit !== undefined).length;
+  return { names: new Set([...before.names, ...own.map((field) => field.name)]), bits: before.bits + optional };
+}
+
 // Makes the structures of an address space.
 export class Maker {
   constructor(opcua, addressSpace) {
@@ -61,11 +79,7 @@ export class Maker {
     const type = this.space.findDataType(name, namespace);
     if (!type) throw new Error(`there is no data type ${name} in namespace ${namespace}`);
     const made = this.space.constructExtensionObject(type, fields);
-    // node-opcua 2.186 encodes the fields of a base type twice where a subtype's own list holds them, too (JoiningTraceDataType).
-    const inherited = new Set();
-    for (let base = made.schema.getBaseSchema(); base; base = base.getBaseSchema()) base.fields.forEach((field) => inherited.add(field.name));
-    const own = made.schema.fields;
-    for (let at = own.length - 1; at >= 0; at -= 1) if (inherited.has(own[at].name)) own.splice(at, 1);
+    mend(made.schema);
     return made;
   }
 

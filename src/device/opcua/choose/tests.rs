@@ -120,7 +120,7 @@ fn no_security_is_never_taken_unless_written() {
     let said = of(&["None", "Basic128Rsa15/SignAndEncrypt"], Security::Strongest).unwrap_err();
     assert_eq!(
         said,
-        "the server offers None and Basic128Rsa15/SignAndEncrypt, none of which is safe: switch \
+        "the server offers only None and Basic128Rsa15/SignAndEncrypt, which is not safe: switch \
          Basic256Sha256/SignAndEncrypt on in the server; or, where nobody else can reach this network and the server \
          offers None, write security = \"None\""
     );

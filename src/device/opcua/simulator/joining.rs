@@ -80,8 +80,11 @@ J3019 5081 SignalDataType < 22:
     SignalId 31918, SignalValue~ 26, SignalDescription 12, SignalType 4
 ";
 
-/// Event types: node, name, base, fields with their types.
-const EVENTS: &[(&str, &str, &str, &[(&str, &str)])] = &[
+/// Fields of an event type, each with its type.
+type Fields = &'static [(&'static str, &'static str)];
+
+/// Event types: node, name, base, fields.
+const EVENTS: &[(&str, &str, &str, Fields)] = &[
     ("R1002", "ResultReadyEventType", "2041", &[("R Result", "R3008")]),
     ("J1007", "JoiningSystemResultReadyEventType", "R1002", &[]),
     ("J1035", "RequestedResultEventType", "J1007", &[]),

@@ -31,7 +31,7 @@ use event::Told;
 use opcua::nodes::{BaseEventType, Event};
 use opcua::server::ServerHandle;
 use opcua::types::{
-    AttributeId, ByteString, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, Variant,
+    AttributeId, ByteString, DataValue, DateTime, NodeId, ObjectId, QualifiedName, StatusCode, VariableId, Variant,
 };
 use relay::Line;
 use std::collections::{BTreeMap, HashMap};
@@ -189,6 +189,7 @@ impl Simulator {
             setup: Mutex::new(setup),
         });
         shared.take_up();
+        shared.check()?;
         let simulator = Self {
             shared: shared.clone(),
             address: local,
@@ -297,11 +298,10 @@ impl Simulator {
                 Variant::UInt32(count) => Some(u64::from(count)),
                 _ => None,
             };
-            use opcua::types::VariableId as Id;
-            let summary = Id::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
-            counts.sessions = number(summary).unwrap_or(0);
-            let summary = Id::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSubscriptionCount;
-            counts.subscriptions = number(summary).unwrap_or(0);
+            let sessions = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSessionCount;
+            counts.sessions = number(sessions).unwrap_or(0);
+            let subscriptions = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_CurrentSubscriptionCount;
+            counts.subscriptions = number(subscriptions).unwrap_or(0);
         }
         counts
     }
@@ -374,6 +374,14 @@ impl Simulator {
         self.shared.store(event_type, fields);
     }
 
+    /// All variables, their types and what they say, of one moment.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(NodeRef, Kind, Tree)> {
+        let store = lock(&self.shared.store);
+        let one = |(node, held): (&NodeRef, &Held)| (node.clone(), held.kind.clone(), held.tree.clone());
+        store.held.iter().map(one).collect()
+    }
+
     /// The kind of a variable.
     #[must_use]
     pub fn kind(&self, node: &NodeRef) -> Option<Kind> {
@@ -422,6 +430,16 @@ impl Shared {
 
     fn table(&self) -> Arc<Table> {
         lock(&self.table).clone()
+    }
+
+    /// Whether all variables can be encoded as they are.
+    fn check(&self) -> Result<(), String> {
+        let (table, store) = (self.table(), lock(&self.store));
+        for (node, held) in &store.held {
+            let encoded = table.encode(&held.kind.data_type(), false, &held.tree);
+            encoded.map_err(|fault| format!("{node}: {fault}"))?;
+        }
+        Ok(())
     }
 
     fn login(&self) -> Login {

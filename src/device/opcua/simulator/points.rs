@@ -4,11 +4,12 @@
 
 use super::shape;
 use super::value::{self, Kind};
-use crate::model::plan::{OpcuaPart, OpcuaPoint};
+use crate::model::plan::{OpcuaPart, OpcuaPoint, OpcuaType};
 use crate::model::{Decimal, Raw};
 use crate::wire::opcua::{Tree, first};
 
-/// What the point says where its variable says `tree`; `None`: nothing, or it is not in the value.
+/// What the point says where its variable says `tree`, of each element of an array the first; `None`: nothing, or it is not in the
+/// value.
 #[must_use]
 pub fn read(point: &OpcuaPoint, tree: &Tree) -> Option<Raw> {
     match point.part {
@@ -20,7 +21,7 @@ pub fn read(point: &OpcuaPoint, tree: &Tree) -> Option<Raw> {
     let found = if point.paths.is_empty() {
         tree.raw()
     } else {
-        first(tree, &point.paths, None)?.raw()
+        first(tree, &point.paths, Some(0))?.raw()
     };
     point.cut(found?)
 }
@@ -33,14 +34,18 @@ pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Res
     if point.part != OpcuaPart::Value {
         return Err("that is the server's own to say".to_owned());
     }
-    let (old, kind) = match point.paths.first() {
+    let there = point
+        .paths
+        .iter()
+        .find(|path| first(tree, std::slice::from_ref(*path), Some(0)).is_some());
+    let path = there.or_else(|| point.paths.first());
+    let (old, kind) = match path {
         None => (tree.raw(), kind.clone()),
-        Some(_) => {
-            let old = first(tree, &point.paths, None).and_then(|tree| tree.raw());
+        Some(path) => {
+            let old = first(tree, std::slice::from_ref(path), Some(0)).and_then(|tree| tree.raw());
             let kind = match (&point.kind, &old) {
                 (Some(kind), _) => Kind::Scalar(*kind),
-                (None, Some(Raw::Bool(_))) => Kind::of(&Raw::Bool(true)),
-                (None, Some(Raw::Text(_))) => Kind::of(&Raw::Text(String::new())),
+                (None, Some(old @ (Raw::Bool(_) | Raw::Text(_)))) => Kind::of(old),
                 (None, _) => Kind::Any,
             };
             (old, kind)
@@ -50,8 +55,13 @@ pub fn write(point: &OpcuaPoint, kind: &Kind, tree: &mut Tree, raw: &Raw) -> Res
         Some((low, width)) => bits(old.as_ref(), low, width, raw)?,
         None => raw.clone(),
     };
-    let new = value::tree(&kind.hold(&whole)?);
-    match point.paths.first() {
+    let mut held = kind.hold(&whole)?;
+    // What showed whole numbers goes on to.
+    if let (Kind::Any, Some(Raw::Int(_)), Raw::F64(bits)) = (&kind, &old, &held) {
+        held = Kind::Scalar(OpcuaType::I64).hold(&Raw::F64(f64::from_bits(*bits).round().to_bits()))?;
+    }
+    let new = value::tree(&held);
+    match path {
         None => *tree = new,
         Some(path) => {
             if !shape::put(tree, path, &new) {
@@ -76,7 +86,6 @@ fn bits(old: Option<&Raw>, low: u8, width: u8, raw: &Raw) -> Result<Raw, String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::plan::OpcuaType;
     use crate::wire::opcua::path::parse_path;
 
     fn point(path: Option<&str>, bits: Option<(u8, u8)>) -> OpcuaPoint {
@@ -107,6 +116,26 @@ mod tests {
         )
         .unwrap();
         assert_eq!(read(&point(None, None), &tree).unwrap().text(), "12.34");
+    }
+
+    #[test]
+    fn a_variable_of_fractions_does_not_become_whole() {
+        let mut tree = Tree::Value(Raw::Int(0));
+        let double = Kind::Scalar(OpcuaType::F64);
+        let half = Raw::Dec("0.5".parse().unwrap());
+        write(&point(None, None), &double, &mut tree, &half).unwrap();
+        assert_eq!(tree, Tree::Value(Raw::F64(0.5_f64.to_bits())));
+    }
+
+    #[test]
+    fn of_each_element_the_first_is_meant() {
+        let mut tree =
+            Tree::from_json(&serde_json::json!({"Parts": [{"Meta": {"Id": "a"}, "Torque": 1.5}, {"Torque": 2.5}]}));
+        let each = point(Some("Parts[each,Meta]/Torque"), None);
+        assert_eq!(read(&each, &tree).map(|raw| raw.text()).as_deref(), Some("1.5"));
+        write(&each, &Kind::Any, &mut tree, &Raw::Dec("3.5".parse().unwrap())).unwrap();
+        let wanted = serde_json::json!({"Parts": [{"Meta": {"Id": "a"}, "Torque": 3.5}, {"Torque": 2.5}]});
+        assert_eq!(tree.to_json(), wanted);
     }
 
     #[test]

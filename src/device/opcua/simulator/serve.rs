@@ -42,15 +42,13 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
             Ok(wanted) => wanted.run,
             Err(_) => return,
         };
-        let public = match listener.take() {
-            Some(public) => public,
-            None => match TcpListener::bind(address).await {
-                Ok(public) => public,
-                Err(_) => {
-                    tokio::time::sleep(AGAIN).await;
-                    continue;
-                }
-            },
+        let bound = match listener.take() {
+            Some(public) => Ok(public),
+            None => TcpListener::bind(address).await,
+        };
+        let Ok(public) = bound else {
+            tokio::time::sleep(AGAIN).await;
+            continue;
         };
         let Ok(hidden) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await else {
             tokio::time::sleep(AGAIN).await;

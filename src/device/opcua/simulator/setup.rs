@@ -187,7 +187,7 @@ impl Setup {
             let known = setup.fields(&notice.event_type).len();
             // Which of them are fields of which type is not said; those of a type that is known are known.
             if let (0, Some(event)) = (known, setup.events.get_mut(&notice.event_type)) {
-                event.fields = names.iter().map(|name| EventField::any(name)).collect();
+                event.fields = names.iter().map(EventField::any).collect();
             }
         }
         setup
@@ -245,7 +245,12 @@ impl Setup {
         let Some(variable) = self.variables.get_mut(node) else {
             return;
         };
-        if variable.kind == Kind::Any {
+        let guessed = match &variable.kind {
+            Kind::Any => true,
+            Kind::Structure(of) => shape::is_guess(of),
+            Kind::Scalar(_) | Kind::Time => false,
+        };
+        if guessed {
             let name = variable.name.to_string();
             let (data_type, _) = shape::guess(&mut self.types, node, &name, &[tree]);
             variable.kind = Kind::of_type(&data_type);

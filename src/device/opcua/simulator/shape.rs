@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Elements of an array that a way may ask for.
 const MOST: usize = 64;
 
+/// What the nodes of guessed data types begin with.
+const GUESS: &str = "DataType.";
+
 /// The data type of what these trees show, and whether it is an array; structures are added to `types`, in the namespace
 /// of `of`, named after it.
 pub(super) fn guess(types: &mut DataTypes, of: &NodeRef, name: &str, trees: &[&Tree]) -> (NodeRef, bool) {
@@ -104,7 +107,7 @@ fn structure(types: &mut DataTypes, of: &NodeRef, name: &str, all: &[&Arc<Struct
         id: Identifier::Text(text.into()),
     };
     let data_type = DataType {
-        node: node(format!("DataType.{own}")),
+        node: node(format!("{GUESS}{own}")),
         name: own.clone(),
         base: STRUCTURE,
         shape: Shape::Structure {
@@ -115,6 +118,11 @@ fn structure(types: &mut DataTypes, of: &NodeRef, name: &str, all: &[&Arc<Struct
     let id = data_type.node.clone();
     types.insert(data_type);
     id
+}
+
+/// Whether a data type was guessed: another example may show more of it.
+pub(super) fn is_guess(data_type: &NodeRef) -> bool {
+    matches!(&data_type.id, Identifier::Text(text) if text.starts_with(GUESS))
 }
 
 fn value<'a>(structure: &'a Structure, name: &str) -> Option<&'a Tree> {
@@ -172,10 +180,7 @@ fn element<'a>(tree: &'a mut Tree, selector: &Selector) -> Option<&'a mut Tree> 
         Selector::Index(index) => {
             let at = match usize::try_from(*index) {
                 Ok(at) => at,
-                Err(_) => items
-                    .len()
-                    .checked_sub(usize::try_from(index.unsigned_abs()).ok()?)
-                    .unwrap_or(0),
+                Err(_) => items.len().saturating_sub(usize::try_from(index.unsigned_abs()).ok()?),
             };
             if at >= MOST {
                 return None;
@@ -190,26 +195,28 @@ fn element<'a>(tree: &'a mut Tree, selector: &Selector) -> Option<&'a mut Tree> 
     };
     let fulfils = |item: &Tree| {
         conditions.iter().all(|condition| {
-            let found = crate::wire::opcua::select(item, &condition.field, None).and_then(|tree| tree.raw());
-            match found {
-                Some(raw) => condition.is.is_empty() || condition.is.iter().any(|text| **text == *raw.text()),
+            let found = crate::wire::opcua::select(item, &condition.field, None);
+            found.is_some_and(|found| match found.raw() {
+                _ if condition.is.is_empty() => !found.is_nothing(),
+                Some(raw) => condition.is.iter().any(|text| **text == *raw.text()),
                 None => false,
-            }
+            })
         })
     };
-    let at = match items.iter().position(fulfils) {
-        Some(at) => at,
-        None => {
-            let mut new = Tree::Null;
-            for condition in conditions {
-                let text = condition.is.first().map_or("1", |text| &**text);
-                let raw = text.parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Int);
-                put(&mut new, &condition.field, &Tree::Value(raw));
-            }
-            items.push(new);
-            items.len() - 1
-        }
+    let found = match selector {
+        Selector::Last(_) => items.iter().rposition(fulfils),
+        _ => items.iter().position(fulfils),
     };
+    let at = found.unwrap_or_else(|| {
+        let mut new = Tree::Null;
+        for condition in conditions {
+            let text = condition.is.first().map_or("1", |text| &**text);
+            let raw = text.parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Int);
+            put(&mut new, &condition.field, &Tree::Value(raw));
+        }
+        items.push(new);
+        items.len() - 1
+    });
     items.get_mut(at)
 }
 

@@ -49,6 +49,9 @@ pub struct Member {
     pub subtypes: bool,
 }
 
+/// Members that some node sets name otherwise: the 1.01.0 of Joining Systems Base that reference servers carry says `High`.
+const SAME: &[(&str, &str)] = &[("HighLimit", "High")];
+
 /// `BaseDataType`: a value of any type.
 pub(super) const ANY: NodeRef = NodeRef::core(24);
 /// `Structure`
@@ -131,6 +134,13 @@ impl DataTypes {
                 };
                 let members = self.members(&found.node);
                 let field = |(name, tree): &(Arc<str>, Tree)| {
+                    let known = |name: &str| members.iter().find(|member| *member.name == *name);
+                    let other = || {
+                        SAME.iter()
+                            .find(|(_, other)| *other == &**name)
+                            .and_then(|(name, _)| known(name))
+                    };
+                    let name = known(name).or_else(other).map_or(name, |member| &member.name);
                     let member = members.iter().find(|member| member.name == *name);
                     let named = match member {
                         Some(member) => self.name(tree, &member.data_type, member.subtypes),
@@ -158,7 +168,8 @@ impl DataTypes {
         }
         let fits = |data_type: &&DataType| {
             let members = self.members(&data_type.node);
-            let has = |(name, _): &(Arc<str>, Tree)| members.iter().any(|member| member.name == *name);
+            let is = |member: &Member, name: &str| *member.name == *name || SAME.contains(&(&*member.name, name));
+            let has = |(name, _): &(Arc<str>, Tree)| members.iter().any(|member| is(member, name));
             matches!(data_type.shape, Shape::Structure { .. }) && structure.fields.iter().all(has)
         };
         let fitting = self.0.iter().filter(fits);

@@ -3,8 +3,8 @@
 //! Owns no encoding ([`crate::wire::opcua`]).
 
 use super::types::ANY;
+use crate::model::Raw;
 use crate::model::plan::{Identifier, NodeRef, OpcuaType};
-use crate::model::{Decimal, Raw};
 use crate::wire::opcua::{Builtin, Tree};
 use opcua::types::{ByteString, Guid, NodeId, UAString, Variant};
 

@@ -1,6 +1,6 @@
 //! Values of a slot's variables: read, told, written; what the server says of their quality.
 
-use super::{Broken, Slot};
+use super::{Broken, Shown, Slot};
 use crate::clock::Clock;
 use crate::device::opcua::convert::{moment, scalar, status, variant};
 use crate::device::opcua::describe::{Describer, attribute};
@@ -189,7 +189,7 @@ impl Slot {
     /// Takes up what the server said.
     fn apply(&mut self, said: &Said) {
         if let Some(slot) = self.image.get_mut(said.point) {
-            *slot = Some(said.value.clone());
+            *slot = said.value.clone().map_or(Shown::Nothing, Shown::Value);
         }
         if let Some(slot) = self.quality.get_mut(said.point) {
             slot.clone_from(&said.quality);
@@ -218,7 +218,7 @@ impl Slot {
     /// Faults of what was told, for triggers that must not be looked at then.
     pub(super) fn told_faults(&self, points: &[PointIx]) -> Vec<PointFault> {
         let bad = |point: &PointIx| {
-            let absent = matches!(self.image.get(*point), Some(Some(None)));
+            let absent = matches!(self.image.get(*point), Some(Shown::Nothing));
             let quality = self.quality.get(*point).and_then(Option::as_ref)?;
             (absent && !self.is_told_only(*point)).then(|| PointFault {
                 point: *point,
@@ -261,7 +261,7 @@ impl Slot {
                         transient: false,
                     });
                     if let Some(slot) = self.image.get_mut(*point) {
-                        *slot = Some(None);
+                        *slot = Shown::Nothing;
                     }
                 }
                 _ => {}

@@ -179,7 +179,7 @@ fn a_missing_or_wrong_authority_is_named() {
     bytes[at..at + 20].copy_from_slice(&real);
     let said = judge(&root, &bytes, URI, HOST, NOW).unwrap_err().to_string();
     assert!(
-        said.contains("CN=Plant root, which signs it, has this name but did not sign it"),
+        said.contains("CN=Plant root, which signs it, has this name, but the signature is not by its key"),
         "{said}"
     );
 }

@@ -111,6 +111,22 @@ fn names_may_be_quoted_numbered_and_missing_before_the_first_selector() {
 }
 
 #[test]
+fn a_way_may_begin_in_an_array_itself() {
+    let list = crate::wire::opcua::Tree::from_json(&serde_json::json!([
+        { "Name": "SN", "EntityId": "1" },
+        { "Name": "VIN", "EntityId": "2" },
+    ]));
+    let said = |text: &str| {
+        let found = crate::wire::opcua::select(&list, &parse_path(text).unwrap(), None);
+        found.and_then(|tree| tree.raw()).map(|raw| raw.text())
+    };
+    assert_eq!(said("[Name=\"VIN\"]/EntityId").as_deref(), Some("2"));
+    assert_eq!(said("[0]/EntityId").as_deref(), Some("1"));
+    assert_eq!(said("[*]/EntityId").as_deref(), Some("1,2"));
+    assert_eq!(said("[7]/EntityId"), None);
+}
+
+#[test]
 fn a_fault_says_where() {
     for (text, at) in [
         ("", 0),
