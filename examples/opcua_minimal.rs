@@ -3,6 +3,8 @@
 //! Usage: `opcua_minimal ADDRESS COUNT`. Subscribes to so many items of the test server (tests/peers/opcua_plc.py), prints one
 //! line when all are subscribed, and how many values came when its stdin ends.
 
+#![expect(clippy::print_stdout, reason = "that is what it is measured by")]
+
 use opcua::client::{ClientBuilder, DataChangeCallback, IdentityToken};
 use opcua::types::{
     EndpointDescription, MessageSecurityMode, MonitoredItemCreateRequest, NodeId, TimestampsToReturn, UserTokenPolicy,

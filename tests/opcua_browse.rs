@@ -1,6 +1,10 @@
 //! `lineside probe --browse` as a user meets it: the binary against a simulated OPC UA server that takes little at once.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 #[path = "support/binary.rs"]
 mod binary;

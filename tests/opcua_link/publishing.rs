@@ -186,8 +186,7 @@ async fn a_subscription_whose_session_cannot_be_taken_up_is_taken_over_by_the_ne
     assert_eq!(rig.simulator.counts().subscriptions, 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_never_publishes_is_told_so_and_then_asked_for_its_values() {
+pub(crate) async fn a_server_that_never_publishes_is_told_so_and_then_asked_for_its_values() {
     let mut rig = Rig::server(plant()).await;
     let relay = Relay::before(&rig.address, &mut rig.tasks).await;
     relay.judge(|said, _| match said {

@@ -5,7 +5,8 @@ use crate::rig::*;
 use lineside::model::Raw;
 use lineside::model::plan::*;
 use lineside::model::sample::LinkState;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_goes_on_in_its_session_and_loses_nothing() {

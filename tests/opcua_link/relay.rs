@@ -138,8 +138,8 @@ impl Relay {
             from.read_exact(&mut chunk[8..]).await?;
             if &chunk[..3] == b"MSG" {
                 let number = u32::from_le_bytes(chunk[16..20].try_into().unwrap());
-                let last = chunk[3] == b'F';
-                if whole && last {
+                let is_final = chunk[3] == b'F';
+                if whole && is_final {
                     match self.heard(&mut chunk) {
                         Fate::Pass => {}
                         Fate::Cut => return Ok(()),
@@ -149,7 +149,7 @@ impl Relay {
                         }
                     }
                 }
-                whole = last;
+                whole = is_final;
                 chunk[16..20].copy_from_slice(&(number - lost).to_le_bytes());
             }
             to.write_all(&chunk).await?;

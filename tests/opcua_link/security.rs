@@ -146,8 +146,7 @@ async fn a_secured_session_goes_on_over_another_connection() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_is_sent_once_and_a_mended_one_goes_on_by_itself() {
+pub(crate) async fn a_wrong_password_is_sent_once_and_a_mended_one_goes_on_by_itself() {
     let mut rig = Rig::server(guarded()).await;
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("password");

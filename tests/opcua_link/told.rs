@@ -219,13 +219,12 @@ async fn a_life_sign_that_is_not_told_any_more_degrades() {
             lives += 1;
             rig.simulator.set(&node("Beat"), &Raw::Int(lives)).unwrap();
         }
-        match tokio::time::timeout(Duration::from_millis(100), rig.next()).await {
-            Ok(report) => match rig.settle(report) {
-                Some(Report::Link { state, reason, .. }) if state == wanted => break reason,
-                Some(Report::Link { state, reason, .. }) => panic!("{state:?} {reason}"),
-                _ => {}
-            },
-            Err(_) => {}
+        let Ok(report) = tokio::time::timeout(Duration::from_millis(100), rig.next()).await else {
+            continue;
+        };
+        if let Some(Report::Link { state, reason, .. }) = rig.settle(report) {
+            assert_eq!(state, wanted, "{reason}");
+            break reason;
         }
     };
     live(LinkState::Online).await;

@@ -247,12 +247,10 @@ fn values_at_one_moment_are_events_each_and_within_a_window_one_at_its_end() {
                         happened.push((tick, of.happening.values[2].clone()));
                         poller.answered(at(tick), of.ticket.unwrap(), true);
                     }
-                    Out::State { ticket, .. } => {
-                        if let Some(ticket) = ticket {
-                            poller.answered(at(tick), ticket, true);
-                        }
-                    }
-                    Out::Alarm { .. } => {}
+                    Out::State {
+                        ticket: Some(ticket), ..
+                    } => poller.answered(at(tick), ticket, true),
+                    _ => {}
                 }
             }
         };
