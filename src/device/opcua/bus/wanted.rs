@@ -171,7 +171,8 @@ impl Bus<'_> {
                     ExtensionObject::from_message(DataChangeFilter {
                         trigger: DataChangeTrigger::StatusValue,
                         deadband_type: DeadbandType::Absolute as u32,
-                        deadband_value: band,
+                        // The server tells what is more than this; a change by the band itself is one, too.
+                        deadband_value: band * (1.0 - 1e-9),
                     })
                 });
                 let every = sampling(item.sampling.or(self.link.sampling));
