@@ -244,10 +244,7 @@ async fn the_address_space_is_shown_with_what_the_nodes_say() {
     );
     let verdict = event["fields"].as_array().unwrap().iter();
     let verdict = verdict.clone().find(|of| of["field"] == "Result/Verdict").unwrap();
-    assert_eq!(
-        verdict["words"],
-        json!({"0": "Undefined", "1": "OK", "2": "NotOK"})
-    );
+    assert_eq!(verdict["words"], json!({"0": "Undefined", "1": "OK", "2": "NotOK"}));
 
     // A filter leaves what it means, and what is above that.
     let (_, out, _) = stand.browse(&["--filter", "torq"]).await;
