@@ -51,6 +51,35 @@ async fn counters_that_are_told_at_once_are_results_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_while_a_result_is_read_is_not_passed_over() {
+    let mut rig = Rig::start(plant(), |address| {
+        // 0 `Count` is a result that is read as a whole; 3 `Beat` tells each change.
+        let mut of = counter(address);
+        of.events[0].ack = None;
+        let trigger = Trigger::ChangesAny {
+            points: vec![3],
+            at_most: Duration::ZERO,
+        };
+        of.events[1] = event("readings", trigger, vec![3]);
+        of.events[1].stable = 0;
+        link_of(&mut of).publishing = Duration::from_millis(250);
+        each_change(of)
+    })
+    .await;
+    rig.online().await;
+    show(&rig.simulator, 1);
+    for beat in 1..=30 {
+        rig.simulator.set(&node("Beat"), &Raw::Int(beat)).unwrap();
+    }
+    let samples = rig.samples(31).await;
+    let (results, told): (Vec<_>, Vec<_>) = samples.iter().partition(|sample| sample.event == 0);
+    assert_eq!(results.len(), 1);
+    check(results[0], 1);
+    let told: Vec<_> = told.iter().map(|sample| sample.values[3].clone()).collect();
+    assert_eq!(told, (1..=30).map(|beat| Some(Raw::Int(beat))).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_value_within_a_window_is_told_at_its_end() {
     let mut rig = Rig::start(plant(), |address| {
         each_change(readings("a", address, Duration::from_millis(400)))

@@ -312,7 +312,8 @@ impl Slot {
                     self.poller.write_done(reader.clock.now(), outcome);
                 }
                 Step::Read { points, told, .. } => {
-                    let picture = self.pictures.pop_front().filter(|_| told);
+                    // What was told waits where the server is asked for something else first.
+                    let picture = if told { self.pictures.pop_front() } else { None };
                     self.look(reader, &points, picture, now).await?;
                 }
             }
