@@ -393,7 +393,7 @@ impl Poller {
             let due = track.next_due(plan);
             let now = due.is_some_and(|due| due <= tick) && !told;
             if let (true, true, Some(missed)) = (polls, mode.polled, self.missed.get_mut(event)) {
-                *missed = told && !open;
+                *missed = !open && (told || *missed);
             }
             if open && (polls && mode.polled || now) {
                 events.push(event);

@@ -185,6 +185,67 @@ fn what_is_told_while_a_result_is_stored_is_looked_at_afterwards() {
 }
 
 #[test]
+fn what_is_told_while_a_result_is_stored_is_looked_at_even_if_another_event_is_asked_for_meanwhile() {
+    let mut of = handshake(false);
+    of.id = vec![4];
+    let mut both = (*plan(of)).clone();
+    let any = Trigger::ChangesAny {
+        points: vec![2],
+        at_most: Duration::from_millis(100),
+    };
+    both.events.push(EventPlan {
+        name: "readings".into(),
+        points: vec![2],
+        stable: 0,
+        ..event(vec![any])
+    });
+    let mut poller = Poller::new(Arc::new(both), &HashMap::new(), &|_| true);
+    poller.is_told(true);
+    // What the device shows, whether it tells that, and which ticket is answered then.
+    let mut results = Vec::new();
+    let mut open = None;
+    let mut shows = [0; 5];
+    for tick in 1..400 {
+        match tick {
+            10 => shows = [1, 0, 5, 0, 1],
+            // It does not wait for the acknowledgement.
+            20 => shows = [2, 0, 6, 0, 2],
+            // The window of the readings ended before.
+            200 => poller.answered(at(tick), open.take().unwrap(), true),
+            _ => {}
+        }
+        if matches!(tick, 10 | 20) {
+            poller.offer();
+        }
+        match poller.next(at(tick)) {
+            Step::Read { .. } => poller.read_done(at(tick), at(tick), &values(shows), &[]),
+            Step::Write { value, .. } => {
+                let Raw::Int(value) = value else { panic!() };
+                shows[3] = value;
+                poller.write_done(at(tick), Ok(()));
+            }
+            Step::Wait(_) => {}
+        }
+        for out in poller.take() {
+            match out {
+                Out::Happened(of) if of.happening.event == 0 => {
+                    results.push(of.happening.values[0].clone());
+                    open = of.ticket;
+                }
+                Out::Happened(of) => poller.answered(at(tick), of.ticket.unwrap(), true),
+                Out::State { ticket, .. } => {
+                    if let Some(ticket) = ticket {
+                        poller.answered(at(tick), ticket, true);
+                    }
+                }
+                Out::Alarm { .. } => {}
+            }
+        }
+    }
+    assert_eq!(results, [Some(Raw::Int(1)), Some(Raw::Int(2))]);
+}
+
+#[test]
 fn what_could_not_be_stored_is_asked_for_again() {
     for level in [true, false] {
         let (mut device, mut driver) = (Device::new(level), Driver::new(handshake(level), true));
