@@ -3,6 +3,7 @@
 //! Owns connections, requests and back-off. Does not own when a device has something to say
 //! ([`crate::watch`]), what registers mean ([`crate::wire`]), nor profiles: a plan is all it knows.
 
+mod asked;
 pub mod framed;
 pub mod modbus;
 pub mod opcua;

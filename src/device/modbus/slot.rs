@@ -7,10 +7,11 @@ use super::requests::{Cut, Limits, Request, coalesce, place};
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::device::SlotStart;
+use crate::device::asked::{self, Beside};
 use crate::device::told::{Told, pass_on};
 use crate::model::plan::{ModbusLink, ModbusTransport, PointIx, SlotPlan};
 use crate::model::sample::{Counted, Report};
-use crate::model::{Moment, Raw, Sample, SlotName};
+use crate::model::{Moment, Raw, SlotName};
 use crate::watch::{Out, Poller, Step, Ticket};
 use crate::wire::modbus;
 use std::collections::HashMap;
@@ -289,43 +290,16 @@ impl Slot {
     /// Passes on what the last step led to, and how the slot is now.
     pub(super) async fn report(&mut self, now: Moment, reports: &mpsc::Sender<Report>) -> Result<(), Closed> {
         for out in self.poller.take() {
-            let report = match out {
-                Out::Happened(happened) => {
-                    let durable = happened.ticket.map(|ticket| self.await_answer(ticket));
-                    Report::Sample(Box::new(Sample {
-                        plan: self.plan.clone(),
-                        event: happened.happening.event,
-                        raw: self.raw(happened.happening.event),
-                        values: happened.happening.values,
-                        before: happened.happening.before,
-                        seen: happened.seen,
-                        since: happened.since,
-                        backfill: false,
-                        faults: Vec::new(),
-                        quality: Vec::new(),
-                        state: happened.happening.state,
-                        durable,
-                    }))
-                }
-                Out::State { event, state, ticket } => {
-                    let Some(of) = self.plan.events.get(event) else {
-                        continue;
-                    };
-                    let name = of.name.clone();
-                    Report::State {
-                        slot: self.plan.slot.clone(),
-                        event: name,
-                        state,
-                        durable: ticket.map(|ticket| self.await_answer(ticket)),
-                    }
-                }
-                Out::Alarm { active, text } => Report::Alarm {
-                    slot: self.plan.slot.clone(),
-                    code: "ack_timeout",
-                    active,
-                    text,
-                    at: now,
+            let beside = match &out {
+                Out::Happened(happened) => Beside {
+                    raw: self.raw(happened.happening.event),
+                    ..Beside::default()
                 },
+                _ => Beside::default(),
+            };
+            let plan = self.plan.clone();
+            let Some(report) = asked::report(&plan, out, now, beside, |ticket| self.await_answer(ticket)) else {
+                continue;
             };
             reports.send(report).await.map_err(|_| Closed)?;
         }

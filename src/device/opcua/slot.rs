@@ -7,6 +7,7 @@ mod values;
 use super::fault::Fault;
 use super::subscribe::Guard;
 use crate::device::SlotStart;
+use crate::device::asked::{self, Beside};
 use crate::device::tap::Reading;
 use crate::device::told::{Told, pass_on};
 use crate::model::plan::{EventPlan, OpcuaPart, OpcuaPoint, PointIx, Said, SlotPlan, Trigger};
@@ -15,7 +16,7 @@ use crate::model::{Moment, Raw, Sample, SlotName};
 use crate::watch::{Out, Poller, Step, Ticket, Watcher, notices};
 use crate::wire::opcua::Tree;
 use opcua::types::{NodeId, VariantScalarTypeId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -203,6 +204,7 @@ impl Slot {
     /// What is to be subscribed to: the variables that triggers and the life sign look at, each once.
     pub(super) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = Vec::new();
+        let mut places: HashMap<&NodeId, usize> = HashMap::new();
         for point in self.poller.watched() {
             let (Some(Ok(node)), Some(at), Some(of)) =
                 (self.nodes.get(*point), self.at(*point), self.plan.points.get(*point))
@@ -214,18 +216,18 @@ impl Slot {
                 .deadband
                 .filter(|_| plain)
                 .and_then(|band| band.to_string().parse().ok());
-            match items.iter_mut().find(|item| item.node == *node) {
-                Some(item) => {
-                    item.points.push(*point);
-                    item.sampling = item.sampling.into_iter().chain(at.sampling).min();
-                    item.deadband = None;
-                }
-                None => items.push(Item {
+            if let Some(item) = places.get(node).and_then(|place| items.get_mut(*place)) {
+                item.points.push(*point);
+                item.sampling = item.sampling.into_iter().chain(at.sampling).min();
+                item.deadband = None;
+            } else {
+                places.insert(node, items.len());
+                items.push(Item {
                     node: node.clone(),
                     points: vec![*point],
                     sampling: at.sampling,
                     deadband,
-                }),
+                });
             }
         }
         items
@@ -493,44 +495,16 @@ impl Slot {
     /// Passes on what came of the steps.
     async fn report(&mut self, now: Moment, reports: &mpsc::Sender<Report>) -> Result<(), Broken> {
         for out in self.poller.take() {
-            let report = match out {
-                Out::Happened(happened) => {
-                    let event = happened.happening.event;
-                    let durable = happened.ticket.map(|ticket| self.awaits(ticket));
-                    Report::Sample(Box::new(Sample {
-                        plan: self.plan.clone(),
-                        event,
-                        raw: self.raw(event, &happened.happening.values),
-                        quality: self.qualities(event),
-                        values: happened.happening.values,
-                        before: happened.happening.before,
-                        seen: happened.seen,
-                        since: happened.since,
-                        backfill: false,
-                        faults: Vec::new(),
-                        state: happened.happening.state,
-                        durable,
-                    }))
-                }
-                Out::State { event, state, ticket } => {
-                    let Some(of) = self.plan.events.get(event) else {
-                        continue;
-                    };
-                    let name = of.name.clone();
-                    Report::State {
-                        slot: self.plan.slot.clone(),
-                        event: name,
-                        state,
-                        durable: ticket.map(|ticket| self.awaits(ticket)),
-                    }
-                }
-                Out::Alarm { active, text } => Report::Alarm {
-                    slot: self.plan.slot.clone(),
-                    code: "ack_timeout",
-                    active,
-                    text,
-                    at: now,
+            let beside = match &out {
+                Out::Happened(happened) => Beside {
+                    raw: self.raw(happened.happening.event, &happened.happening.values),
+                    quality: self.qualities(happened.happening.event),
                 },
+                _ => Beside::default(),
+            };
+            let plan = self.plan.clone();
+            let Some(report) = asked::report(&plan, out, now, beside, |ticket| self.awaits(ticket)) else {
+                continue;
             };
             reports.send(report).await.map_err(|_| Broken::Closed)?;
         }

@@ -246,6 +246,24 @@ impl OpcuaPoint {
     }
 }
 
+impl OpcuaType {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Bool,
+        Self::I8,
+        Self::U8,
+        Self::I16,
+        Self::U16,
+        Self::I32,
+        Self::U32,
+        Self::I64,
+        Self::U64,
+        Self::F32,
+        Self::F64,
+        Self::Text,
+    ];
+}
+
 /// What of a variable is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OpcuaPart {

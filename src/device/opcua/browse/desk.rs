@@ -435,19 +435,5 @@ fn defined_words(definition: &EnumDefinition) -> Vec<(i64, String)> {
 
 /// As what a variable is written that holds such values.
 fn kind(scalar: VariantScalarTypeId) -> Option<OpcuaType> {
-    const ALL: [OpcuaType; 12] = [
-        OpcuaType::Bool,
-        OpcuaType::I8,
-        OpcuaType::U8,
-        OpcuaType::I16,
-        OpcuaType::U16,
-        OpcuaType::I32,
-        OpcuaType::U32,
-        OpcuaType::I64,
-        OpcuaType::U64,
-        OpcuaType::F32,
-        OpcuaType::F64,
-        OpcuaType::Text,
-    ];
-    ALL.into_iter().find(|kind| convert::scalar(*kind) == scalar)
+    OpcuaType::ALL.into_iter().find(|kind| convert::scalar(*kind) == scalar)
 }

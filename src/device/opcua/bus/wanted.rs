@@ -80,8 +80,8 @@ impl Bus<'_> {
         }
         let mut results = session.monitor(id, &requests).await?;
         // Once more without what many servers do not take: a deadband, a where clause.
-        let mut plainer = Vec::new();
-        for ((request, result), (_, target)) in requests.iter().zip(&results).zip(&targets) {
+        let (mut places, mut plainer) = (Vec::new(), Vec::new());
+        for (place, ((request, result), (_, target))) in requests.iter().zip(&results).zip(&targets).enumerate() {
             if !filter_refused(result.status_code) || request.requested_parameters.filter.is_null() {
                 continue;
             }
@@ -96,14 +96,12 @@ impl Bus<'_> {
                 },
                 _ => ExtensionObject::null(),
             };
+            places.push(place);
             plainer.push(request);
         }
         let again = session.monitor(id, &plainer).await?;
-        for (request, result) in plainer.iter().zip(again) {
-            let same = requests.iter().position(|other| {
-                other.requested_parameters.client_handle == request.requested_parameters.client_handle
-            });
-            if let Some(slot) = same.and_then(|index| results.get_mut(index)) {
+        for (place, result) in places.into_iter().zip(again) {
+            if let Some(slot) = results.get_mut(place) {
                 *slot = result;
             }
         }

@@ -41,21 +41,10 @@ impl Kind {
     /// The kind of a data type.
     #[must_use]
     pub fn of_type(data_type: &NodeRef) -> Self {
-        let scalars = [
-            OpcuaType::Bool,
-            OpcuaType::I8,
-            OpcuaType::U8,
-            OpcuaType::I16,
-            OpcuaType::U16,
-            OpcuaType::I32,
-            OpcuaType::U32,
-            OpcuaType::I64,
-            OpcuaType::U64,
-            OpcuaType::F32,
-            OpcuaType::F64,
-            OpcuaType::Text,
-        ];
-        let all = scalars.map(Self::Scalar).into_iter().chain([Self::Any, Self::Time]);
+        let all = OpcuaType::ALL
+            .map(Self::Scalar)
+            .into_iter()
+            .chain([Self::Any, Self::Time]);
         let found = all.into_iter().find(|kind| kind.data_type() == *data_type);
         found.unwrap_or_else(|| Self::Structure(data_type.clone()))
     }

@@ -130,9 +130,8 @@ impl Slot {
                 stamp: Stamp::of(value),
                 kind,
             };
-            let (Some(at), name) = (self.at(*point), self.shown(*point)) else {
-                return said;
-            };
+            let Some(at) = self.at(*point) else { return said };
+            let name = || self.shown(*point);
             match at.part {
                 OpcuaPart::Status => said.value = Some(Raw::Text(status(code))),
                 OpcuaPart::SourceTimestamp => said.value = moment(value.source_timestamp),
@@ -148,7 +147,8 @@ impl Slot {
                         if let (None, Some(Tree::Struct(structure))) = (&raw, &found) {
                             said.fault = Some((
                                 format!(
-                                    "{name} is a structure `{}`: say which field is meant, field = \"{}\"",
+                                    "{} is a structure `{}`: say which field is meant, field = \"{}\"",
+                                    name(),
                                     structure.name,
                                     names(tree)
                                 ),
@@ -157,9 +157,9 @@ impl Slot {
                         }
                         said.value = raw.and_then(|raw| at.cut(raw));
                     }
-                    Some(Err(reason)) => said.fault = Some((format!("{name} cannot be read: {reason}"), false)),
+                    Some(Err(reason)) => said.fault = Some((format!("{} cannot be read: {reason}", name()), false)),
                     None if code.is_bad() => {
-                        said.fault = Some((format!("{name}: {}{}", status(code), hint(code)), passes(code)));
+                        said.fault = Some((format!("{}: {}{}", name(), status(code), hint(code)), passes(code)));
                     }
                     None => {}
                 },
@@ -196,6 +196,9 @@ impl Slot {
         }
         if let (Some(slot), Some(kind)) = (self.kinds.get_mut(said.point), said.kind) {
             *slot = Some(kind);
+        }
+        if said.fault.is_none() && self.standing.is_empty() {
+            return;
         }
         let what = format!("value {}", said.point);
         match &said.fault {
