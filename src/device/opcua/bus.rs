@@ -21,7 +21,7 @@ use crate::device::tap::{Look, Service};
 use crate::model::Moment;
 use crate::model::plan::OpcuaLink;
 use crate::model::sample::Report;
-use opcua::types::{AttributeId, NodeId, StatusCode};
+use opcua::types::{AttributeId, NodeId};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl<'a> Bus<'a> {
                 }
             }
             let wait = match fault {
-                Fault::Link(_) | Fault::Refused(_) | Fault::Service { .. } => backoff.wait(),
+                Fault::Link(_) | Fault::Refused(_) | Fault::Ended(_) | Fault::Service { .. } => backoff.wait(),
                 Fault::Final(_) => SLOWLY,
                 Fault::Credentials(_) => OTHERS,
             };
@@ -400,21 +400,15 @@ impl<'a> Bus<'a> {
     fn is_mute(&mut self) -> Fault {
         self.mute += 1;
         let for_long = self.subscription.take().map_or(Duration::ZERO, |of| of.patience());
-        if self.mute >= 2 {
-            self.polled = true;
-            return Fault::Service {
-                doing: format!(
-                    "the server took the subscription and published nothing for {for_long:?}; from now on its values are asked for"
-                ),
-                status: StatusCode::BadNoCommunication,
-                hint: "",
-            };
-        }
-        Fault::Service {
-            doing: format!("the server took the subscription and published nothing for {for_long:?}"),
-            status: StatusCode::BadNoCommunication,
-            hint: ": if it stays so, write polled = true",
-        }
+        self.polled |= self.mute >= 2;
+        let then = if self.polled {
+            "from now on its values are asked for"
+        } else {
+            "if it stays so, write polled = true"
+        };
+        Fault::Ended(format!(
+            "the server took the subscription and published nothing for {for_long:?}: {then}"
+        ))
     }
 
     /// What comes first: something that the server published, a durable answer, somebody who looks, or the end of `wait`.

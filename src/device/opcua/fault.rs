@@ -12,6 +12,9 @@ pub(super) enum Fault {
     /// Nobody listens at the address.
     #[error("{0}")]
     Refused(String),
+    /// The session or its subscription is of no use any more: a new one is made.
+    #[error("{0}")]
+    Ended(String),
     /// The server refuses a service, or says that something is wrong.
     #[error("{doing}: the server says {status}{hint}")]
     Service {
@@ -91,7 +94,7 @@ impl Fault {
     /// Whether the session cannot be used any more.
     pub(super) fn ends_session(&self) -> bool {
         match self {
-            Self::Link(_) | Self::Refused(_) | Self::Final(_) | Self::Credentials(_) => true,
+            Self::Link(_) | Self::Refused(_) | Self::Ended(_) | Self::Final(_) | Self::Credentials(_) => true,
             Self::Service { status, .. } => matches!(
                 *status,
                 StatusCode::BadSessionIdInvalid

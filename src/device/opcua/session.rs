@@ -69,6 +69,12 @@ fn learn(limit: &AtomicUsize, said: Option<u32>) {
     }
 }
 
+/// The next of `items` that go into one call, `done` of them being done; `None`: all are.
+fn part<'a, T>(items: &'a [T], done: usize, limit: &AtomicUsize) -> Option<&'a [T]> {
+    let rest = items.get(done..).filter(|rest| !rest.is_empty())?;
+    rest.get(..limit.load(Ordering::Relaxed).max(1).min(rest.len()))
+}
+
 /// A call of so many was too much: whether fewer may do.
 fn too_many(limit: &AtomicUsize, tried: usize, fault: &Fault) -> bool {
     let much = matches!(
@@ -143,9 +149,7 @@ impl Maker<'_> {
         };
         match answer? {
             ResponseMessage::GetEndpoints(answer) => Ok(answer.endpoints.unwrap_or_default()),
-            _ => Err(Fault::Link(
-                "asking for its endpoints: another answer than asked for".to_owned(),
-            )),
+            _ => Err(foreign("asking for its endpoints")),
         }
     }
 
@@ -304,7 +308,7 @@ impl Maker<'_> {
 }
 
 /// An answer of another kind than asked for.
-fn foreign(doing: &str) -> Fault {
+pub(super) fn foreign(doing: &str) -> Fault {
     Fault::Link(format!("{doing}: another answer than asked for"))
 }
 
@@ -343,10 +347,7 @@ impl Session {
     pub(super) async fn read(&self, nodes: &[ReadValueId]) -> Result<Vec<DataValue>, Fault> {
         let (doing, limit) = ("reading", &self.limits.read);
         let mut values = Vec::with_capacity(nodes.len());
-        while let Some(rest) = nodes.get(values.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest
-                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
-                .unwrap_or(rest);
+        while let Some(part) = part(nodes, values.len(), limit) {
             let request = ReadRequest {
                 request_header: self.header(self.timeout),
                 max_age: 0.0,
@@ -371,10 +372,7 @@ impl Session {
     pub(super) async fn write(&self, nodes: &[WriteValue]) -> Result<Vec<StatusCode>, Fault> {
         let (doing, limit) = ("writing", &self.limits.write);
         let mut results = Vec::with_capacity(nodes.len());
-        while let Some(rest) = nodes.get(results.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest
-                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
-                .unwrap_or(rest);
+        while let Some(part) = part(nodes, results.len(), limit) {
             let request = WriteRequest {
                 request_header: self.header(self.timeout),
                 nodes_to_write: Some(part.to_vec()),
@@ -401,10 +399,7 @@ impl Session {
     ) -> Result<Vec<MonitoredItemCreateResult>, Fault> {
         let (doing, limit) = ("subscribing", &self.limits.items);
         let mut results = Vec::with_capacity(items.len());
-        while let Some(rest) = items.get(results.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest
-                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
-                .unwrap_or(rest);
+        while let Some(part) = part(items, results.len(), limit) {
             let request = CreateMonitoredItemsRequest {
                 request_header: self.header(self.timeout),
                 subscription_id: subscription,
@@ -432,10 +427,7 @@ impl Session {
     pub(super) async fn browse(&self, nodes: &[BrowseDescription]) -> Result<Vec<Vec<ReferenceDescription>>, Fault> {
         let (doing, limit) = ("browsing", &self.limits.browse);
         let mut found: Vec<Vec<ReferenceDescription>> = Vec::with_capacity(nodes.len());
-        while let Some(rest) = nodes.get(found.len()..).filter(|rest| !rest.is_empty()) {
-            let part = rest
-                .get(..limit.load(Ordering::Relaxed).min(rest.len()))
-                .unwrap_or(rest);
+        while let Some(part) = part(nodes, found.len(), limit) {
             let request = BrowseRequest {
                 request_header: self.header(self.timeout),
                 view: ViewDescription::default(),

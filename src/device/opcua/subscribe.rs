@@ -4,7 +4,7 @@
 //! Owns sequence numbers and acknowledgements. Does not own what the messages say.
 
 use super::fault::Fault;
-use super::session::Session;
+use super::session::{Session, foreign};
 use opcua::core::ResponseMessage;
 use opcua::types::{
     CreateSubscriptionRequest, ExtensionObject, NotificationMessage, PublishRequest, PublishResponse, RepublishRequest,
@@ -110,6 +110,11 @@ fn between(expected: u32, next: u32) -> u32 {
         .unwrap_or(0)
 }
 
+/// What follows where the server does not have the subscription any more.
+fn lost() -> Fault {
+    Fault::Ended("the server has lost the subscription; a new one is made".to_owned())
+}
+
 impl Subscription {
     /// Makes a subscription.
     pub(super) async fn make(session: &Session, interval: Duration) -> Result<Self, Fault> {
@@ -136,7 +141,7 @@ impl Subscription {
             priority: 0,
         };
         let ResponseMessage::CreateSubscription(answer) = session.call(doing, request, session.timeout()).await? else {
-            return Err(Fault::Link(format!("{doing}: another answer than asked for")));
+            return Err(foreign(doing));
         };
         let revised = answer.revised_publishing_interval.clamp(1.0, 3_600_000.0) / 1000.0;
         let alive = Duration::from_secs_f64(revised * f64::from(answer.revised_max_keep_alive_count.clamp(1, 100_000)));
@@ -212,7 +217,7 @@ impl Subscription {
                 };
                 match session.call("publishing", request, patience).await? {
                     ResponseMessage::Publish(answer) => Ok(*answer),
-                    _ => Err(Fault::Link("publishing: another answer than asked for".to_owned())),
+                    _ => Err(foreign("publishing")),
                 }
             });
         }
@@ -242,7 +247,7 @@ impl Subscription {
                 }
                 Some(StatusCode::BadTimeout | StatusCode::BadRequestTimeout) => return Ok(Published::default()),
                 Some(StatusCode::BadNoSubscription | StatusCode::BadSubscriptionIdInvalid) => {
-                    return Err(Fault::Link("the server has lost the subscription".to_owned()));
+                    return Err(lost());
                 }
                 _ => return Err(fault),
             },
@@ -369,9 +374,7 @@ impl Subscription {
                 Ok(Some(answer.notification_message.notification_data.unwrap_or_default()))
             }
             Err(fault) if fault.ends_session() => Err(fault),
-            Err(fault) if fault.status() == Some(StatusCode::BadSubscriptionIdInvalid) => {
-                Err(Fault::Link("the server has lost the subscription".to_owned()))
-            }
+            Err(fault) if fault.status() == Some(StatusCode::BadSubscriptionIdInvalid) => Err(lost()),
             Ok(_) | Err(_) => Ok(None),
         }
     }

@@ -10,8 +10,7 @@ use crate::device::opcua::subscribe::{Guard, Message, Published};
 use crate::model::Moment;
 use crate::wire::opcua::Tree;
 use opcua::types::{
-    DataChangeNotification, DataValue, EventFieldList, EventNotificationList, StatusChangeNotification, StatusCode,
-    Variant,
+    DataChangeNotification, DataValue, EventFieldList, EventNotificationList, StatusChangeNotification, Variant,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -127,12 +126,7 @@ impl Bus<'_> {
         if now.eq(self.namespaces.iter().cloned()) {
             return Ok(());
         }
-        Err(Fault::Service {
-            doing: "the server has other namespaces now; everything is looked up again".to_owned(),
-            status: StatusCode::Good,
-            hint: "",
-        }
-        .into())
+        Err(Fault::Ended("the server has other namespaces now; everything is looked up again".to_owned()).into())
     }
 
     async fn event(&mut self, session: &Session, event: EventFieldList, came: Came<'_>) -> Result<(), Broken> {
