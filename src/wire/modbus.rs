@@ -321,10 +321,10 @@ pub fn encode(point: &ModbusPoint, raw: &Raw) -> Result<Vec<u16>, EncodeFault> {
     Ok(words)
 }
 
-/// `new`, as [`encode`] made it, in the place of the point's bits in `old`; of points that are whole registers just `new`.
+/// `new`, as [`encode`] made it, in the place of the point's bits in `old`; of points that are whole registers, and of text, just `new`.
 #[must_use]
 pub fn merge(point: &ModbusPoint, old: &[u16], new: &[u16]) -> Vec<u16> {
-    if point.bits.is_none() || old.len() != new.len() {
+    if point.bits.is_none() || matches!(point.kind, ModbusType::Text(_)) || old.len() != new.len() {
         return new.to_vec();
     }
     let width = usize::from(point.kind.width()).clamp(1, 4);

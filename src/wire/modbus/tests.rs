@@ -216,6 +216,15 @@ fn kinds() -> impl Strategy<Value = ModbusType> {
     ]
 }
 
+#[test]
+fn text_is_written_whole() {
+    let point = ModbusPoint {
+        bits: Some((0, 1)),
+        ..point(ModbusType::Text(11), WordOrder::Abcd)
+    };
+    assert_eq!(merge(&point, &[1; 6], &[0; 6]), [0; 6]);
+}
+
 proptest! {
     #[test]
     fn what_is_written_reads_back((kind, raw) in valued(), order in orders()) {
