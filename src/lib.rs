@@ -7,6 +7,7 @@ pub mod config;
 pub mod contract;
 pub mod device;
 pub mod diagnostic;
+pub mod drift;
 pub mod gateway;
 pub mod model;
 pub mod mqtt;

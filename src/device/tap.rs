@@ -6,6 +6,7 @@ use crate::model::{Moment, Raw, SlotName};
 use crate::record::What;
 use std::path::PathBuf;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Exchanges that a tap may be behind.
 const BEHIND: usize = 1024;
@@ -80,6 +81,9 @@ pub struct Service {
     pub asks: mpsc::Receiver<Look>,
     /// Exchanges.
     pub tap: Tap,
+    /// The link is to end in good order: the driver begins nothing new, gives the acknowledgements that it owes for what is
+    /// durable, and returns. Who cancels it waits a bounded time, then stops the link.
+    pub ending: CancellationToken,
     /// A folder of the gateway's own, where a driver keeps what it made once (its certificate); `None`: nothing is kept.
     pub home: Option<PathBuf>,
 }
@@ -94,6 +98,7 @@ pub fn service() -> (Probe, Service) {
         Service {
             asks: receiver,
             tap,
+            ending: CancellationToken::new(),
             home: None,
         },
     )

@@ -418,6 +418,7 @@ impl Committer {
                 self.publish_statuses();
             }
             Report::Counted { slot, what, number } => self.count(&slot, what, number),
+            Report::Barrier(durable) => batch.answers.push(durable),
             Report::Gap {
                 slot,
                 event,

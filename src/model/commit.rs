@@ -45,6 +45,12 @@ pub mod space {
     pub const CONFIGURED: u8 = b'c';
     /// Ids in the order in which they may be forgotten.
     pub const ORDER: u8 = b'o';
+    /// Which device filled a slot last: vendor, model, serial and digest, to tell a change across a restart.
+    pub const DEVICE: u8 = b'v';
+    /// What is usual for a slot, for noticing drift.
+    pub const DRIFT: u8 = b'd';
+    /// What the MES rejected, and what a quarantine was made of, to be tried again.
+    pub const QUARANTINE: u8 = b'q';
 }
 
 /// An event as the MES will receive it. Nobody changes it any more.

@@ -142,6 +142,8 @@ pub enum Report {
         /// When.
         at: Moment,
     },
+    /// Nothing that was said: answered once everything that was reported before it on the same channel is durable.
+    Barrier(oneshot::Sender<()>),
     /// Something that a person should see: an alarm of category `gateway`.
     Alarm {
         /// Whose.

@@ -7,6 +7,7 @@
 
 mod address;
 mod checks;
+pub mod compare;
 mod connection;
 mod controls;
 mod curve;
