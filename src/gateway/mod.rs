@@ -7,6 +7,7 @@
 
 mod committer;
 pub mod control;
+pub mod overlay;
 pub mod setup;
 mod slots;
 pub mod store;

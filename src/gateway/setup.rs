@@ -3,6 +3,7 @@
 //! Owns reading files from disk for [`crate::config`] and [`crate::profile`], which do none, and the checks
 //! that need both: a slot without a device file, a device file without a slot, links that contradict.
 
+use super::overlay::{Over, Overlay};
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, meant};
 use crate::model::SlotName;
@@ -77,15 +78,37 @@ fn source(path: &Path, out: &mut Diagnostics) -> Option<Arc<Source>> {
 /// Reads everything. `None` only where gateway.toml itself is faulty: a faulty device file takes its slot
 /// offline, never the others. The faults of device files are told in both cases.
 pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
-    everything(path, false, out).0
+    everything(path, &Overlay::new(), false, out).0
 }
 
 /// [`load`], and every example of every device file. Returns how many examples passed.
 pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    everything(path, true, out)
+    everything(path, &Overlay::new(), true, out)
 }
 
-fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+/// [`check`] with other device files in the place of those that are installed.
+pub fn check_with(path: &Path, overlay: &Overlay, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+    everything(path, overlay, true, out)
+}
+
+/// One slot with the device file that stands in the place of the installed one. Links are not held against those of others.
+pub fn slot_with(config: &Config, slot: &config::Slot, overlay: &Overlay, out: &mut Diagnostics) -> SlotSetup {
+    let profiles = &config.gateway.profiles;
+    device(profiles, &overlay.over(profiles), contract(slot), true, false, out).0
+}
+
+/// What a slot asks of its device.
+fn contract(slot: &config::Slot) -> Arc<SlotContract> {
+    Arc::new(SlotContract {
+        slot: slot.name.clone(),
+        delivers: slot.delivers.clone(),
+        requires: slot.requires.clone(),
+        values: slot.values.clone(),
+        place: slot.place.clone(),
+    })
+}
+
+fn everything(path: &Path, overlay: &Overlay, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
     let Some(source) = source(path, out) else {
         return (None, 0);
     };
@@ -100,16 +123,11 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
     if let Some(config) = config.as_ref().filter(|_| examples) {
         credentials(config, out);
     }
+    let files = overlay.over(&profiles);
     let mut slots = Vec::new();
     let mut passed = 0;
     for slot in &asked {
-        let contract = Arc::new(SlotContract {
-            slot: slot.name.clone(),
-            delivers: slot.delivers.clone(),
-            requires: slot.requires.clone(),
-            values: slot.values.clone(),
-            place: slot.place.clone(),
-        });
+        let contract = contract(slot);
         slots.push(if slot.disabled {
             SlotSetup {
                 contract,
@@ -118,13 +136,13 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
                 fault: None,
             }
         } else {
-            let (device, proven) = device(&profiles, contract, whole, examples, out);
+            let (device, proven) = device(&profiles, &files, contract, whole, examples, out);
             passed += proven;
             device
         });
     }
     if whole {
-        stray_files(&profiles, &asked, out);
+        stray_files(overlay.device_files(&profiles), &asked, out);
     }
     contradicting_links(&mut slots, out);
     (config.map(|config| Setup { config, slots }), passed)
@@ -179,6 +197,7 @@ pub fn device_file(config: &Config, slot: &SlotName) -> PathBuf {
 /// One slot with its device, and how many examples passed. `whole`: what the slot asks of it can be relied on.
 fn device(
     profiles: &Path,
+    files: &Over<'_>,
     contract: Arc<SlotContract>,
     whole: bool,
     examples: bool,
@@ -186,11 +205,11 @@ fn device(
 ) -> (SlotSetup, usize) {
     let name = format!("{}.toml", contract.slot);
     let path = profiles.join(&name);
-    if !path.is_file() {
+    if files.read(&path) == Err(FileFault::Missing) {
         let message = format!("slot `{}` has no device file", contract.slot);
         out.push(Diagnostic::error(&contract.place, message).help(format!(
             "write {}, or disabled = true while nothing fills this slot",
-            path.display()
+            files.shown(&path).display()
         )));
         let slot = SlotSetup {
             contract,
@@ -201,7 +220,7 @@ fn device(
         return (slot, 0);
     }
     let mut faults = Diagnostics::new();
-    let profile = Profile::load(Path::new(&name), profiles, &Disk, &mut faults);
+    let profile = Profile::load(Path::new(&name), profiles, files, &mut faults);
     let mut proven = Diagnostics::new();
     let mut passed = 0;
     if let Some(profile) = &profile {
