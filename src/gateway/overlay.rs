@@ -1,8 +1,9 @@
 //! Device files as they would be: some texts in the place of what is installed, or another folder in the place of the
 //! profiles folder. Everything else is read from disk, and relative paths go on as if installed.
 //!
-//! Owns what stands in which place, and what was last accepted (`state_dir/accepted`). Writes nothing.
+//! Owns what stands in which place. Writes nothing.
 
+use super::devices::accepted::Accepted;
 use crate::model::SlotName;
 use crate::profile::{FileFault, Files};
 use std::collections::BTreeMap;
@@ -117,63 +118,6 @@ impl Files for Over<'_> {
     }
 }
 
-/// Texts that the gateway last accepted for one slot, by path relative to the profiles folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Accepted {
-    /// The device file and all that it extends.
-    pub files: BTreeMap<PathBuf, String>,
-}
-
-/// Why what was accepted cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptedFault {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}; run this as the gateway's own user, or as root")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is none of the gateway's.
-    #[error("{path} is damaged: {reason}; it is written anew when the gateway next accepts a device file")]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What the gateway last accepted for `slot`; `None`: nothing yet.
-///
-/// # Errors
-/// It is there, but cannot be read.
-pub fn accepted(state_dir: &Path, slot: &SlotName) -> Result<Option<Accepted>, AcceptedFault> {
-    let path = state_dir.join("accepted").join(format!("{slot}.json"));
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(AcceptedFault::Unreadable { path, source }),
-    };
-    let damaged = |reason: String| AcceptedFault::Damaged {
-        path: path.clone(),
-        reason,
-    };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|fault| damaged(fault.to_string()))?;
-    let Some(files) = json.get("files").and_then(serde_json::Value::as_object) else {
-        return Err(damaged("it has no `files`".to_owned()));
-    };
-    let mut accepted = Accepted::default();
-    for (path, text) in files {
-        let Some(text) = text.as_str() else {
-            return Err(damaged(format!("`{path}` is no text")));
-        };
-        accepted.files.insert(PathBuf::from(path), text.to_owned());
-    }
-    Ok(Some(accepted))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,31 +157,5 @@ mod tests {
         // A profile that it does not have is not there; a password is the installed one.
         assert_eq!(files.read(&old.path().join("gone.toml")), Err(FileFault::Missing));
         assert_eq!(files.read(&password), Ok(password.display().to_string()));
-    }
-
-    #[test]
-    fn what_was_accepted_is_read_or_told() {
-        let state = tempfile::tempdir().unwrap();
-        let slot = SlotName::new("st10", "spindle-1");
-        assert!(accepted(state.path(), &slot).unwrap().is_none());
-        std::fs::create_dir(state.path().join("accepted")).unwrap();
-        let file = state.path().join("accepted/st10.spindle-1.json");
-        std::fs::write(
-            &file,
-            r#"{"files": {"st10.spindle-1.toml": "x", "v/m.toml": "y"}, "more": 1}"#,
-        )
-        .unwrap();
-        let found = accepted(state.path(), &slot).unwrap().unwrap();
-        assert_eq!(found.files.get(Path::new("v/m.toml")).map(String::as_str), Some("y"));
-        let overlay = Overlay::accepted(&found);
-        let shown = overlay.over(Path::new("/p")).shown(Path::new("/p/v/m.toml"));
-        assert_eq!(shown, Path::new("v/m.toml (as accepted)"));
-        for bad in ["", "{}", r#"{"files": {"a": 1}}"#] {
-            std::fs::write(&file, bad).unwrap();
-            assert!(matches!(
-                accepted(state.path(), &slot),
-                Err(AcceptedFault::Damaged { .. })
-            ));
-        }
     }
 }
