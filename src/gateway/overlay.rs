@@ -1,9 +1,9 @@
 //! Device files as they would be: some texts in the place of what is installed, or another folder in the place of the
 //! profiles folder. Everything else is read from disk, and relative paths go on as if installed.
 //!
-//! Owns what stands in which place, and what was last accepted (`state_dir/accepted`). Writes nothing.
+//! Owns what stands in which place. Writes nothing.
 
-pub use super::devices::accepted::{Accepted, AcceptedFault, accepted};
+use super::devices::accepted::Accepted;
 use crate::model::SlotName;
 use crate::profile::{FileFault, Files};
 use std::collections::BTreeMap;
@@ -157,31 +157,5 @@ mod tests {
         // A profile that it does not have is not there; a password is the installed one.
         assert_eq!(files.read(&old.path().join("gone.toml")), Err(FileFault::Missing));
         assert_eq!(files.read(&password), Ok(password.display().to_string()));
-    }
-
-    #[test]
-    fn what_was_accepted_is_read_or_told() {
-        let state = tempfile::tempdir().unwrap();
-        let slot = SlotName::new("st10", "spindle-1");
-        assert!(accepted(state.path(), &slot).unwrap().is_none());
-        std::fs::create_dir(state.path().join("accepted")).unwrap();
-        let file = state.path().join("accepted/st10.spindle-1.json");
-        std::fs::write(
-            &file,
-            r#"{"files": {"st10.spindle-1.toml": "x", "v/m.toml": "y"}, "more": 1}"#,
-        )
-        .unwrap();
-        let found = accepted(state.path(), &slot).unwrap().unwrap();
-        assert_eq!(found.files.get(Path::new("v/m.toml")).map(String::as_str), Some("y"));
-        let overlay = Overlay::accepted(&found);
-        let shown = overlay.over(Path::new("/p")).shown(Path::new("/p/v/m.toml"));
-        assert_eq!(shown, Path::new("v/m.toml (as accepted)"));
-        for bad in ["", "{}", r#"{"files": {"a": 1}}"#] {
-            std::fs::write(&file, bad).unwrap();
-            assert!(matches!(
-                accepted(state.path(), &slot),
-                Err(AcceptedFault::Damaged { .. })
-            ));
-        }
     }
 }
