@@ -7,6 +7,7 @@
 
 mod committer;
 pub mod control;
+pub mod recent;
 pub mod setup;
 mod slots;
 pub mod store;
@@ -172,9 +173,15 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         ("listening to the MES", Ok(()))
     });
     let listener = control::listen(&config.gateway.state_dir)?;
-    let mut ends = control::Links::new(clock.clone());
+    let recent = recent::Recent::new(&config.gateway.state_dir, clock.clone());
+    let mut ends = control::Links::new(clock.clone(), recent.clone());
     let mut links = links(&slot_setups, states);
     let services: Vec<device::tap::Service> = links.iter().map(|link| ends.add(link, &slot_setups)).collect();
+    let keeping = recent.run(session_stop.clone());
+    tasks.spawn(async move {
+        keeping.await;
+        ("keeping the last exchanges", Ok(()))
+    });
     let serving = control::serve(listener, store.clone(), ends, session_stop.clone());
     tasks.spawn(async move {
         serving.await;
