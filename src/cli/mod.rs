@@ -89,7 +89,8 @@ enum Command {
     /// Keeps what a device says, byte for byte, in a file
     #[command(
         after_help = "Examples:\n  lineside record st10.spindle-1 --config /etc/lineside/gateway.toml --out spindle.jsonl --for 60s\n  \
-        lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n\n\
+        lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n  \
+        lineside record st10.spindle-1 --recent --config /etc/lineside/gateway.toml --out last.jsonl\n\n\
         The format is docs/record-format.md. Ctrl-C ends it; what was recorded is kept.\n\
         Exit codes: 0; 1 the device was not reached or the file not written; 2 the profile is faulty."
     )]

@@ -12,6 +12,7 @@ pub mod devices;
 mod installing;
 pub mod lock;
 pub mod overlay;
+pub mod recent;
 pub mod setup;
 mod slots;
 pub mod store;
@@ -200,7 +201,13 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
         ("listening to the MES", Ok(()))
     });
     let listener = control::listen(&config.gateway.state_dir)?;
-    let ends = control::Ends::new(clock.clone());
+    let recent = recent::Recent::new(&config.gateway.state_dir, clock.clone());
+    let keeping = recent.run(session_stop.clone());
+    tasks.spawn(async move {
+        keeping.await;
+        ("keeping the last exchanges", Ok(()))
+    });
+    let ends = control::Ends::new(clock.clone(), recent);
     let serving = control::serve(listener, store.clone(), ends.clone(), session_stop.clone());
     tasks.spawn(async move {
         serving.await;
