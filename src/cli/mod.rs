@@ -6,6 +6,7 @@ mod demo;
 mod outbox;
 mod probe;
 mod profile;
+mod quarantine;
 mod record;
 mod replay;
 mod run;
@@ -89,9 +90,19 @@ enum Command {
     /// Looks into the store-and-forward buffer, also while the gateway runs
     #[command(
         after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
-        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json"
+        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json\n  \
+        lineside outbox seen --config /etc/lineside/gateway.toml --slot st10.spindle-1"
     )]
     Outbox(outbox::Arguments),
+    /// What could not be made into events: which there are, and trying again with today's profile
+    #[command(
+        after_help = "Examples:\n  lineside quarantine list --config /etc/lineside/gateway.toml\n  \
+        lineside quarantine retry --config /etc/lineside/gateway.toml --slot st10.spindle-1\n  \
+        lineside quarantine retry --config /etc/lineside/gateway.toml --id 6f1c0a… --json\n\n\
+        Beside a running gateway its profiles are used, else those on disk.\n\
+        Exit codes: 0; 3 some still are no events; 2 gateway.toml is faulty; 1 other."
+    )]
+    Quarantine(quarantine::Arguments),
     /// Profiles: a new one, the catalog, one as it counts, names of fields, their format
     #[command(
         after_help = "Examples:\n  lineside profile new --type tightening --out device-profiles/acme/t-7.toml\n  \
@@ -123,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Record(command) => record::run(&command, &arguments.log),
         Command::Replay(command) => replay::run(&command),
         Command::Outbox(command) => outbox::run(&command),
+        Command::Quarantine(command) => quarantine::run(&command),
         Command::Profile(command) => profile::run(&command),
     }
 }
