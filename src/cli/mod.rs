@@ -56,7 +56,7 @@ enum Command {
     #[command(after_help = "Examples:\n  lineside check --config /etc/lineside/gateway.toml\n  \
         lineside check device-profiles/example/t-100.toml --json\n\nExit codes: 0; 2 with diagnostics.")]
     Check(check::Arguments),
-    /// Writes the JSON Schema of every event type
+    /// Writes the JSON Schema of every event type, and an AsyncAPI 3 document of this configuration
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
     /// A virtual device speaking the profile's real protocol

@@ -7,12 +7,14 @@
 //! The table of fields itself is [`crate::model::event`]; everything here goes by it.
 
 mod again;
+pub mod asyncapi;
 mod counter;
 mod envelope;
 mod guard;
 mod ids;
 mod schema;
 mod slot;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 

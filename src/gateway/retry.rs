@@ -358,6 +358,3 @@ impl Committer {
         Ok(json!({"outcome": outcome, "events": made, "durable": !waits}))
     }
 }
-
-#[cfg(test)]
-mod tests;
