@@ -11,8 +11,12 @@ pub mod control;
 pub mod devices;
 mod installing;
 pub mod lock;
+mod mes;
 pub mod overlay;
 pub mod recent;
+mod rejections;
+mod resend;
+mod retry;
 pub mod setup;
 mod slots;
 pub mod store;
@@ -190,7 +194,10 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
     });
     let listening = listen_to_mes(
         heard,
-        unit_topics(&config),
+        Topics {
+            stations: unit_topics(&config),
+            slots: mes::Topics::new(&config.plant, slots_in_use(&config)),
+        },
         store.clone(),
         outbound,
         clock.clone(),
@@ -385,6 +392,11 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             configured.insert(slot.to_owned(), topic.to_owned());
         }
     })?;
+    let mes = mes::Mes {
+        rejections: rejections::Rejections::restore(&outbox)?,
+        kept: retry::Kept::restore(&outbox)?,
+        ..mes::Mes::default()
+    };
     let mut commit = Commit::default();
     let gone = clear_gone_slots(&config, &slots, &configured, &outbound, &mut commit);
 
@@ -417,6 +429,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         forgettable: HashSet::new(),
         lazy: Vec::new(),
         busy: false,
+        mes,
         broken: None,
     };
     committer.go_on(&report.topics, commit);
@@ -433,6 +446,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             );
         }
     }
+    committer.tell_rejections();
     if let Some(lost) = &report.lost {
         let kept = lost
             .kept
@@ -502,10 +516,42 @@ fn clear_gone_slots(
     gone
 }
 
+/// On which topics the MES speaks to this gateway.
+#[derive(Debug)]
+struct Topics {
+    /// Stations by the topic on which it says which unit is there.
+    stations: HashMap<String, Arc<str>>,
+    slots: mes::Topics,
+}
+
+impl Topics {
+    /// What a message asks of the store's thread. `None`: it is for nobody here, or takes back a retained one.
+    fn request(&self, topic: &str, payload: &[u8], retained: bool, at: Moment) -> Option<Request> {
+        if let Some(station) = self.stations.get(topic) {
+            let (station, payload) = (station.clone(), payload.to_vec());
+            return Some(Request::Unit { station, payload, at });
+        }
+        let (slot, word) = self.slots.of(topic).filter(|_| !payload.is_empty())?;
+        Some(Request::Said {
+            slot: slot.clone(),
+            word: *word,
+            payload: payload.to_vec(),
+            retained,
+            at,
+        })
+    }
+}
+
+/// Slots that are not disabled.
+fn slots_in_use(config: &Config) -> impl Iterator<Item = SlotName> {
+    let used = config.slots().filter(|(_, slot)| !slot.disabled);
+    used.map(|(_, slot)| slot.name.clone())
+}
+
 /// Hears what the MES says and whether it is within reach.
 async fn listen_to_mes(
     mut heard: mpsc::Receiver<mqtt::Heard>,
-    stations: HashMap<String, Arc<str>>,
+    topics: Topics,
     store: Store,
     outbound: Outbound,
     clock: Clock,
@@ -535,10 +581,8 @@ async fn listen_to_mes(
                     tracing::warn!("broker: {reason}; tried again in {:.1} s, events wait in the outbox", retry_in.as_secs_f64());
                     connected = false;
                 }
-                Some(mqtt::Heard::Message { topic, payload, at, .. }) => {
-                    if let Some(station) = stations.get(&topic) {
-                        request = Some(Request::Unit { station: station.clone(), payload: payload.to_vec(), at });
-                    }
+                Some(mqtt::Heard::Message { topic, payload, at, retained }) => {
+                    request = topics.request(&topic, &payload, retained, at);
                 }
                 Some(mqtt::Heard::Trouble { topic, sentence }) => {
                     tracing::warn!("{sentence}");
@@ -642,6 +686,7 @@ pub(crate) fn settings(config: &Config) -> mqtt::Settings {
     settings.require_subscriber = from.require_subscriber;
     settings.keep_alive = KEEP_ALIVE;
     settings.subscriptions = unit_topics(config).into_keys().collect();
+    settings.subscriptions.extend(mes::filters(&config.plant));
     settings
 }
 
@@ -679,12 +724,56 @@ pub fn outbox_stats(outbox: &Outbox) -> Value {
         .collect();
     json!({
         "stream": seen.stream, "format": seen.format, "waiting": tally(seen.waiting), "sent": tally(seen.sent),
-        "rejected": tally(seen.rejected), "state_bytes": seen.state_bytes, "disk_bytes": seen.disk_bytes,
+        "rejected": tally(seen.rejected), "rejected_by_mes": rejected_by_mes(outbox).tally(), "state_bytes": seen.state_bytes, "disk_bytes": seen.disk_bytes,
         "free_bytes": seen.free_bytes, "max_bytes": seen.max_bytes, "commits": seen.commits, "events": seen.events,
         "sync_last_us": seen.sync_last_us, "sync_max_us": seen.sync_max_us, "sync_total_us": seen.sync_total_us,
         "damaged_records": seen.damaged_records, "rotating": seen.rotating, "rotations": seen.rotations,
         "powered_s": seen.powered_ms / 1_000, "topics": topics,
     })
+}
+
+/// What the MES rejected, of a store that is open here.
+fn rejected_by_mes(outbox: &Outbox) -> rejections::Rejections {
+    rejections::Rejections::restore(outbox).unwrap_or_else(|fault| {
+        tracing::error!("what the MES rejected cannot be read: {fault}");
+        rejections::Rejections::default()
+    })
+}
+
+/// Answers questions on a store that no gateway has open, with all that a gateway knows, and closes it again.
+pub fn on_the_store(setup: Setup, questions: &[store::Question]) -> Result<Vec<Value>, GatewayError> {
+    let clock = Clock::machine();
+    let started = clock.now();
+    let session = random_id();
+    let Setup { config, slots } = setup;
+    let (requests, _) = mpsc::channel(1);
+    let (changed, version) = watch::channel(0);
+    let nobody = Store {
+        requests,
+        changed: version,
+    };
+    // Never run: what is to be published is by the gateway's next start.
+    let (outbound, _, _) = mqtt::session(settings(&config), nobody, clock.clone())?;
+    let slots = Slots::new(&slots, &config.gateway.id, &session, started);
+    let (mut committer, _) = open(Opening {
+        config,
+        slots,
+        outbound,
+        clock,
+        changed,
+        session,
+        started,
+    })?;
+    let answers = questions.iter().map(|question| committer.reply(question)).collect();
+    let closed = committer.close();
+    closed.map_err(|fault| GatewayError::Ended("the store", fault.to_string()))?;
+    Ok(answers)
+}
+
+/// `quarantine list`, of a store that is open here.
+#[must_use]
+pub fn quarantine_list(outbox: &Outbox, slot: Option<&str>) -> Value {
+    retry::quarantine_list(outbox, slot)
 }
 
 /// `outbox list`, of a store that is open here.
@@ -695,16 +784,22 @@ pub fn outbox_list(outbox: &Outbox, topic: Option<&str>, limit: usize) -> Value 
         Ok(listed) => listed,
         Err(fault) => return json!({ "error": fault.to_string() }),
     };
+    let rejections = rejected_by_mes(outbox);
+    let by_mes = rejections.reasons();
     let row = |entry: crate::outbox::Listed| {
-        let (standing, reason) = match &entry.standing {
-            Standing::Waiting => ("waiting", None),
-            Standing::Sent => ("sent", None),
-            Standing::Rejected(reason) => ("rejected", Some(reason.clone())),
-            Standing::Damaged => ("damaged", None),
-        };
         let event = entry.event.as_ref();
+        let rejected = event.and_then(|event| by_mes.get(event.id.as_str()));
+        let (standing, reason, by) = match (&entry.standing, rejected) {
+            (Standing::Waiting | Standing::Sent, Some(rejected)) => {
+                ("rejected", Some(rejected.reason.clone()), Some("mes"))
+            }
+            (Standing::Waiting, None) => ("waiting", None, None),
+            (Standing::Sent, None) => ("sent", None, None),
+            (Standing::Rejected(reason), _) => ("rejected", Some(reason.clone()), Some("broker")),
+            (Standing::Damaged, _) => ("damaged", None, None),
+        };
         json!({
-            "topic": *entry.topic, "sequence": entry.sequence, "standing": standing, "reason": reason,
+            "topic": *entry.topic, "sequence": entry.sequence, "standing": standing, "reason": reason, "by": by,
             "id": event.map(|event| &event.id), "stored": event.map(|event| event.stored_at.rfc3339()),
             "event": event.and_then(|event| serde_json::from_slice::<Value>(&event.body).ok()),
         })

@@ -1,5 +1,7 @@
 //! The committer by itself: what is in its two channels at once, and what is durable when an acknowledgement is owed.
 
+mod mes;
+
 use super::*;
 use crate::diagnostic::Diagnostics;
 use crate::model::{Raw, Report, Sample};
@@ -83,6 +85,15 @@ impl Bench {
             setup,
             clock: Clock::fake(Moment::new(1_795_342_503_000, 1_000_000)),
         }
+    }
+
+    /// Another device file for the tool, and everything read again.
+    fn install(&mut self, tool: &str) {
+        let profiles = self.dir.path().join("device-profiles");
+        std::fs::write(profiles.join("st10.tool.toml"), format!("{TOP}{tool}")).unwrap();
+        let mut out = Diagnostics::new();
+        self.setup = setup::load(&self.dir.path().join("gateway.toml"), &mut out).unwrap();
+        assert!(!out.has_errors(), "{}", out.render(false));
     }
 
     fn committer(&self) -> Committer {
