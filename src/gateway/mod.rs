@@ -11,6 +11,7 @@ pub mod setup;
 mod slots;
 pub mod store;
 mod triggers;
+mod watching;
 
 use crate::clock::Clock;
 use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
@@ -356,6 +357,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             allocator.restore_slot(slot, value);
         }
     })?;
+    let drift = watching::restored(&outbox, &names)?;
     outbox.scan_state(&[space::CONFIGURED], &mut |key, topic| {
         if let (Some(Ok(slot)), Ok(topic)) = (key.get(1..).map(std::str::from_utf8), std::str::from_utf8(topic)) {
             configured.insert(slot.to_owned(), topic.to_owned());
@@ -370,6 +372,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         limits,
         allocator,
         units,
+        drift,
         slots,
         plant: config.plant.clone(),
         outbound,
