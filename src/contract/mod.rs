@@ -139,16 +139,28 @@ impl Allocator {
         known: &dyn KnownIds,
         commit: &mut Commit,
     ) -> Sealing {
+        self.seal_this(&draft, unit, now, known, commit)
+    }
+
+    /// As [`Self::seal`], for a draft that is looked at afterwards.
+    pub fn seal_this(
+        &mut self,
+        draft: &Draft,
+        unit: &UnitOf,
+        now: Now,
+        known: &dyn KnownIds,
+        commit: &mut Commit,
+    ) -> Sealing {
         let mut state = self.slots.remove(&draft.slot).unwrap_or_default();
         let before = state.clone();
-        let sealing = self.seal_in(&mut state, &draft, unit, now, known, commit);
+        let sealing = self.seal_in(&mut state, draft, unit, now, known, commit);
         if matches!(sealing, Sealing::Stored { .. }) {
-            state.learn(&draft);
+            state.learn(draft);
         }
         if state != before {
             commit.state.push(state.change(&draft.slot));
         }
-        self.slots.insert(draft.slot, state);
+        self.slots.insert(draft.slot.clone(), state);
         sealing
     }
 

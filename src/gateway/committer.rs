@@ -11,6 +11,7 @@ use super::store::{Question, Request};
 use super::triggers;
 use crate::clock::Clock;
 use crate::contract::{self, Allocator, KnownIds, Now, Sealing, UnitOf};
+use crate::drift::Drift;
 use crate::model::event::{GapCause, UnitState};
 use crate::model::sample::{Counted, LinkState};
 use crate::model::{Commit, DeviceIdentity, Draft, EventType, Moment, Plant, Report, Sample, SlotName, StateChange};
@@ -61,6 +62,7 @@ pub(super) struct Committer {
     pub(super) limits: Limits,
     pub(super) allocator: Allocator,
     pub(super) units: Units,
+    pub(super) drift: Drift,
     pub(super) slots: Slots,
     pub(super) plant: Plant,
     pub(super) outbound: Outbound,
@@ -218,6 +220,7 @@ impl Committer {
         if self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken) {
             return Ok(());
         }
+        self.keep_all_drift();
         if self.unsynced.is_none() && !self.lazy.is_empty() {
             let state = std::mem::take(&mut self.lazy);
             self.write(Batch {
@@ -247,6 +250,7 @@ impl Committer {
         if let Some(by) = self.clock.take_step() {
             tracing::warn!("the wall clock stepped by {by} ms; intervals are not touched, times from now on follow it");
             self.units.clock_stepped(by);
+            self.drift.clock_stepped(by);
         }
         self.retry_unsynced()?;
         self.settle_late();
@@ -262,6 +266,7 @@ impl Committer {
         self.clear_gone();
         self.forget();
         self.prune_mes();
+        self.keep_drift();
         if self.unsynced.is_none() {
             self.commit_units()?;
             self.housekeep()?;
@@ -545,7 +550,7 @@ impl Committer {
             set: self.clock.is_set(),
         };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal(draft, &unit, now, &Known(outbox), commit);
+        let sealing = self.allocator.seal_this(&draft, &unit, now, &Known(outbox), commit);
         let gaps = commit
             .events
             .iter()
@@ -562,13 +567,17 @@ impl Committer {
                     .quarantined
                     .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
+                self.watch(&draft, commit);
             }
             Sealing::Duplicate => {
                 counts.add(Counted::Duplicate, 1);
                 tracing::debug!("{slot}: the same result again, not sent again");
             }
             Sealing::NoResult => counts.add(Counted::Ignored, 1),
-            Sealing::Latest { topic, body } => latest.push((slot, topic, body)),
+            Sealing::Latest { topic, body } => {
+                latest.push((slot, topic, body));
+                self.watch(&draft, commit);
+            }
         }
     }
 
@@ -1177,6 +1186,7 @@ impl Committer {
                     .map(|(slot, entry)| (slot.to_string(), entry.counts.json()))
                     .collect();
                 stats["slots"] = Value::Object(slots);
+                stats["drift"] = super::watching::counts(&self.drift);
                 stats["troubles"] = json!(self.gateway.troubles);
                 stats["resends"] = self.mes.resends.len().into();
                 stats

@@ -21,6 +21,7 @@ pub mod setup;
 mod slots;
 pub mod store;
 mod triggers;
+mod watching;
 
 use crate::clock::Clock;
 use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
@@ -168,11 +169,11 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
         changed,
         session: session.clone(),
         started,
-        caught_up: Box::new({
+        caught_up: Some(Box::new({
             let files = files.clone();
             let (acceptances, gone) = (beginning.acceptances, beginning.gone);
             move || devices::catch_up(&files, acceptances, gone, &started.rfc3339())
-        }),
+        })),
     };
     let (mut opened, committer) = start_committer(opening, said, asked)?;
     let (states, stream) = tokio::select! {
@@ -209,7 +210,7 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
     });
     let listener = control::listen(&config.gateway.state_dir)?;
     let recent = recent::Recent::new(&config.gateway.state_dir, clock.clone());
-    let keeping = recent.run(session_stop.clone());
+    let keeping = recent.clone().run(session_stop.clone());
     tasks.spawn(async move {
         keeping.await;
         ("keeping the last exchanges", Ok(()))
@@ -285,6 +286,8 @@ async fn supervise(
     }
 }
 
+type CaughtUp = Box<dyn FnOnce() -> HashMap<SlotName, store::Told> + Send>;
+
 /// What the store's thread needs to begin.
 struct Opening {
     config: Config,
@@ -294,8 +297,9 @@ struct Opening {
     changed: watch::Sender<u64>,
     session: String,
     started: Moment,
-    /// Writes down what was accepted while the gateway was down, once the store is ours alone.
-    caught_up: Box<dyn FnOnce() -> HashMap<SlotName, store::Told> + Send>,
+    /// Writes down what was accepted while the gateway was down, once the store is ours alone. `None`: no gateway runs, and
+    /// what changed is told by its next start.
+    caught_up: Option<CaughtUp>,
 }
 
 struct CommitterThread {
@@ -387,6 +391,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             allocator.restore_slot(slot, value);
         }
     })?;
+    let drift = watching::restored(&outbox, &names)?;
     outbox.scan_state(&[space::CONFIGURED], &mut |key, topic| {
         if let (Some(Ok(slot)), Ok(topic)) = (key.get(1..).map(std::str::from_utf8), std::str::from_utf8(topic)) {
             configured.insert(slot.to_owned(), topic.to_owned());
@@ -406,6 +411,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         limits,
         allocator,
         units,
+        drift,
         slots,
         plant: config.plant.clone(),
         outbound,
@@ -433,18 +439,8 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         broken: None,
     };
     committer.go_on(&report.topics, commit);
-    let told = caught_up();
-    for slot in committer.slots.names().to_vec() {
-        let entry = committer.slots.get_mut(&slot);
-        let identity = entry.and_then(|entry| entry.profile.as_ref().map(|profile| profile.identity().clone()));
-        // A file that is bad is no change: what was there before comes again.
-        if identity.is_some() || told.contains_key(&slot) {
-            committer.tell_change(
-                &slot,
-                identity.as_deref(),
-                &told.get(&slot).cloned().unwrap_or_default(),
-            );
-        }
+    if let Some(caught_up) = caught_up {
+        committer.tell_changes(&caught_up());
     }
     committer.tell_rejections();
     if let Some(lost) = &report.lost {
@@ -745,7 +741,7 @@ pub fn on_the_store(setup: Setup, questions: &[store::Question]) -> Result<Vec<V
     let clock = Clock::machine();
     let started = clock.now();
     let session = random_id();
-    let Setup { config, slots } = setup;
+    let Setup { config, slots, .. } = setup;
     let (requests, _) = mpsc::channel(1);
     let (changed, version) = watch::channel(0);
     let nobody = Store {
@@ -763,6 +759,7 @@ pub fn on_the_store(setup: Setup, questions: &[store::Question]) -> Result<Vec<V
         changed,
         session,
         started,
+        caught_up: None,
     })?;
     let answers = questions.iter().map(|question| committer.reply(question)).collect();
     let closed = committer.close();

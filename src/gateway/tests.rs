@@ -116,7 +116,7 @@ impl Bench {
             changed,
             session: "session".to_owned(),
             started,
-            caught_up: Box::new(HashMap::new),
+            caught_up: None,
         };
         open(opening).unwrap().0
     }
