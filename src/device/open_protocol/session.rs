@@ -6,7 +6,7 @@
 
 use super::data::Offset;
 use super::layer::{Came, Layer};
-use super::ledger::{Ledger, Ticket};
+use super::ledger::{Ledger, Owed, Ticket};
 use super::parting::Parting;
 use super::recover::Recovery;
 use super::results::{self, Incoming};
@@ -147,6 +147,8 @@ pub(super) struct Session {
     pub(super) looked: bool,
     pub(super) backlog: VecDeque<Backlog>,
     pub(super) held: VecDeque<Incoming>,
+    /// The last acknowledgement of the application, and when it was given.
+    pub(super) paid: Option<(Owed, u64)>,
     /// From where on something may be missing that could not be fetched.
     pub(super) debt: Option<i64>,
     /// Why nothing can be fetched, for good.
@@ -222,6 +224,7 @@ impl Session {
             looked: false,
             backlog: VecDeque::new(),
             held: VecDeque::new(),
+            paid: None,
             debt: None,
             no_recovery: None,
             trouble: None,

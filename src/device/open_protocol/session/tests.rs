@@ -379,7 +379,8 @@ fn the_acknowledgement_is_of_the_kind_that_is_wanted_and_after_all_is_durable() 
         assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
         desk.durable();
         assert_eq!(desk.mids(), [mid]);
-        // Again after that: acknowledged at once, not taken, counted.
+        // Again some time after that: acknowledged at once, not taken, counted.
+        desk.pass(1_000);
         desk.say(result(61, 1));
         assert_eq!((desk.mids(), desk.samples.len()), (vec![mid], 0));
         assert!(matches!(
@@ -822,4 +823,26 @@ fn any_telegrams_in_any_order_give_bounded_work_and_no_panic() {
             }
         }
     }
+}
+
+#[test]
+fn a_copy_that_crossed_its_acknowledgement_is_not_acknowledged_for_the_next_result() {
+    let mut desk = Desk::up(link());
+    desk.say(result(61, 1));
+    // Sent once more while the first copy was being stored: one acknowledgement for both.
+    desk.say(result(61, 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+    // Sent once more before the acknowledgement was there; with it the next one is sent.
+    desk.pass(20);
+    desk.say(result(61, 1));
+    desk.say(result(61, 2));
+    assert_eq!(desk.mids(), [0_u16; 0], "result 2 is not durable");
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+    // The acknowledgement was lost: after its time-out the controller says it once more.
+    desk.pass(1_000);
+    desk.say(result(61, 2));
+    assert_eq!(desk.mids(), [62]);
+    assert!(desk.samples.is_empty());
 }
