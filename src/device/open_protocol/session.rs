@@ -271,8 +271,6 @@ impl Session {
         self.catching = None;
         self.memory = None;
         self.fetched = None;
-        // Unacknowledged: it comes again.
-        self.held.clear();
         self.garbage = 0;
         self.last_sent = now.tick;
         self.last_heard = now.tick;
@@ -294,8 +292,7 @@ impl Session {
     pub(super) fn lost(&mut self, now: Moment, reason: &str) {
         self.stage = Stage::Down;
         self.ledger.connect(0);
-        self.request = None;
-        self.recovery = None;
+        self.drop_held();
         self.lost = Some(reason.to_owned());
         for slot in &mut self.slots {
             self.out
@@ -318,8 +315,16 @@ impl Session {
     pub(super) fn close(&mut self, reason: String, again: Again) {
         self.stage = Stage::Down;
         self.ledger.connect(0);
-        self.request = None;
+        self.drop_held();
         self.out.push(Out::Close(reason, again));
+    }
+
+    /// The connection ends: what waits here for what lies before it was not acknowledged, and comes again, or is fetched
+    /// behind that.
+    fn drop_held(&mut self) {
+        self.request = None;
+        self.recovery = None;
+        self.held.clear();
     }
 
     /// Sends a telegram, when the link layer lets it through.
