@@ -14,6 +14,7 @@ pub mod differ;
 mod opcua;
 mod picture;
 mod reads;
+mod ring;
 mod said;
 #[cfg(test)]
 mod tests;
@@ -121,11 +122,22 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
     let server = server(record, link, &mut made)?;
     let mut reader = Reader::new(&plan);
     let scanned = reader.scan(record, server);
+    let reads = reads::reads(record, server);
+    let mut rings: Vec<ring::Following> = (0..plan.events.len())
+        .filter_map(|event| ring::Following::new(&plan, event, &reads))
+        .collect();
     let used: BTreeSet<usize> = plan.events.iter().flat_map(picture::points).collect();
     let name = |point: &usize| plan.points.get(*point).map_or("", |point| &*point.name);
+    let of_rings: BTreeSet<usize> = rings.iter().flat_map(|ring| ring.absent().iter().copied()).collect();
+    let in_rings: BTreeSet<usize> = plan
+        .events
+        .iter()
+        .filter(|event| event.ring.is_some())
+        .flat_map(picture::points)
+        .collect();
     let absent: Vec<String> = used
         .iter()
-        .filter(|point| !scanned.holds(**point))
+        .filter(|point| of_rings.contains(*point) || !in_rings.contains(*point) && !scanned.holds(**point))
         .map(|point| format!("`{}`", name(point)))
         .collect();
     if !absent.is_empty() {
@@ -148,10 +160,10 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
             name(&point)
         ));
     }
-    for event in plan.events.iter().filter(|event| event.ring.is_some()) {
+    for ring in rings.iter().filter(|ring| ring.is_blind()) {
         made.notes.push(format!(
-            "[events.{}] reads a ring buffer, which replay does not follow yet: it makes no event here",
-            event.name
+            "[events.{}] cannot happen: the record does not hold the index of its ring",
+            ring.name()
         ));
     }
     for line in &record.lines {
@@ -161,12 +173,34 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
             What::Missed(_) | What::Link(_) => reads::Seen::Broken,
             _ => reads::Seen::Nothing,
         };
+        for ring in &mut rings {
+            match (&line.what, &seen) {
+                (
+                    What::Exchange {
+                        sent,
+                        got: Ok(got),
+                        server: of,
+                    },
+                    reads::Seen::Read(_),
+                ) if *of == server => {
+                    ring.take(now, sent, got);
+                }
+                (_, reads::Seen::Broken) => ring.broken(),
+                _ => {}
+            }
+            for sample in ring.drain() {
+                take(&mut made, profile, contract, &sample);
+            }
+        }
         for picture in &mut pictures {
             picture.take(now, &seen);
             for sample in picture.drain() {
                 take(&mut made, profile, contract, &sample);
             }
         }
+    }
+    for ring in &mut rings {
+        made.torn.extend(ring.end());
     }
     for picture in &mut pictures {
         made.torn.extend(picture.end());
