@@ -304,6 +304,8 @@ impl Committer {
         drafts: &[Draft],
     ) -> Result<Value, Vec<String>> {
         const ROOM: u64 = 64 << 10;
+        const EVENTS: usize = 64;
+        const TAKEN: &str = "the device gave its id to another result, which was stored: look at both";
         let Some(outbox) = &self.outbox else {
             return Err(vec!["the store is not open".to_owned()]);
         };
@@ -313,6 +315,12 @@ impl Committer {
             set: case.clock_set,
         };
         let incarnation = kept.map_or("", |kept| kept.incarnation.as_str());
+        if drafts.len() > EVENTS {
+            return Err(vec![format!(
+                "it would be {} events, and {EVENTS} at most are made of one quarantine",
+                drafts.len()
+            )]);
+        }
         // Nothing is numbered before all of it is known to be an event.
         for draft in drafts {
             let reasons = crate::contract::faults(draft);
@@ -345,13 +353,10 @@ impl Committer {
             });
         }
         if solved.is_empty() {
-            debug_assert!(taken && commit.events.is_empty());
-            return Err(vec![
-                "the device gave its id to another result, which was stored: look at both".to_owned(),
-            ]);
+            return Err(vec![TAKEN.to_owned()]);
         }
         let slot = drafts.first().map(|draft| draft.slot.clone());
-        let had = self.mes.kept.find(&place.id).map_or(0, |one| one.head.pieces);
+        let before = self.mes.kept.find(&place.id).map_or(0, |one| one.head.pieces);
         let head = Head {
             pieces: 1,
             sequence: place.sequence,
@@ -360,9 +365,8 @@ impl Committer {
             topic: place.topic.clone(),
         };
         let record = Record::Solved(solved);
-        let Some((pieces, changes)) = material::store(&place.id, &record, &head, had) else {
-            return Err(vec!["it makes more events than can be noted".to_owned()]);
-        };
+        // So few are never too long; and numbers that were given are never given back.
+        let (pieces, changes) = material::store(&place.id, &record, &head, before).unwrap_or_default();
         let head = Head { pieces, ..head };
         commit.state.extend(changes);
         commit.state.extend(self.mes.kept.solved(&place.id, head));
@@ -376,6 +380,7 @@ impl Committer {
         }
         let outcome = if numbered == 0 { "duplicate" } else { "made" };
         let waits = self.unsynced.is_some() || self.broken.is_some();
-        Ok(json!({"outcome": outcome, "events": made, "durable": !waits}))
+        let reasons: Vec<&str> = taken.then_some(TAKEN).into_iter().collect();
+        Ok(json!({"outcome": outcome, "events": made, "reasons": reasons, "durable": !waits}))
     }
 }
