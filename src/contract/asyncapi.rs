@@ -202,8 +202,8 @@ fn slot_channels(of: &Described<'_>, slot: &SlotDescribed<'_>, all: &mut Vec<Cha
         let mut about = about(kind).to_owned();
         if slot.delivers.contains(&kind) && !ALWAYS.contains(&kind) {
             if !slot.requires.is_empty() {
-                about += &format!(
-                    " Of this slot also these are always there: {}.",
+                about = format!(
+                    "{about} Of this slot also these are always there: {}.",
                     slot.requires.join(", ")
                 );
                 more.insert("x-lineside-requires".into(), slot.requires.clone().into());
@@ -219,7 +219,7 @@ fn slot_channels(of: &Described<'_>, slot: &SlotDescribed<'_>, all: &mut Vec<Cha
                     .iter()
                     .map(|(name, uom)| format!("{name} in {uom}"))
                     .collect();
-                about += &format!(" Names and units of measure: {}.", named.join(", "));
+                about = format!("{about} Names and units of measure: {}.", named.join(", "));
                 more.insert("x-lineside-values".into(), values.into());
             }
         }

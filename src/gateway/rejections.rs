@@ -7,7 +7,7 @@ use super::committer::Committer;
 use super::mes::Response;
 use crate::model::commit::space;
 use crate::model::{Commit, EventType, Moment, SlotName, StateChange};
-use crate::outbox::{Outbox, Search};
+use crate::outbox::{Outbox, Search, Searched};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -219,8 +219,9 @@ impl Committer {
             return false;
         };
         let found = match outbox.search(&mut pending.search, STEP) {
-            Ok(None) => return true,
-            Ok(Some(found)) => found,
+            Ok(Searched::Going) => return true,
+            Ok(Searched::Found { topic, sequence }) => Some((topic, sequence)),
+            Ok(Searched::Nowhere) => None,
             Err(fault) => {
                 tracing::error!("looking for an event that the MES rejected: {fault}");
                 return false;
@@ -230,26 +231,25 @@ impl Committer {
             return false;
         };
         let id = pending.search.id().to_owned();
-        match found {
-            Some((topic, sequence)) => self.reject(&pending, &id, topic, sequence),
-            None => {
-                let why = format!(
-                    "a response of the MES was refused: no event of this slot that is still held has the id `{id}` \
-                     (how much is held says keep_sent)"
-                );
-                self.disobey(&pending.slot, "response_refused", &why, pending.at);
-            }
+        if let Some((topic, sequence)) = found {
+            self.reject(&pending, &id, &topic, sequence);
+        } else {
+            let why = format!(
+                "a response of the MES was refused: no event of this slot that is still held has the id `{id}` \
+                 (how much is held says keep_sent)"
+            );
+            self.disobey(&pending.slot, "response_refused", &why, pending.at);
         }
         !self.mes.rejections.pending.is_empty()
     }
 
-    fn reject(&mut self, pending: &Pending, id: &str, topic: Arc<str>, sequence: u64) {
-        let Some((slot, kind)) = self.owner(&topic) else { return };
+    fn reject(&mut self, pending: &Pending, id: &str, topic: &str, sequence: u64) {
+        let Some((slot, kind)) = self.owner(topic) else { return };
         let reason = pending.reason.clone();
         tracing::warn!("{slot}: the MES rejected {kind} {sequence} ({id}): {reason}");
         let mut commit = Commit::default();
         let rejection = Rejection {
-            topic: topic.to_string(),
+            topic: topic.to_owned(),
             sequence,
             reason: reason.clone(),
             at: pending.at.wall,

@@ -49,7 +49,7 @@ pub(super) fn again(profile: &Profile, contract: &SlotContract, told: &Told<'_>)
     let mut drafts = Vec::new();
     let mut reasons = Vec::new();
     for sample in &mut samples {
-        sample.raw = told.raw.to_owned();
+        told.raw.clone_into(&mut sample.raw);
         sample.backfill = true;
         sample.since = told
             .material
