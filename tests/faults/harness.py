@@ -28,6 +28,7 @@ import kolver_runs  # noqa: E402
 import scenarios  # noqa: E402
 from opcua import opcua_items, opcua_plc  # noqa: E402
 from opcua_joining import opcua_joining, opcua_same  # noqa: E402
+from reloads import reload  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
 from swaps import swaps  # noqa: E402
@@ -63,6 +64,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "opcua_joining": opcua_joining,
     "opcua_same": opcua_same,
     "swaps": swaps,
+    "reload": reload,
 }
 
 

@@ -100,10 +100,12 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def put(rig: Rig, path: Path, text: str | bytes, manner: str) -> None:
-    """Writes a file as an editor does: `rename` a new one over it, `truncate` and write in two halves, or `backup` the old one first."""
+    """Writes a file as an editor does: `direct`, `rename` a new one over it, `truncate` and write in two halves, or `backup` the old one first."""
     data = text.encode() if isinstance(text, str) else text
     fresh = path.with_name(f".{path.name}.new")
     match manner:
+        case "direct":
+            path.write_bytes(data)
         case "rename":
             fresh.write_bytes(data)
             fresh.replace(path)
