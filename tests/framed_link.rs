@@ -19,6 +19,7 @@ use lineside::record::What;
 use lineside::wire::framed::encode;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,6 +28,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where nothing is to be waited for; machines under test are busy.
+const AT_ONCE: Duration = Duration::from_secs(2);
 const ACK: &[u8] = b"\x06";
 
 fn point(name: &str, kind: TextKind) -> PointPlan {
@@ -100,6 +103,7 @@ struct Rig {
     reports: mpsc::Receiver<Report>,
     probe: Probe,
     stop: CancellationToken,
+    ending: CancellationToken,
     /// What was counted while something else was waited for.
     counted: HashMap<Counted, u64>,
 }
@@ -109,6 +113,7 @@ impl Rig {
         let (sender, reports) = mpsc::channel(64);
         let stop = CancellationToken::new();
         let (probe, service) = service();
+        let ending = service.ending.clone();
         let start = SlotStart {
             plan: Arc::new(plan),
             states: HashMap::new(),
@@ -121,6 +126,7 @@ impl Rig {
             reports,
             probe,
             stop,
+            ending,
             counted: HashMap::new(),
         }
     }
@@ -139,6 +145,12 @@ impl Rig {
         }
         simulator.connected(1).await;
         (rig, simulator)
+    }
+
+    /// Waits until the link has returned; nothing may be reported meanwhile.
+    async fn ended(&mut self) {
+        let report = tokio::time::timeout(AT_ONCE, self.reports.recv()).await;
+        assert!(report.expect("the link returns").is_none());
     }
 
     async fn next(&mut self) -> Report {
@@ -560,4 +572,87 @@ async fn a_life_sign_that_stands_still_is_told() {
         });
     }
     assert_eq!(seen, ["online", "sample", "degraded"]);
+}
+
+#[tokio::test]
+async fn a_link_that_is_to_end_answers_what_becomes_durable_and_half_a_frame_is_heard_out() {
+    let (mut rig, device) = Rig::start(reply).await;
+    device.send(&line("1,1")).await;
+    let mut first = rig.sample().await;
+    let mut bytes = rig.probe.exchanges();
+    device.fail([Fault::Half]);
+    let whole = line("2,1");
+    device.send(&whole).await;
+    bytes.recv().await.unwrap();
+    rig.ending.cancel();
+    device.send(&whole[whole.len() / 2..]).await;
+    let mut second = rig.sample().await;
+    assert_eq!(second.values[0], Some(Raw::Int(2)));
+    assert_eq!(device.heard(), b"", "not before it is durable");
+    store(&mut first);
+    answered(&device, 1).await;
+    store(&mut second);
+    rig.ended().await;
+    answered(&device, 2).await;
+    device.connected(0).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_stored_is_not_answered_at_the_end() {
+    let (mut rig, device) = Rig::start(reply).await;
+    device.send(&line("1,1")).await;
+    let mut first = rig.sample().await;
+    device.send(&line("2,1")).await;
+    let second = rig.sample().await;
+    rig.ending.cancel();
+    store(&mut first);
+    drop(second);
+    rig.ended().await;
+    device.connected(0).await;
+    answered(&device, 1).await;
+}
+
+#[tokio::test]
+async fn a_device_that_was_asked_is_heard_out_and_not_asked_again() {
+    let (mut rig, device) = Rig::start(|plan| {
+        let Link::Framed(link) = &mut plan.link else { return };
+        link.poll = Some(FramePoll {
+            send: b"?\r".to_vec(),
+            every: Duration::from_millis(1),
+        });
+    })
+    .await;
+    let (ending, asked) = (rig.ending.clone(), Arc::new(AtomicU32::new(0)));
+    let asks = asked.clone();
+    device.on_bytes(move |_| {
+        // The end begins while it is being asked.
+        ending.cancel();
+        asks.fetch_add(1, SeqCst);
+        Some(line("1,1"))
+    });
+    let mut seen = 0;
+    while let Some(report) = tokio::time::timeout(AT_ONCE, rig.reports.recv()).await.unwrap() {
+        if let Report::Sample(sample) = report {
+            assert_eq!(sample.values[0], Some(Raw::Int(1)));
+            seen += 1;
+        }
+    }
+    device.connected(0).await;
+    assert_eq!((seen, asked.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_link_that_is_idle_or_not_connected_returns_at_once() {
+    let (mut rig, _device) = Rig::start(|_| {}).await;
+    rig.ending.cancel();
+    rig.ended().await;
+    let (mut rig, _) = listening(reply).await;
+    rig.ending.cancel();
+    rig.ended().await;
+    let (mut rig, _) = listening(reply).await;
+    let nobody = Rig::run(plan(link("127.0.0.1:9")));
+    drop(std::mem::replace(&mut rig, nobody));
+    rig.link(LinkState::Offline).await;
+    rig.ending.cancel();
+    rig.ended().await;
 }

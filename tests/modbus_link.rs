@@ -1,7 +1,12 @@
 //! Modbus TCP links against a simulated server that misbehaves in every way: nothing is torn, doubled, lost
 //! or acknowledged too early, and a late answer is never taken for the next one's.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 #[path = "support/modbus.rs"]
 mod modbus;
@@ -23,6 +28,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where nothing is to be waited for; machines under test are busy.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// input:100 counter, input:101 torque, holding:10 ack; a counter that waits for its echo.
 fn plan(slot: &str, address: &str, server_id: u8) -> SlotPlan {
@@ -88,6 +95,7 @@ struct Rig {
     tasks: JoinSet<()>,
     reports: mpsc::Receiver<Report>,
     stop: CancellationToken,
+    ending: CancellationToken,
     stored: HashMap<String, TriggerState>,
 }
 
@@ -105,6 +113,7 @@ impl Rig {
             tasks,
             reports,
             stop: CancellationToken::new(),
+            ending: CancellationToken::new(),
             stored: HashMap::new(),
             address: address.clone(),
         };
@@ -116,19 +125,32 @@ impl Rig {
         let (sender, reports) = mpsc::channel(64);
         self.reports = reports;
         self.stop = CancellationToken::new();
+        self.ending = CancellationToken::new();
         let starts = plans.into_iter().map(|plan| SlotStart {
             plan: Arc::new(plan),
             states: self.stored.clone(),
         });
         for slots in group(starts.collect()) {
-            self.tasks.spawn(run_link(
-                slots,
-                sender.clone(),
-                Clock::machine(),
-                self.stop.clone(),
-                service().1,
-            ));
+            let (_, mut service) = service();
+            service.ending = self.ending.clone();
+            let (sender, stop) = (sender.clone(), self.stop.clone());
+            self.tasks
+                .spawn(run_link(slots, sender, Clock::machine(), stop, service));
         }
+    }
+
+    /// Waits until the links have returned; no result may be reported meanwhile.
+    async fn ended(&mut self, within: Duration) {
+        let ended = async {
+            while let Some(report) = self.reports.recv().await {
+                match report {
+                    Report::Sample(sample) => panic!("after the end has begun: {sample:?}"),
+                    Report::State { event, state, .. } => drop(self.stored.insert(event.to_string(), state)),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(within, ended).await.expect("the links return");
     }
 
     async fn next(&mut self) -> Report {
@@ -458,4 +480,148 @@ async fn nobody_listens_there() {
         .expect("it stops")
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_link_that_is_to_end_acknowledges_what_becomes_durable_and_begins_nothing_new() {
+    let mut rig = Rig::start(|address| vec![plan("a", address, 1), plan("dead", address, 9)]).await;
+    rig.link("a", LinkState::Online).await;
+    rig.simulator.judge(|server, _| (server == 9).then_some(Fault::Silence));
+    show(&rig.simulator, 7);
+    let sample = rig.sample().await;
+    rig.ending.cancel();
+    // It is not asked any more: the next result waits for the next run.
+    show(&rig.simulator, 8);
+    assert_eq!(rig.simulator.get(Table::Holding, 10), 0, "not before it is durable");
+    answer(sample);
+    rig.ended(AT_ONCE).await;
+    assert_eq!(
+        rig.simulator.get(Table::Holding, 10),
+        7,
+        "acknowledged before it returned"
+    );
+    let address = rig.address.clone();
+    rig.run(vec![plan("a", &address, 1)]);
+    let sample = rig.sample().await;
+    check(&sample, 8);
+    answer(sample);
+    rig.acked(8).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_stored_is_not_acknowledged_at_the_end_and_comes_again() {
+    let mut rig = Rig::start(|address| vec![plan("a", address, 1)]).await;
+    rig.link("a", LinkState::Online).await;
+    show(&rig.simulator, 7);
+    let before = rig.stored.clone();
+    let sample = rig.sample().await;
+    rig.stored = before;
+    rig.ending.cancel();
+    drop(sample);
+    rig.ended(AT_ONCE).await;
+    assert_eq!(rig.simulator.get(Table::Holding, 10), 0);
+    let address = rig.address.clone();
+    rig.run(vec![plan("a", &address, 1)]);
+    let sample = rig.sample().await;
+    check(&sample, 7);
+    answer(sample);
+    rig.acked(7).await;
+}
+
+#[tokio::test]
+async fn a_result_whose_flag_was_cleared_by_reading_is_read_to_its_end() {
+    let mut rig = Rig::start(|address| {
+        let mut of = plan("a", address, 1);
+        of.points.push(point("new", Table::Input, 99, ModbusType::U16));
+        let Address::Modbus(at) = &mut of.points[3].at else {
+            panic!("a point of Modbus");
+        };
+        at.clears = true;
+        let event = &mut of.events[0];
+        event.triggers = vec![Trigger::Reads(3, Raw::Int(1))];
+        event.points = vec![3, 0, 1];
+        vec![of]
+    })
+    .await;
+    rig.simulator.set(Table::Input, 99, &[0]);
+    rig.simulator.clears(Table::Input, 99);
+    rig.link("a", LinkState::Online).await;
+    let (ending, mut raised) = (rig.ending.clone(), false);
+    rig.simulator.on_request(move |image, _| {
+        let flag = image.get(Table::Input, 99) == Some(1);
+        if raised && !flag {
+            ending.cancel();
+        }
+        raised = flag;
+    });
+    show(&rig.simulator, 7);
+    rig.simulator.set(Table::Input, 99, &[1]);
+    let sample = rig.sample().await;
+    assert!(rig.ending.is_cancelled());
+    check(&sample, 7);
+    answer(sample);
+    rig.ended(AT_ONCE).await;
+    assert_eq!(rig.simulator.get(Table::Holding, 10), 7);
+}
+
+/// holding:11 ready; holding:10 is set, then taken back when `ready` has fallen.
+fn handshake(address: &str) -> SlotPlan {
+    let mut of = plan("a", address, 1);
+    of.points.push(point("ready", Table::Holding, 11, ModbusType::U16));
+    let event = &mut of.events[0];
+    event.triggers = vec![Trigger::Rises(3)];
+    event.points = vec![3, 0, 1];
+    event.ack = Some(Ack {
+        write: 2,
+        value: AckValue::Value(Raw::Int(1)),
+        then: Some(Raw::Int(0)),
+        timeout: Duration::from_secs(30),
+    });
+    of
+}
+
+#[tokio::test]
+async fn a_trigger_that_has_not_fallen_is_not_waited_for_at_the_end_and_the_handshake_goes_on_after_it() {
+    let mut rig = Rig::start(|address| vec![handshake(address)]).await;
+    rig.simulator.set(Table::Holding, 11, &[0]);
+    rig.link("a", LinkState::Online).await;
+    show(&rig.simulator, 7);
+    rig.simulator.set(Table::Holding, 11, &[1]);
+    let sample = rig.sample().await;
+    check(&sample, 7);
+    answer(sample);
+    rig.acked(1).await;
+    rig.ending.cancel();
+    rig.ended(AT_ONCE).await;
+    assert_eq!(rig.simulator.get(Table::Holding, 10), 1);
+    let address = rig.address.clone();
+    rig.run(vec![handshake(&address)]);
+    rig.simulator.set(Table::Holding, 11, &[0]);
+    let mut fallen = None;
+    while fallen.is_none() {
+        match rig.next().await {
+            Report::Sample(sample) => panic!("once more: {sample:?}"),
+            Report::State { durable, .. } => fallen = durable,
+            _ => {}
+        }
+    }
+    // That the trigger fell becomes durable after the end has begun.
+    rig.ending.cancel();
+    fallen.unwrap().send(()).unwrap();
+    rig.ended(AT_ONCE).await;
+    assert_eq!(rig.simulator.get(Table::Holding, 10), 0);
+}
+
+#[tokio::test]
+async fn a_link_that_is_idle_or_not_connected_returns_at_once() {
+    let mut rig = Rig::start(|address| vec![plan("a", address, 1), plan("b", address, 2)]).await;
+    rig.link("b", LinkState::Online).await;
+    rig.ending.cancel();
+    rig.ended(AT_ONCE).await;
+    rig.tasks.shutdown().await;
+    let address = rig.address.clone();
+    rig.run(vec![plan("a", &address, 1)]);
+    rig.link("a", LinkState::Offline).await;
+    rig.ending.cancel();
+    rig.ended(AT_ONCE).await;
 }

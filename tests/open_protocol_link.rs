@@ -26,6 +26,8 @@ use tokio_serial::{SerialPort, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where nothing is to be waited for; machines under test are busy.
+const AT_ONCE: Duration = Duration::from_secs(2);
 
 fn link(address: &str) -> OpenProtocolLink {
     OpenProtocolLink {
@@ -94,6 +96,7 @@ struct Rig {
     tasks: JoinSet<()>,
     reports: mpsc::Receiver<Report>,
     stop: CancellationToken,
+    ending: CancellationToken,
     stored: HashMap<String, TriggerState>,
     gaps: Vec<(Option<String>, Option<String>, Option<u64>)>,
 }
@@ -109,6 +112,7 @@ impl Rig {
             tasks,
             reports: mpsc::channel(1).1,
             stop: CancellationToken::new(),
+            ending: CancellationToken::new(),
             stored: HashMap::new(),
             gaps: Vec::new(),
         }
@@ -131,19 +135,31 @@ impl Rig {
         let (sender, reports) = mpsc::channel(64);
         self.reports = reports;
         self.stop = CancellationToken::new();
+        self.ending = CancellationToken::new();
         let starts = plans.into_iter().map(|plan| SlotStart {
             plan: Arc::new(plan),
             states: self.stored.clone(),
         });
         for slots in group(starts.collect()) {
-            self.tasks.spawn(run_link(
-                slots,
-                sender.clone(),
-                Clock::machine(),
-                self.stop.clone(),
-                service().1,
-            ));
+            let (_, mut service) = service();
+            service.ending = self.ending.clone();
+            let (sender, stop) = (sender.clone(), self.stop.clone());
+            self.tasks
+                .spawn(run_link(slots, sender, Clock::machine(), stop, service));
         }
+    }
+
+    /// Waits until the link has returned; no result may be reported meanwhile.
+    async fn ended(&mut self) {
+        let ended = async {
+            while let Some(report) = self.reports.recv().await {
+                match report {
+                    Report::Sample(sample) => panic!("after the end has begun: {sample:?}"),
+                    other => self.beside(other),
+                }
+            }
+        };
+        tokio::time::timeout(AT_ONCE, ended).await.expect("the link returns");
     }
 
     async fn next(&mut self) -> Report {
@@ -1219,4 +1235,81 @@ async fn all_that_a_controller_says_by_itself_is_heard_and_acknowledged() {
         .await;
     let by: Vec<u16> = rig.simulator.acknowledged().iter().skip(3).map(|ack| ack.by).collect();
     assert_eq!(by, [53, 72, 36, 16, 5]);
+}
+
+/// A result is not durable when the link is to end, and another is made meanwhile: the first is acknowledged, the second is
+/// the next run's.
+async fn ends_in_order(config: Config, acknowledge: Acknowledge) {
+    let set = |link: &mut OpenProtocolLink| link.acknowledge = acknowledge;
+    let mut rig = Rig::start(config, set).await;
+    rig.online().await;
+    rig.simulator.tighten([]);
+    let sample = rig.sample().await;
+    assert_eq!(id(&sample), 1);
+    rig.ending.cancel();
+    rig.simulator.tighten([]);
+    assert_eq!(rig.simulator.acknowledged(), [], "not before it is durable");
+    durable(sample);
+    rig.ended().await;
+    rig.acknowledged(&[1]).await;
+    assert_eq!(rig.heard(3), 1, "the controller is told");
+    rig.run(set);
+    assert_eq!(rig.result().await.0, 2);
+    rig.online().await;
+    rig.simulator.tighten([]);
+    assert_eq!(rig.result().await.0, 3);
+    assert_eq!(rig.gaps, []);
+}
+
+#[tokio::test]
+async fn a_link_that_is_to_end_acknowledges_what_becomes_durable_and_takes_nothing_new() {
+    ends_in_order(Config::default(), Acknowledge::Own).await;
+}
+
+#[tokio::test]
+async fn a_link_that_is_to_end_does_so_on_the_link_layer_too() {
+    let config = Config {
+        link_layer: true,
+        ..Config::default()
+    };
+    ends_in_order(config, Acknowledge::Link).await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_stored_is_not_acknowledged_at_the_end_and_comes_again() {
+    let mut rig = Rig::start(Config::default(), |_| {}).await;
+    rig.online().await;
+    let before = rig.stored.clone();
+    rig.simulator.tighten([]);
+    let sample = rig.sample().await;
+    rig.stored = before;
+    rig.ending.cancel();
+    drop(sample);
+    rig.ended().await;
+    assert_eq!((rig.simulator.acknowledged(), rig.heard(3)), (vec![], 1));
+    rig.run(|_| {});
+    assert_eq!(rig.result().await.0, 1);
+}
+
+#[tokio::test]
+async fn a_link_that_is_idle_or_not_connected_returns_at_once() {
+    let mut rig = Rig::start(Config::default(), |_| {}).await;
+    rig.online().await;
+    rig.ending.cancel();
+    rig.ended().await;
+    rig.until("the controller is told", |_| rig.heard(3) == 1).await;
+    // Somebody takes the connection, and never says a word.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut rig = Rig::new(Config::default()).await;
+    rig.address = mute.local_addr().unwrap().to_string();
+    rig.run(|link| link.timeout = PATIENCE);
+    let (_line, _) = mute.accept().await.unwrap();
+    rig.ending.cancel();
+    rig.ended().await;
+    // Nobody is there.
+    drop(mute);
+    rig.run(|_| {});
+    rig.link(LinkState::Offline).await;
+    rig.ending.cancel();
+    rig.ended().await;
 }

@@ -457,6 +457,40 @@ pub fn gateway_alarm(
     own(slot, EventType::Alarm, data, at, device)
 }
 
+/// A change of the device that fills a slot, to be bound and sealed like any other: who was there before, who is now, what the
+/// plan said, and who did it.
+#[must_use]
+pub fn change(
+    slot: &SlotName,
+    (from, to): (Option<&DeviceIdentity>, Option<&DeviceIdentity>),
+    plan: &[String],
+    who: Option<&str>,
+    at: Moment,
+) -> Draft {
+    let device = |identity: &DeviceIdentity| {
+        let mut members = Fields::new();
+        members.insert("vendor".into(), identity.vendor.clone().into());
+        members.insert("model".into(), identity.model.clone().into());
+        members.insert("digest".into(), identity.digest.clone().into());
+        members
+    };
+    let mut data = Fields::new();
+    if let Some(from) = from {
+        data.insert("from".into(), device(from).into());
+    }
+    if let Some(to) = to {
+        data.insert("to".into(), device(to).into());
+    }
+    if !plan.is_empty() {
+        data.insert("plan".into(), plan.into());
+    }
+    if let Some(who) = who {
+        data.insert("who".into(), who.into());
+    }
+    let identity = Arc::new(to.or(from).cloned().unwrap_or_default());
+    own(slot, EventType::Change, data, at, &identity)
+}
+
 /// A gap, to be bound and sealed like any other: why and of which type; after which, before which and how many.
 #[must_use]
 pub fn gap(

@@ -500,7 +500,7 @@ impl Committer {
     }
 
     /// Binds, numbers and seals one draft.
-    fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
+    pub(super) fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
         let Some(outbox) = &self.outbox else { return };
         let slot = draft.slot.clone();
         if draft.kind == EventType::Identification && draft.quarantine.is_empty() {
@@ -732,6 +732,18 @@ impl Committer {
                     }
                 }
             }
+            Request::SlotTrouble { slot, about, sentence } => self.slot_trouble(&slot, about, sentence),
+            Request::Install { install, answer } => {
+                let states = self.install(*install);
+                if answer.send(states).is_err() {
+                    tracing::debug!("nobody waits for the states of a slot any more");
+                }
+            }
+            Request::States { slot, answer } => {
+                if answer.send(self.states_of(&slot)).is_err() {
+                    tracing::debug!("nobody waits for the states of a slot any more");
+                }
+            }
             Request::Ask { question, answer } => {
                 let reply = self.reply(&question);
                 if answer.send(reply).is_err() {
@@ -865,7 +877,7 @@ impl Committer {
     }
 
     /// A commit of the gateway's own, outside of a group.
-    fn write_or_log(&mut self, commit: Commit) {
+    pub(super) fn write_or_log(&mut self, commit: Commit) {
         let batch = Batch {
             commits: vec![commit],
             ..Batch::default()
@@ -1059,7 +1071,7 @@ impl Committer {
     }
 
     /// Publishes every status that has changed.
-    fn publish_statuses(&mut self) {
+    pub(super) fn publish_statuses(&mut self) {
         let mut waiting_by_slot: HashMap<SlotName, u64> = HashMap::new();
         let mut waiting = 0_u64;
         let topics = self.outbox.as_ref().map(Outbox::topics).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! answered by lines until who asked goes away.
 //!
 //! Owns the socket file and its mode (0660: its group may use it). What is answered comes from the store's thread or, of
-//! devices, from the links that run ([`Links`]).
+//! devices, from the links that run ([`Ends`]).
 
 use super::setup::SlotSetup;
 use super::store::{Question, Store};
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -150,10 +150,10 @@ pub struct LookedPoint {
     pub words: String,
 }
 
-/// The commands' ends of the links that run, by slot.
-#[derive(Debug)]
-pub(super) struct Links {
-    ends: HashMap<String, End>,
+/// The commands' ends of the links that run, by slot. A handle: links come and go while commands ask.
+#[derive(Debug, Clone)]
+pub(super) struct Ends {
+    ends: Arc<Mutex<HashMap<String, End>>>,
     clock: Clock,
 }
 
@@ -164,17 +164,23 @@ struct End {
     digest: String,
 }
 
-impl Links {
+impl Ends {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
-            ends: HashMap::new(),
+            ends: Arc::default(),
             clock,
         }
     }
 
+    /// Nobody panics while it is held.
+    fn all(&self) -> MutexGuard<'_, HashMap<String, End>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps one end for the slots of a link; the other one is the link's.
-    pub(super) fn add(&mut self, link: &[SlotStart], setups: &[SlotSetup]) -> Service {
+    pub(super) fn add(&self, link: &[SlotStart], setups: &[SlotSetup]) -> Service {
         let (probe, service) = service();
+        let mut ends = self.all();
         for start in link {
             let slot = &start.plan.slot;
             let profile = setups
@@ -188,14 +194,24 @@ impl Links {
                     .map(|profile| profile.identity().digest.clone())
                     .unwrap_or_default(),
             };
-            self.ends.insert(slot.to_string(), end);
+            ends.insert(slot.to_string(), end);
         }
         service
     }
 
-    fn end(&self, slot: &str) -> Result<&End, String> {
-        self.ends.get(slot).ok_or_else(|| {
-            let mut known: Vec<&str> = self.ends.keys().map(String::as_str).collect();
+    /// The link of a slot has ended.
+    pub(super) fn remove(&self, slot: &SlotName) {
+        self.all().remove(&slot.to_string());
+    }
+
+    fn linked(&self) -> Vec<Linked> {
+        self.all().values().map(End::linked).collect()
+    }
+
+    fn end(&self, slot: &str) -> Result<End, String> {
+        let ends = self.all();
+        ends.get(slot).cloned().ok_or_else(|| {
+            let mut known: Vec<&str> = ends.keys().map(String::as_str).collect();
             known.sort_unstable();
             format!(
                 "the gateway has no link for `{slot}`; it has {}",
@@ -278,8 +294,7 @@ async fn say(writer: &mut OwnedWriteHalf, answer: &serde_json::Value) -> std::io
 }
 
 /// Answers commands until `stop`.
-pub(super) async fn serve(listener: UnixListener, store: Store, links: Links, stop: CancellationToken) {
-    let links = Arc::new(links);
+pub(super) async fn serve(listener: UnixListener, store: Store, links: Ends, stop: CancellationToken) {
     let mut commands = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -304,7 +319,7 @@ pub(super) async fn serve(listener: UnixListener, store: Store, links: Links, st
     }
 }
 
-async fn answer(stream: UnixStream, store: &Store, links: &Links) -> std::io::Result<()> {
+async fn answer(stream: UnixStream, store: &Store, links: &Ends) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader.take(LONGEST_QUESTION));
     let mut line = String::new();
@@ -314,10 +329,7 @@ async fn answer(stream: UnixStream, store: &Store, links: &Links) -> std::io::Re
         Err(reason) => serde_json::json!({ "error": reason }),
     };
     let answer = match serde_json::from_str::<LinkQuestion>(&line) {
-        Ok(LinkQuestion::Links) => {
-            let linked: Vec<Linked> = links.ends.values().map(End::linked).collect();
-            told(Ok(serde_json::json!(linked)))
-        }
+        Ok(LinkQuestion::Links) => told(Ok(serde_json::json!(links.linked()))),
         Ok(LinkQuestion::Probe { slot, clears }) => told(match links.end(&slot) {
             Ok(end) => end.look(clears).await.map(|looked| serde_json::json!(looked)),
             Err(reason) => Err(reason),

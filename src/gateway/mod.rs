@@ -5,8 +5,12 @@
 //! No task is detached: all of them are in one `JoinSet`, and one that fails ends the process, since the
 //! supervisor starts it again and recovery is the ordinary start.
 
+pub mod changes;
 mod committer;
 pub mod control;
+pub mod devices;
+mod installing;
+pub mod lock;
 pub mod setup;
 mod slots;
 pub mod store;
@@ -15,13 +19,14 @@ mod triggers;
 use crate::clock::Clock;
 use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
 use crate::contract::Allocator;
-use crate::device::{self, SlotStart};
 use crate::model::commit::space;
 use crate::model::{Commit, Moment, SlotName, StateChange};
 use crate::mqtt::{self, Outbound};
 use crate::outbox::{Limits, Outbox, OutboxError};
 use crate::unit::{StationRule, UnitSource, Units};
 use committer::{Committer, GatewayStatus};
+use devices::accepted::Accepted;
+use devices::judge;
 use rand::Rng;
 use serde_json::{Map, Value, json};
 use setup::Setup;
@@ -31,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{REQUESTS, Request, Store};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use triggers::States;
@@ -44,8 +49,6 @@ const RESERVE: u64 = 64 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long the session has been silent before the MES counts as out of reach, beside its keep-alive.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long drivers have to end after a stop.
-const DRIVERS_END: Duration = Duration::from_millis(700);
 /// How long the session has to say goodbye.
 const SESSION_ENDS: Duration = Duration::from_millis(600);
 
@@ -85,14 +88,15 @@ pub fn run_until_signal(setup: Setup) -> Result<(), GatewayError> {
         .build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
+        let hangup = Arc::new(Notify::new());
         let mut signals = JoinSet::new();
-        signals.spawn(signalled(stop.clone())?);
-        run(setup, stop).await
+        signals.spawn(signalled(stop.clone(), hangup.clone())?);
+        run_with(setup, stop, hangup).await
     })
 }
 
-/// Cancels `stop` at SIGTERM or SIGINT. SIGHUP does not end the process.
-fn signalled(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+/// Cancels `stop` at SIGTERM or SIGINT; SIGHUP has the device files read at once.
+fn signalled(stop: CancellationToken, reread: Arc<Notify>) -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -102,7 +106,7 @@ fn signalled(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => tracing::warn!("SIGHUP: device files and gateway.toml are read at the next start"),
+                _ = hangup.recv() => reread.notify_one(),
             }
         }
         tracing::info!("stopping: no more reading, everything that came is committed");
@@ -112,14 +116,32 @@ fn signalled(stop: CancellationToken) -> std::io::Result<impl Future<Output = ()
 
 /// Runs the gateway until `stop`. Returns when everything that devices said is durable.
 pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayError> {
+    run_with(setup, stop, Arc::default()).await
+}
+
+/// The same; `hangup` has the device files read at once.
+async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) -> Result<(), GatewayError> {
     let clock = Clock::machine();
     let session = random_id();
     let started = clock.now();
     let Setup {
         config,
-        slots: slot_setups,
+        slots,
+        source,
+        file,
+        texts,
     } = setup;
     make_state_dir(&config.gateway.state_dir)?;
+    let files = devices::Files::new(&config, &file, source);
+    let beginning = judge::begin(
+        &files.profiles,
+        slots,
+        &texts,
+        &files.approval(),
+        &|slot| Accepted::read(&files.state_dir, slot),
+        &started.rfc3339(),
+    );
+    let slot_setups: Vec<setup::SlotSetup> = beginning.held.iter().map(|held| held.setup.clone()).collect();
 
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (reports, said) = mpsc::channel(REPORTS);
@@ -140,6 +162,11 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         changed,
         session: session.clone(),
         started,
+        caught_up: Box::new({
+            let files = files.clone();
+            let (acceptances, gone) = (beginning.acceptances, beginning.gone);
+            move || devices::catch_up(&files, acceptances, gone, &started.rfc3339())
+        }),
     };
     let (mut opened, committer) = start_committer(opening, said, asked)?;
     let (states, stream) = tokio::select! {
@@ -172,27 +199,17 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
         ("listening to the MES", Ok(()))
     });
     let listener = control::listen(&config.gateway.state_dir)?;
-    let mut ends = control::Links::new(clock.clone());
-    let mut links = links(&slot_setups, states);
-    let services: Vec<device::tap::Service> = links.iter().map(|link| ends.add(link, &slot_setups)).collect();
-    let serving = control::serve(listener, store.clone(), ends, session_stop.clone());
+    let ends = control::Ends::new(clock.clone());
+    let serving = control::serve(listener, store.clone(), ends.clone(), session_stop.clone());
     tasks.spawn(async move {
         serving.await;
         ("the control socket", Ok(()))
     });
+    let home = config.gateway.state_dir.clone();
+    let links = devices::Links::new(reports, clock.clone(), stop.clone(), home, ends);
+    let devices = devices::Devices::new(files, beginning.held, links, store, clock.clone());
     let mut drivers = JoinSet::new();
-    for (link, mut service) in links.drain(..).zip(services) {
-        service.home = Some(config.gateway.state_dir.clone());
-        drivers.spawn(device::run_link(
-            link,
-            reports.clone(),
-            clock.clone(),
-            stop.clone(),
-            service,
-        ));
-    }
-    drop(reports);
-    drop(store);
+    drivers.spawn(devices.run(states, hangup, stop.clone()));
     tracing::info!(
         "{} of {} slots have a device",
         slot_setups.iter().filter(|s| s.plan.is_some()).count(),
@@ -201,14 +218,8 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
 
     let ended = supervise(&stop, &mut drivers, &mut tasks, &committer).await;
     stop.cancel();
-    if tokio::time::timeout(DRIVERS_END, async { while drivers.join_next().await.is_some() {} })
-        .await
-        .is_err()
-    {
-        tracing::warn!("a device did not let go of its link in time");
-        drivers.abort_all();
-        while drivers.join_next().await.is_some() {}
-    }
+    // It gives the drivers their time.
+    while drivers.join_next().await.is_some() {}
     // The reports' channel closes with the last driver; what is in it is committed while the session says goodbye.
     session_stop.cancel();
     if tokio::time::timeout(SESSION_ENDS, async { while tasks.join_next().await.is_some() {} })
@@ -233,7 +244,7 @@ pub async fn run(setup: Setup, stop: CancellationToken) -> Result<(), GatewayErr
 /// Waits for the stop, or for something to end that should not.
 async fn supervise(
     stop: &CancellationToken,
-    drivers: &mut JoinSet<()>,
+    drivers: &mut JoinSet<Result<(), String>>,
     tasks: &mut JoinSet<(&'static str, Result<(), String>)>,
     committer: &CommitterThread,
 ) -> Result<(), GatewayError> {
@@ -249,9 +260,11 @@ async fn supervise(
                 });
             }
             Some(ended) = drivers.join_next() => {
-                if let Err(fault) = ended {
-                    return Err(GatewayError::Ended("a driver", fault.to_string()));
-                }
+                return match ended {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(fault)) => Err(GatewayError::Ended("a driver", fault)),
+                    Err(fault) => Err(GatewayError::Ended("the devices", fault.to_string())),
+                };
             }
         }
     }
@@ -266,6 +279,8 @@ struct Opening {
     changed: watch::Sender<u64>,
     session: String,
     started: Moment,
+    /// Writes down what was accepted while the gateway was down, once the store is ours alone.
+    caught_up: Box<dyn FnOnce() -> HashMap<SlotName, store::Told> + Send>,
 }
 
 struct CommitterThread {
@@ -326,6 +341,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         changed,
         session,
         started,
+        caught_up,
     } = opening;
     let limits = limits(&config);
     let (outbox, report) = Outbox::open(&config.gateway.state_dir, limits.clone(), clock.clone())?;
@@ -396,6 +412,19 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         broken: None,
     };
     committer.go_on(&report.topics, commit);
+    let told = caught_up();
+    for slot in committer.slots.names().to_vec() {
+        let entry = committer.slots.get_mut(&slot);
+        let identity = entry.and_then(|entry| entry.profile.as_ref().map(|profile| profile.identity().clone()));
+        // A file that is bad is no change: what was there before comes again.
+        if identity.is_some() || told.contains_key(&slot) {
+            committer.tell_change(
+                &slot,
+                identity.as_deref(),
+                &told.get(&slot).cloned().unwrap_or_default(),
+            );
+        }
+    }
     if let Some(lost) = &report.lost {
         let kept = lost
             .kept
@@ -540,16 +569,6 @@ async fn listen_to_mes(
             }
         }
     }
-}
-
-/// Slots with a device, by the link that they share.
-fn links(slots: &[setup::SlotSetup], mut states: States) -> Vec<Vec<SlotStart>> {
-    let starts = slots.iter().filter_map(|slot| {
-        let plan = slot.plan.clone()?;
-        let states = states.remove(&plan.slot).unwrap_or_default();
-        Some(SlotStart { plan, states })
-    });
-    device::group(starts.collect())
 }
 
 fn station_rules(config: &Config) -> Vec<StationRule> {

@@ -3,6 +3,7 @@
 //! Owns reading files from disk for [`crate::config`] and [`crate::profile`], which do none, and the checks
 //! that need both: a slot without a device file, a device file without a slot, links that contradict.
 
+use super::devices::folder::Texts;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, meant};
 use crate::model::SlotName;
@@ -18,10 +19,16 @@ pub struct Setup {
     pub config: Config,
     /// Every slot, in the order of gateway.toml.
     pub slots: Vec<SlotSetup>,
+    /// gateway.toml as it was read.
+    pub source: Arc<Source>,
+    /// Where it was read from.
+    pub file: PathBuf,
+    /// The texts that its device files were read from.
+    pub texts: Texts,
 }
 
 /// A slot with its device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SlotSetup {
     /// What the plant asks of it.
     pub contract: Arc<SlotContract>,
@@ -31,6 +38,18 @@ pub struct SlotSetup {
     pub plan: Option<Arc<SlotPlan>>,
     /// Why there is no device, in a sentence; `None` where there is one, or the slot is disabled.
     pub fault: Option<String>,
+}
+
+impl SlotSetup {
+    /// Of a slot that nothing fills.
+    fn empty(contract: Arc<SlotContract>, fault: Option<String>) -> Self {
+        Self {
+            contract,
+            profile: None,
+            plan: None,
+            fault,
+        }
+    }
 }
 
 /// Files on disk, shown as the user gave them.
@@ -100,6 +119,7 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
     if let Some(config) = config.as_ref().filter(|_| examples) {
         credentials(config, out);
     }
+    let texts = Texts::default();
     let mut slots = Vec::new();
     let mut passed = 0;
     for slot in &asked {
@@ -111,14 +131,9 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
             place: slot.place.clone(),
         });
         slots.push(if slot.disabled {
-            SlotSetup {
-                contract,
-                profile: None,
-                plan: None,
-                fault: None,
-            }
+            SlotSetup::empty(contract, None)
         } else {
-            let (device, proven) = device(&profiles, contract, whole, examples, out);
+            let (device, proven) = device(&profiles, contract, &texts, (whole, examples), out);
             passed += proven;
             device
         });
@@ -127,7 +142,14 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
         stray_files(&profiles, &asked, out);
     }
     contradicting_links(&mut slots, out);
-    (config.map(|config| Setup { config, slots }), passed)
+    let setup = config.map(|config| Setup {
+        config,
+        slots,
+        source,
+        file: path.to_owned(),
+        texts,
+    });
+    (setup, passed)
 }
 
 /// What the certificates, keys and the password of `[mqtt]` have wrong. Not told by `run`: the session does, and goes
@@ -176,32 +198,27 @@ pub fn device_file(config: &Config, slot: &SlotName) -> PathBuf {
     config.gateway.profiles.join(format!("{slot}.toml"))
 }
 
-/// One slot with its device, and how many examples passed. `whole`: what the slot asks of it can be relied on.
-fn device(
+/// One slot with its device, and how many examples passed. `whole`: what the slot asks of it can be relied on;
+/// `examples`: they are run, and told where they fail.
+pub(super) fn device(
     profiles: &Path,
     contract: Arc<SlotContract>,
-    whole: bool,
-    examples: bool,
+    files: &dyn Files,
+    (whole, examples): (bool, bool),
     out: &mut Diagnostics,
 ) -> (SlotSetup, usize) {
     let name = format!("{}.toml", contract.slot);
     let path = profiles.join(&name);
-    if !path.is_file() {
+    if matches!(files.read(&path), Err(FileFault::Missing)) {
         let message = format!("slot `{}` has no device file", contract.slot);
         out.push(Diagnostic::error(&contract.place, message).help(format!(
             "write {}, or disabled = true while nothing fills this slot",
             path.display()
         )));
-        let slot = SlotSetup {
-            contract,
-            profile: None,
-            plan: None,
-            fault: Some(format!("there is no {name}")),
-        };
-        return (slot, 0);
+        return (SlotSetup::empty(contract, Some(format!("there is no {name}"))), 0);
     }
     let mut faults = Diagnostics::new();
-    let profile = Profile::load(Path::new(&name), profiles, &Disk, &mut faults);
+    let profile = Profile::load(Path::new(&name), profiles, files, &mut faults);
     let mut proven = Diagnostics::new();
     let mut passed = 0;
     if let Some(profile) = &profile {
@@ -213,13 +230,7 @@ fn device(
             passed = profile.run_examples(asked, &mut proven).passed;
         }
     }
-    let fault = faults
-        .iter()
-        .find(|diagnostic| diagnostic.severity == crate::diagnostic::Severity::Error)
-        .map(|first| match &first.place {
-            Some(place) => format!("{place:?}: {}", first.message),
-            None => first.message.clone(),
-        });
+    let fault = first_error(&faults);
     out.extend(faults);
     out.extend(proven);
     let profile = profile.filter(|_| fault.is_none()).map(Arc::new);
@@ -231,6 +242,22 @@ fn device(
         fault,
     };
     (slot, passed)
+}
+
+/// The first error, with its place, in a sentence.
+pub(super) fn first_error(found: &Diagnostics) -> Option<String> {
+    let mut errors = found
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == crate::diagnostic::Severity::Error);
+    let first = errors.next()?;
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(match &first.place {
+        Some(place) => format!("{place:?}: {}{more}", first.message),
+        None => format!("{}{more}", first.message),
+    })
 }
 
 /// Device files that no slot asks for.
@@ -266,7 +293,7 @@ fn stray_files(profiles: &Path, slots: &[config::Slot], out: &mut Diagnostics) {
 }
 
 /// Slots that reach the same address by different settings.
-fn contradicting_links(slots: &mut [SlotSetup], out: &mut Diagnostics) {
+pub(super) fn contradicting_links(slots: &mut [SlotSetup], out: &mut Diagnostics) {
     for later in 1..slots.len() {
         let (before, rest) = slots.split_at_mut(later);
         let Some(slot) = rest.first_mut() else { continue };

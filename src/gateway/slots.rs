@@ -94,6 +94,12 @@ impl Entry {
         self.reason = reason;
     }
 
+    /// Another device fills it, or none: its link is not there yet.
+    pub(super) fn fill(&mut self, profile: Option<Arc<Profile>>, reason: String, at: Moment) {
+        self.profile = profile;
+        self.link(LinkState::Offline, reason, at);
+    }
+
     /// Something is wrong beside the link, or is no longer.
     pub(super) fn trouble(&mut self, about: &str, sentence: Option<String>, now: Moment) {
         let before = self.state();

@@ -3,13 +3,20 @@
 //! Owns the handle that tasks hold and the [`Drain`] that the publisher empties. The thread itself is
 //! [`super::committer`].
 
-use crate::model::Moment;
+use crate::model::sample::TriggerState;
+use crate::model::{Moment, SlotName};
 use crate::mqtt::{Drain, Fetch, Ready, Settlement};
+use crate::profile::Profile;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests that may wait for the store's thread.
 pub(super) const REQUESTS: usize = 256;
+
+/// A store that cannot be asked is asked again after this long.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What is asked of the store's thread, beside the reports of devices.
 #[derive(Debug)]
@@ -34,11 +41,49 @@ pub(super) enum Request {
     },
     /// Something of the session that a person should see: in a sentence, `None` when it is over.
     Trouble { about: String, sentence: Option<String> },
+    /// Something of a slot that a person should see; `None` when it is over.
+    SlotTrouble {
+        slot: SlotName,
+        about: &'static str,
+        sentence: Option<String>,
+    },
+    /// Another device fills a slot, or none does; answered with the states of its triggers, `None` where the store
+    /// cannot be asked now.
+    Install {
+        install: Box<Install>,
+        answer: oneshot::Sender<Option<HashMap<String, TriggerState>>>,
+    },
+    /// The states of a slot's triggers as they are stored.
+    States {
+        slot: SlotName,
+        answer: oneshot::Sender<Option<HashMap<String, TriggerState>>>,
+    },
     /// A question of a command.
     Ask {
         question: Question,
         answer: oneshot::Sender<serde_json::Value>,
     },
+}
+
+/// A device that fills a slot from now on. Everything that the one before it said is durable.
+#[derive(Debug)]
+pub(super) struct Install {
+    pub(super) slot: SlotName,
+    /// `None`: nothing fills it any more.
+    pub(super) profile: Option<Arc<Profile>>,
+    /// Why its link is offline until its driver says otherwise.
+    pub(super) reason: String,
+    /// For the change that tells of it.
+    pub(super) told: Told,
+}
+
+/// What is told of a change beside who was there before and who is now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What it means, a sentence each.
+    pub(super) plan: Vec<String>,
+    /// Who did it, where the system knows.
+    pub(super) who: Option<String>,
 }
 
 /// What a command asks.
@@ -69,6 +114,21 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Ask { question, answer }).await.ok()?;
         answered.await.ok()
+    }
+}
+
+impl Store {
+    /// The states of a slot's triggers, waited for until the store can be asked; `None` where its thread has ended.
+    pub(super) async fn states(&self, slot: &SlotName) -> Option<HashMap<String, TriggerState>> {
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let slot = slot.clone();
+            self.requests.send(Request::States { slot, answer }).await.ok()?;
+            match answered.await.ok()? {
+                Some(states) => return Some(states),
+                None => tokio::time::sleep(AGAIN).await,
+            }
+        }
     }
 }
 

@@ -105,6 +105,7 @@ impl Bench {
             changed,
             session: "session".to_owned(),
             started,
+            caught_up: Box::new(HashMap::new),
         };
         open(opening).unwrap().0
     }

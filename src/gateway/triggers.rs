@@ -25,6 +25,13 @@ fn key(slot: &SlotName, event: &str, piece: usize) -> Vec<u8> {
     key
 }
 
+/// Where the states of a slot's triggers are kept: what their keys begin with.
+pub(super) fn prefix(slot: &SlotName) -> Vec<u8> {
+    let mut prefix = vec![space::TRIGGER];
+    prefix.extend_from_slice(format!("{slot}/").as_bytes());
+    prefix
+}
+
 /// The changes that store a state. Of several pieces the first begins with their number, `#3 `, so that what is left
 /// of a longer one means nothing.
 pub(super) fn changes(slot: &SlotName, event: &str, state: &TriggerState) -> Vec<StateChange> {

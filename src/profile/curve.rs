@@ -22,10 +22,10 @@ pub(super) struct Axis {
     /// What is plotted.
     pub(super) name: String,
     /// The point that says so, where it says something.
-    name_from: Option<PointIx>,
+    pub(super) name_from: Option<PointIx>,
     pub(super) along: Along,
     /// In which it is published; none: as the device says it.
-    uom: Option<Uom>,
+    pub(super) uom: Option<Uom>,
 }
 
 /// Where the values of an axis come from.

@@ -149,6 +149,19 @@ pub(super) fn compile(node: &Node, points: &[Point], out: &mut Diagnostics) -> O
 }
 
 impl Stamp {
+    /// How it is written, and where its clock is: `%Y-%m-%d %H:%M:%S, Europe/Berlin`.
+    pub(super) fn text(&self) -> String {
+        match &self.format {
+            Format::Unix => "unix".to_owned(),
+            Format::UnixMs => "unix_ms".to_owned(),
+            Format::Rfc3339 => "rfc3339".to_owned(),
+            Format::Text(format) => {
+                let zone = self.zone.iana_name().unwrap_or("local");
+                format!("{format}, {zone}")
+            }
+        }
+    }
+
     /// What its points say at this time (wall milliseconds): for a virtual device.
     pub(super) fn write(&self, wall: i64) -> Vec<(PointIx, String)> {
         let text = match &self.format {

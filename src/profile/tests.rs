@@ -25,7 +25,7 @@ impl Files for Memory {
 const HEAD: &str =
     "profile = 1\nvendor = \"V\"\nmodel = \"M\"\n[connection]\nprotocol = \"modbus-tcp\"\naddress = \"192.0.2.17\"\n";
 
-fn read(files: &[(&str, &str)]) -> (Option<Profile>, Diagnostics) {
+pub(super) fn read(files: &[(&str, &str)]) -> (Option<Profile>, Diagnostics) {
     let memory = Memory(
         files
             .iter()
@@ -50,7 +50,7 @@ fn place() -> Place {
     }))
 }
 
-fn contract(delivers: &[EventType], requires: &[&str], values: &[(&str, &str)]) -> SlotContract {
+pub(super) fn contract(delivers: &[EventType], requires: &[&str], values: &[(&str, &str)]) -> SlotContract {
     SlotContract {
         slot: SlotName::new("st10", "spindle-1"),
         delivers: delivers.iter().map(|kind| (*kind, place())).collect(),

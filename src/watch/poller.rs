@@ -336,42 +336,10 @@ impl Poller {
         let tick = now.tick;
         self.doubt_acknowledgements(tick);
         let mut wake: Option<u64> = None;
-        let mut at = |due: u64| wake = Some(wake.map_or(due, |wake| wake.min(due)));
-        for (event, phase) in self.phases.iter().enumerate() {
-            let (Some(plan), Some(track)) = (self.plan.events.get(event), self.tracks.get(event)) else {
-                continue;
-            };
-            let write = match (phase, &plan.ack) {
-                (Phase::Acking(from), Some(ack)) if !track.recheck => Some((*from, ack.write, track.owed.clone())),
-                (Phase::Then(from), Some(ack)) => Some((*from, ack.write, ack.then.clone())),
-                _ => None,
-            };
-            match write {
-                Some((from, point, Some(value))) if from <= tick => {
-                    self.doing = Doing::Write(event);
-                    return Step::Write { point, value };
-                }
-                Some((from, ..)) => at(from),
-                None => {}
-            }
-            if let Phase::Reading(pending) = phase {
-                if pending.not_before > tick {
-                    at(pending.not_before);
-                } else if pending.record.is_some() && self.unanswered.len() >= UNANSWERED {
-                    // A ring has many records: the disk sets the pace.
-                } else if let Some(mode) = self.modes.get(event) {
-                    let (doing, points) = pending.step(event, mode);
-                    let record = pending.record.as_ref().filter(|_| matches!(doing, Doing::Full(_)));
-                    let shift = record.map_or(0, |record| record.shift);
-                    self.doing = doing;
-                    return Step::Read {
-                        points,
-                        shift,
-                        told: false,
-                    };
-                }
-            }
+        if let Some(step) = self.under_way(tick, &mut wake, |_| true) {
+            return step;
         }
+        let mut at = |due: u64| wake = Some(wake.map_or(due, |wake| wake.min(due)));
         if self.unanswered.len() >= UNANSWERED {
             return Step::Wait(wake);
         }
@@ -426,6 +394,70 @@ impl Poller {
         let points = self.look_points(&events, polls);
         self.doing = Doing::Look(events);
         Step::Read { points, shift: 0, told }
+    }
+
+    /// What was begun and can go on now; `wake` learns of what can go on later. `reads`: whether this reading goes on.
+    fn under_way(&mut self, tick: u64, wake: &mut Option<u64>, reads: impl Fn(&Pending) -> bool) -> Option<Step> {
+        let mut at = |due: u64| *wake = Some(wake.map_or(due, |wake| wake.min(due)));
+        for (event, phase) in self.phases.iter().enumerate() {
+            let (Some(plan), Some(track)) = (self.plan.events.get(event), self.tracks.get(event)) else {
+                continue;
+            };
+            let write = match (phase, &plan.ack) {
+                (Phase::Acking(from), Some(ack)) if !track.recheck => Some((*from, ack.write, track.owed.clone())),
+                (Phase::Then(from), Some(ack)) => Some((*from, ack.write, ack.then.clone())),
+                _ => None,
+            };
+            match write {
+                Some((from, point, Some(value))) if from <= tick => {
+                    self.doing = Doing::Write(event);
+                    return Some(Step::Write { point, value });
+                }
+                Some((from, ..)) => at(from),
+                None => {}
+            }
+            if let Phase::Reading(pending) = phase
+                && reads(pending)
+            {
+                if pending.not_before > tick {
+                    at(pending.not_before);
+                } else if pending.record.is_some() && self.unanswered.len() >= UNANSWERED {
+                    // A ring has many records: the disk sets the pace.
+                } else if let Some(mode) = self.modes.get(event) {
+                    let (doing, points) = pending.step(event, mode);
+                    let record = pending.record.as_ref().filter(|_| matches!(doing, Doing::Full(_)));
+                    let shift = record.map_or(0, |record| record.shift);
+                    self.doing = doing;
+                    return Some(Step::Read {
+                        points,
+                        shift,
+                        told: false,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// [`Self::next`] of a device that is let go: what is under way comes to its end, what is owed for what is durable is
+    /// written, and nothing new is begun. `reads`: results that are being read are still read to their end; a ring keeps
+    /// its own. What a device takes back after an acknowledgement is not waited for: the stored state carries it.
+    /// `None`: nothing is left to be done.
+    pub fn wind_up(&mut self, now: Moment, reads: bool) -> Option<Step> {
+        if reads && !self.salvaged.is_empty() {
+            // A look that broke off: what it cleared is known here only.
+            return Some(self.next(now));
+        }
+        let goes_on = |pending: &Pending| reads && pending.record.is_none();
+        let left = self.phases.iter().zip(&self.tracks).any(|(phase, track)| match phase {
+            Phase::Committing(_) | Phase::Fallen(_) | Phase::Then(_) => true,
+            Phase::Acking(_) => !track.recheck,
+            Phase::Reading(pending) => goes_on(pending),
+            Phase::Idle | Phase::Falling(_) => false,
+        });
+        let mut wake = None;
+        let step = self.under_way(now.tick, &mut wake, goes_on);
+        step.or_else(|| left.then_some(Step::Wait(wake)))
     }
 
     /// A device may lose an acknowledgement that it took (its program writes over it): what is still shown a while

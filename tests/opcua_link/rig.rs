@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Where nothing is to be waited for; machines under test are busy.
+const AT_ONCE: Duration = Duration::from_secs(3);
 pub(crate) const PLANT: &str = "urn:example:plc";
 
 /// A variable of the plant.
@@ -179,6 +181,8 @@ pub(crate) struct Rig {
     links: JoinSet<()>,
     reports: mpsc::Receiver<Report>,
     stop: CancellationToken,
+    /// Of the last links that were run.
+    pub(crate) ending: CancellationToken,
     pub(crate) stored: HashMap<String, TriggerState>,
     beats: i64,
     /// Of the last link that was run.
@@ -199,6 +203,7 @@ impl Rig {
             links: JoinSet::new(),
             reports: mpsc::channel(1).1,
             stop: CancellationToken::new(),
+            ending: CancellationToken::new(),
             stored: HashMap::new(),
             beats: 0,
             probe: service().0,
@@ -217,6 +222,7 @@ impl Rig {
         let (sender, reports) = mpsc::channel(64);
         self.reports = reports;
         self.stop = CancellationToken::new();
+        self.ending = CancellationToken::new();
         let starts = plans.into_iter().map(|plan| SlotStart {
             plan: Arc::new(plan),
             states: self.stored.clone(),
@@ -224,11 +230,27 @@ impl Rig {
         for slots in group(starts.collect()) {
             let (probe, mut service) = service();
             self.probe = probe;
+            service.ending = self.ending.clone();
             service.home = Some(home().to_owned());
             let (reports, stop) = (sender.clone(), self.stop.clone());
             self.links
                 .spawn(run_link(slots, reports, Clock::machine(), stop, service));
         }
+    }
+
+    /// Waits until the links have returned; gives the samples that came meanwhile, each answered.
+    pub(crate) async fn ended(&mut self) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        let ended = async {
+            while let Some(report) = self.reports.recv().await {
+                if let Some(Report::Sample(mut sample)) = self.settle(report) {
+                    sample.durable.take().map(|durable| durable.send(()));
+                    samples.push(*sample);
+                }
+            }
+        };
+        tokio::time::timeout(AT_ONCE, ended).await.expect("the link returns");
+        samples
     }
 
     /// Stops the link, and waits until it has ended.

@@ -35,6 +35,8 @@ const CHUNK: usize = 4096;
 const LEFT: usize = 16;
 /// Polls in a row without an answer after which a device is offline.
 const MISSES: u32 = 2;
+/// Milliseconds for which what is under way is still heard when the link is to end.
+const LAST: u64 = 1_000;
 /// Nobody listened for so long, in ms: what comes next may have been there before.
 const DEAF: u64 = 50;
 
@@ -53,6 +55,8 @@ enum End {
     Lost(String),
     /// The device made another, and has said this there.
     Another(Box<dyn Wire>, Vec<u8>),
+    /// The link is to end, and nothing is owed any more.
+    Over,
 }
 
 /// A frame whose answer the device waits for.
@@ -75,6 +79,8 @@ struct Session {
     asking: Asking,
     /// A frame came.
     spoke: bool,
+    /// The link is to end: what is under way is heard until this tick.
+    last: Option<u64>,
     /// The device connected again. It is heard there once it says something there: a connection that says nothing may be
     /// anybody's.
     other: Option<Box<dyn Wire>>,
@@ -90,7 +96,7 @@ struct Asking {
     misses: u32,
 }
 
-/// Runs the slots of one link for ever, or until nobody receives the reports any more.
+/// Runs the slots of one link until it is to end, or nobody receives the reports any more.
 pub(super) async fn run(
     link: &FramedLink,
     starts: Vec<SlotStart>,
@@ -122,7 +128,7 @@ pub(super) async fn run(
         reports,
         clock,
     };
-    // Whoever stops this drops it; it ends by itself only when nobody receives the reports any more.
+    // Whoever stops this drops it; it ends by itself only when it is to, or when nobody receives the reports any more.
     let Err(Closed) = hub.connections().await;
 }
 
@@ -140,7 +146,7 @@ impl Hub<'_> {
                 Err(reason) => reason,
             };
             self.lost(&reason).await?;
-            self.pause(backoff.wait(), &reason).await;
+            self.pause(backoff.wait(), &reason).await?;
         }
     }
 
@@ -155,13 +161,14 @@ impl Hub<'_> {
             }
             let (wire, said) = match another.take() {
                 Some(other) => other,
-                None => match self.connect(source, &reason).await {
+                None => match self.connect(source, &reason).await? {
                     Ok(wire) => (wire, Vec::new()),
                     Err(reason) => return Ok(reason),
                 },
             };
             let begun = self.clock.now();
             match self.serve(wire, &said, source).await? {
+                End::Over => return Err(Closed),
                 End::Another(wire, said) => another = Some((wire, said)),
                 End::Lost(why) => {
                     // What breaks at once, again and again, is tried less and less.
@@ -178,23 +185,29 @@ impl Hub<'_> {
     }
 
     /// Waits for a connection. Who looks meanwhile is told why there is nothing to see.
-    async fn connect(&mut self, source: &Source, reason: &str) -> Result<Box<dyn Wire>, String> {
+    async fn connect(&mut self, source: &Source, reason: &str) -> Result<Result<Box<dyn Wire>, String>, Closed> {
+        let ending = self.service.ending.clone();
         let mut next = std::pin::pin!(source.next(self.link));
         loop {
             tokio::select! {
-                made = &mut next => return made,
+                biased;
+                () = ending.cancelled() => return Err(Closed),
+                made = &mut next => return Ok(made),
                 Some(look) = self.service.asks.recv() => self.refuse(look, reason),
             }
         }
     }
 
     /// Waits without a connection.
-    async fn pause(&mut self, wait: Duration, reason: &str) {
+    async fn pause(&mut self, wait: Duration, reason: &str) -> Result<(), Closed> {
         tracing::debug!(address = %self.link.address, ?wait, "{reason}");
+        let ending = self.service.ending.clone();
         let mut over = std::pin::pin!(tokio::time::sleep(wait));
         loop {
             tokio::select! {
-                () = &mut over => return,
+                biased;
+                () = ending.cancelled() => return Err(Closed),
+                () = &mut over => return Ok(()),
                 Some(look) = self.service.asks.recv() => self.refuse(look, reason),
             }
         }
@@ -258,10 +271,16 @@ impl Hub<'_> {
                 }
             }
         }
-        let left = session.framer.close();
-        self.take(&mut session, left).await?;
+        if let End::Over = &end {
+            // What was answered last is on its way.
+            drop(timeout(self.link.timeout, writer.shutdown()).await);
+        } else {
+            let left = session.framer.close();
+            self.take(&mut session, left).await?;
+        }
         self.say(|| {
             What::Link(match &end {
+                End::Over => "the link ends".to_owned(),
                 End::Lost(reason) => reason.clone(),
                 End::Another(..) => "the device connected again".to_owned(),
             })
@@ -280,10 +299,15 @@ impl Hub<'_> {
             ByteTransport::Serial(_) => "the port is gone",
             ByteTransport::TcpClient | ByteTransport::TcpServer => "the device closed the connection",
         };
+        let ending = self.service.ending.clone();
         let mut buffer = vec![0; CHUNK];
         loop {
             let now = self.clock.now();
-            let listens = session.waiting.len() < OUTSTANDING;
+            if ending.is_cancelled() {
+                session.last.get_or_insert(now.tick.saturating_add(LAST));
+            }
+            let hears = session.last.is_none_or(|last| now.tick < last);
+            let listens = hears && session.waiting.len() < OUTSTANDING;
             if listens {
                 let framed = session.framer.tick(now.tick);
                 self.take(session, framed).await?;
@@ -293,6 +317,16 @@ impl Hub<'_> {
             }
             if let Err(reason) = self.ask(session, writer).await? {
                 return Ok(End::Lost(reason));
+            }
+            if session.owes_nothing() {
+                // What the device said already lies here, and nowhere else.
+                match timeout(Duration::ZERO, reader.read(&mut buffer)).await {
+                    Ok(Ok(count)) if count > 0 && hears => {
+                        self.came(session, buffer.get(..count).unwrap_or_default()).await?;
+                        continue;
+                    }
+                    _ => return Ok(End::Over),
+                }
             }
             let wait = self.wakes(session, listens).map(|tick| {
                 let now = self.clock.now();
@@ -326,7 +360,13 @@ impl Hub<'_> {
                 said = begins(&mut session.other) => if let Some(said) = said {
                     return Ok(End::Another(said.0, said.1));
                 },
+                () = ending.cancelled(), if session.last.is_none() => {}
                 () = over => {}
+            }
+            if session.last.is_some_and(|last| self.clock.now().tick >= last) {
+                // What was not said to its end by now is not waited for.
+                session.framer = Framer::new(self.link.frame.clone());
+                session.asking.until = None;
             }
         }
     }
@@ -335,9 +375,11 @@ impl Hub<'_> {
     fn wakes(&self, session: &Session, listens: bool) -> Option<u64> {
         let frame = session.framer.due().filter(|_| listens);
         let asking = &session.asking;
-        let poll = self.link.poll.as_ref().map(|_| asking.until.unwrap_or(asking.next));
+        let next = (session.last.is_none()).then_some(asking.next);
+        let poll = self.link.poll.as_ref().and_then(|_| asking.until.or(next));
         let life = self.slots.iter().filter_map(Slot::due);
-        life.chain(frame).chain(poll).min()
+        let last = session.last.filter(|_| listens);
+        life.chain(frame).chain(poll).chain(last).min()
     }
 
     /// Asks the device where it is time for that. The inner error: the connection is lost.
@@ -367,7 +409,7 @@ impl Hub<'_> {
                 self.lost(&reason).await?;
             }
         }
-        if session.asking.until.is_some() || now.tick < session.asking.next {
+        if session.asking.until.is_some() || now.tick < session.asking.next || session.last.is_some() {
             return Ok(Ok(()));
         }
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -470,8 +512,15 @@ impl Session {
                 ..Asking::default()
             },
             spoke: false,
+            last: None,
             other: None,
         }
+    }
+
+    /// The link is to end, nothing is half said, and all that was said is answered.
+    fn owes_nothing(&self) -> bool {
+        let said = self.framer.due().is_none() && self.asking.until.is_none();
+        self.last.is_some() && said && self.waiting.is_empty()
     }
 }
 

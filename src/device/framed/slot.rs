@@ -13,7 +13,7 @@ use crate::wire::escaped;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Nobody receives the reports any more.
+/// Nobody receives the reports any more, or the link is to end.
 #[derive(Debug)]
 pub(super) struct Closed;
 

@@ -37,7 +37,12 @@ struct Bus<'a> {
     clock: &'a Clock,
 }
 
-/// Runs the slots of one connection for ever, or until nobody receives the reports any more.
+/// Milliseconds for which what is being read is still read when the link is to end.
+const LAST: u64 = 1_000;
+/// Times that a server may give no answer when the link is to end.
+const MISSES: u8 = 2;
+
+/// Runs the slots of one connection until it is to end, or nobody receives the reports any more.
 pub(super) async fn run(
     link: &ModbusLink,
     slots: Vec<SlotStart>,
@@ -57,8 +62,13 @@ pub(super) async fn run(
         clock,
     };
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let ending = bus.service.ending.clone();
     loop {
-        match Connection::open(link, several, bus.service.tap.clone()).await {
+        let open = Connection::open(link, several, bus.service.tap.clone());
+        let Some(opened) = ending.run_until_cancelled(open).await else {
+            return;
+        };
+        match opened {
             Ok(mut connection) => {
                 if bus.serve(&mut connection, &mut backoff).await.is_err() {
                     return;
@@ -80,12 +90,15 @@ pub(super) async fn run(
 }
 
 impl Bus<'_> {
-    /// Turns in a circle over the slots until the connection is lost.
+    /// Turns in a circle over the slots until the connection is lost, or the link is to end and nothing is owed any more.
     async fn serve(&mut self, connection: &mut Connection, backoff: &mut Backoff) -> Result<(), Closed> {
         loop {
             let mut idle = true;
             let mut wake: Option<u64> = None;
             for index in 0..self.slots.len() {
+                if self.service.ending.is_cancelled() {
+                    return self.finish(connection).await;
+                }
                 let Some(slot) = self.slots.get_mut(index) else { break };
                 let now = self.clock.now();
                 slot.answers(now);
@@ -126,6 +139,44 @@ impl Bus<'_> {
                     self.look(look, connection).await;
                 }
             }
+        }
+    }
+
+    /// The link is to end: results under way are read and waited for, and acknowledged once they are durable. Nothing new is
+    /// begun. Who does not answer is not waited for: what it shows is acknowledged when it is asked again.
+    async fn finish(&mut self, connection: &mut Connection) -> Result<(), Closed> {
+        let begun = self.clock.now().tick;
+        let mut misses = vec![0_u8; self.slots.len()];
+        loop {
+            let (mut left, mut wake) = (false, None);
+            for (index, misses) in misses.iter_mut().enumerate() {
+                let Some(slot) = self.slots.get_mut(index) else { break };
+                let now = self.clock.now();
+                slot.answers(now);
+                if *misses >= MISSES || slot.rests_until > now.tick {
+                    continue;
+                }
+                let reads = now.tick.saturating_sub(begun) < LAST;
+                let until = match slot.last_turn(connection, self.clock, reads).await {
+                    None => continue,
+                    Some(Turn::Wait(until)) => until.map(|until| if reads { until.min(begun + LAST) } else { until }),
+                    Some(Turn::Done) => Some(now.tick),
+                    Some(Turn::Silent { .. }) => {
+                        *misses += 1;
+                        Some(now.tick)
+                    }
+                    Some(Turn::Lost(_)) => return Ok(()),
+                };
+                left = true;
+                wake = wake.into_iter().chain(until).min();
+                self.passed(index, connection).await?;
+            }
+            if !left {
+                return Ok(());
+            }
+            let wait = wake.map(|tick| Duration::from_millis(tick.saturating_sub(self.clock.now().tick)));
+            // Who looks is told that the link has ended.
+            drop(self.rest(wait).await);
         }
     }
 
@@ -186,7 +237,7 @@ impl Bus<'_> {
         let end = tokio::time::Instant::now() + wait;
         loop {
             let rest = end.saturating_duration_since(tokio::time::Instant::now());
-            if rest.is_zero() {
+            if rest.is_zero() || self.service.ending.is_cancelled() {
                 return;
             }
             if let Some(look) = self.idle(Some(rest)).await {
@@ -196,8 +247,14 @@ impl Bus<'_> {
         }
     }
 
-    /// Waits until `wait` is over (`None`: for ever), a durable answer comes, or somebody looks.
+    /// [`Self::rest`], or until the link is to end.
     async fn idle(&mut self, wait: Option<Duration>) -> Option<Look> {
+        let ending = self.service.ending.clone();
+        ending.run_until_cancelled(self.rest(wait)).await.flatten()
+    }
+
+    /// Waits until `wait` is over (`None`: for ever), a durable answer comes, or somebody looks.
+    async fn rest(&mut self, wait: Option<Duration>) -> Option<Look> {
         let (slots, asks, clock) = (&mut self.slots, &mut self.service.asks, self.clock);
         let something = poll_fn(|context| {
             let mut came = false;

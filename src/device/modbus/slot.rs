@@ -142,43 +142,64 @@ impl Slot {
     pub(super) async fn turn(&mut self, connection: &mut Connection, clock: &Clock) -> Turn {
         for _ in 0..EMPTY {
             let asked = clock.now();
-            match self.poller.next(asked) {
-                Step::Wait(until) => return Turn::Wait(until),
-                // Only time has passed: nothing is asked of the device.
-                Step::Read { points, .. } if points.is_empty() => {
-                    self.values.fill(None);
-                    self.poller.read_done(asked, asked, &self.values, &[]);
-                }
-                Step::Read { points, shift, .. } => {
-                    self.shift = shift;
-                    let outcome = self.read(connection, &points).await;
-                    self.shift = 0;
-                    self.take_up_cut();
-                    return match outcome {
-                        Ok(faults) => {
-                            self.answered();
-                            self.poller.read_done(asked, clock.now(), &self.values, &faults);
-                            Turn::Done
-                        }
-                        Err(broken) => {
-                            self.salvage(&points);
-                            broken
-                        }
-                    };
-                }
-                Step::Write { point, value } => {
-                    return match self.write(connection, point, &value).await {
-                        Ok(outcome) => {
-                            self.answered();
-                            self.poller.write_done(clock.now(), outcome);
-                            Turn::Done
-                        }
-                        Err(broken) => broken,
-                    };
-                }
+            let step = self.poller.next(asked);
+            if let Some(turn) = self.carry_out(step, asked, connection, clock).await {
+                return turn;
             }
         }
         Turn::Done
+    }
+
+    /// One step of a slot whose link is to end; `None`: it owes nothing any more.
+    pub(super) async fn last_turn(&mut self, connection: &mut Connection, clock: &Clock, reads: bool) -> Option<Turn> {
+        let asked = clock.now();
+        let step = self.poller.wind_up(asked, reads)?;
+        let turn = self.carry_out(step, asked, connection, clock).await;
+        Some(turn.unwrap_or(Turn::Done))
+    }
+
+    /// Does a step; `None`: nothing was asked of the device for it.
+    async fn carry_out(
+        &mut self,
+        step: Step,
+        asked: Moment,
+        connection: &mut Connection,
+        clock: &Clock,
+    ) -> Option<Turn> {
+        match step {
+            Step::Wait(until) => Some(Turn::Wait(until)),
+            // Only time has passed: nothing is asked of the device.
+            Step::Read { points, .. } if points.is_empty() => {
+                self.values.fill(None);
+                self.poller.read_done(asked, asked, &self.values, &[]);
+                None
+            }
+            Step::Read { points, shift, .. } => {
+                self.shift = shift;
+                let outcome = self.read(connection, &points).await;
+                self.shift = 0;
+                self.take_up_cut();
+                Some(match outcome {
+                    Ok(faults) => {
+                        self.answered();
+                        self.poller.read_done(asked, clock.now(), &self.values, &faults);
+                        Turn::Done
+                    }
+                    Err(broken) => {
+                        self.salvage(&points);
+                        broken
+                    }
+                })
+            }
+            Step::Write { point, value } => Some(match self.write(connection, point, &value).await {
+                Ok(outcome) => {
+                    self.answered();
+                    self.poller.write_done(clock.now(), outcome);
+                    Turn::Done
+                }
+                Err(broken) => broken,
+            }),
+        }
     }
 
     fn answered(&mut self) {

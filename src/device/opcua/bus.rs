@@ -36,6 +36,8 @@ const LONGEST: Duration = Duration::from_secs(2);
 const SLOWLY: Duration = Duration::from_secs(15);
 /// How often it is looked whether other credentials are there.
 const OTHERS: Duration = Duration::from_secs(2);
+/// Milliseconds for which what was told is still looked at when the link is to end.
+const LAST: u64 = 1_000;
 /// How often the life sign of a slot is looked at, in milliseconds.
 const LIFE: u64 = 500;
 
@@ -118,7 +120,7 @@ impl<'a> Bus<'a> {
         }
     }
 
-    /// Runs until it is stopped, or nobody receives the reports any more.
+    /// Runs until it is stopped or is to end, or nobody receives the reports any more.
     pub(super) async fn run(&mut self) {
         let mut backoff = Backoff::new(Duration::from_millis(200), LONGEST);
         loop {
@@ -142,7 +144,10 @@ impl<'a> Bus<'a> {
                 Fault::Credentials(_) => OTHERS,
             };
             tracing::debug!(address = %self.link.address, ?wait, "{reason}");
-            let stopped = self.stop.clone();
+            let (stopped, ending) = (self.stop.clone(), self.service.ending.clone());
+            if ending.is_cancelled() {
+                return;
+            }
             if stopped.run_until_cancelled(self.pause(wait, &reason)).await.is_none() {
                 return;
             }
@@ -174,8 +179,10 @@ impl<'a> Bus<'a> {
     /// One connection, from its beginning to why it ended.
     async fn connection(&mut self, backoff: &mut Backoff) -> Broken {
         let stop = self.stop;
+        let ending = self.service.ending.clone();
         let made = tokio::select! {
             () = stop.cancelled() => return Broken::Closed,
+            () = ending.cancelled() => return Broken::Closed,
             made = self.make() => made,
         };
         let Made {
@@ -262,12 +269,53 @@ impl<'a> Bus<'a> {
             Ok(()) => {}
             Err(broken) => return broken,
         }
-        loop {
+        while !self.service.ending.is_cancelled() {
             match self.round(session, backoff).await {
                 Ok(()) => {}
                 Err(broken) => return broken,
             }
         }
+        match self.finish(session).await {
+            Ok(()) => Broken::Closed,
+            Err(broken) => broken,
+        }
+    }
+
+    /// The link is to end: what the server told is looked at and waited for, and acknowledged once it is durable. Nothing
+    /// more is asked for.
+    async fn finish(&mut self, session: &Arc<Session>) -> Result<(), Broken> {
+        let last = self.clock.now().tick.saturating_add(LAST);
+        loop {
+            let reads = self.clock.now().tick < last;
+            let (mut left, mut wake) = (false, reads.then_some(last));
+            for slot in &mut self.slots {
+                let mut reader = Read {
+                    session,
+                    describer: &mut self.describer,
+                    clock: self.clock,
+                };
+                if let Some(until) = slot.last_turn(&mut reader, self.reports, reads).await? {
+                    left = true;
+                    wake = wake.into_iter().chain(until).min();
+                }
+            }
+            // What was published already is known here only.
+            let wake = if left { wake } else { Some(0) };
+            let wait = wake.map(|tick| Duration::from_millis(tick.saturating_sub(self.clock.now().tick)));
+            match (self.come(wait).await, &mut self.subscription) {
+                (First::Published(answer), Some(subscription)) if reads => {
+                    let published = subscription.take(session, *answer).await?;
+                    self.take(session, published).await?;
+                }
+                // Who looks is told that the link has ended.
+                _ if left => {}
+                _ => break,
+            }
+        }
+        if let Some(subscription) = &mut self.subscription {
+            subscription.acknowledge_last(session).await;
+        }
+        Ok(())
     }
 
     /// Goes on with the subscription, or makes a new one.
@@ -411,8 +459,17 @@ impl<'a> Bus<'a> {
         ))
     }
 
-    /// What comes first: something that the server published, a durable answer, somebody who looks, or the end of `wait`.
+    /// [`Self::come`], or nothing where the link is to end.
     async fn first(&mut self, wait: Option<Duration>) -> First {
+        let ending = self.service.ending.clone();
+        ending
+            .run_until_cancelled(self.come(wait))
+            .await
+            .unwrap_or(First::Nothing)
+    }
+
+    /// What comes first: something that the server published, a durable answer, somebody who looks, or the end of `wait`.
+    async fn come(&mut self, wait: Option<Duration>) -> First {
         let (slots, asks, clock) = (&mut self.slots, &mut self.service.asks, self.clock);
         let something = poll_fn(|context| {
             let mut came = false;
@@ -451,7 +508,7 @@ impl<'a> Bus<'a> {
         let end = tokio::time::Instant::now() + wait;
         loop {
             let rest = end.saturating_duration_since(tokio::time::Instant::now());
-            if rest.is_zero() {
+            if rest.is_zero() || self.service.ending.is_cancelled() {
                 return;
             }
             if let First::Look(look) = self.first(Some(rest)).await {

@@ -303,25 +303,68 @@ impl Slot {
             if !self.pictures.is_empty() {
                 self.poller.offer();
             }
-            match self.poller.next(now) {
-                Step::Wait(until) => {
-                    self.holding = None;
-                    self.condition(now, reports).await?;
-                    return Ok(until);
-                }
-                Step::Write { point, value } => {
-                    let outcome = self.write(reader, point, &value).await?;
-                    self.poller.write_done(reader.clock.now(), outcome);
-                }
-                Step::Read { points, told, .. } => {
-                    // What was told waits where the server is asked for something else first.
-                    let picture = if told { self.pictures.pop_front() } else { None };
-                    self.look(reader, &points, picture, now).await?;
-                }
+            let step = self.poller.next(now);
+            if let Step::Wait(until) = step {
+                self.holding = None;
+                self.condition(now, reports).await?;
+                return Ok(until);
             }
+            self.carry_out(reader, step, now).await?;
             self.report(reader.clock.now(), reports).await?;
         }
         Ok(Some(0))
+    }
+
+    /// Steps of a slot whose link is to end, until there is nothing to do now; then whether something is left to be done, and
+    /// at which tick. `reads`: what the server told is looked at, and results that are being read are read to their end.
+    pub(super) async fn last_turn(
+        &mut self,
+        reader: &mut Read<'_>,
+        reports: &mpsc::Sender<Report>,
+        reads: bool,
+    ) -> Result<Option<Option<u64>>, Broken> {
+        for _ in 0..STEPS {
+            let now = reader.clock.now();
+            self.answers(now);
+            let told = reads && !self.pictures.is_empty();
+            let step = match self.poller.wind_up(now, reads) {
+                Some(Step::Wait(_)) | None if told => {
+                    self.poller.offer();
+                    self.poller.next(now)
+                }
+                Some(step) => step,
+                None => {
+                    self.holding = None;
+                    // The server has its acknowledgement once this is durable.
+                    let owes = self.awaited.iter().any(|awaited| awaited.guard.is_some());
+                    return Ok(owes.then_some(None));
+                }
+            };
+            if let Step::Wait(until) = step {
+                self.holding = None;
+                return Ok(Some(until));
+            }
+            self.carry_out(reader, step, now).await?;
+            self.report(reader.clock.now(), reports).await?;
+        }
+        Ok(Some(Some(0)))
+    }
+
+    /// Does a step.
+    async fn carry_out(&mut self, reader: &mut Read<'_>, step: Step, now: Moment) -> Result<(), Broken> {
+        match step {
+            Step::Wait(_) => {}
+            Step::Write { point, value } => {
+                let outcome = self.write(reader, point, &value).await?;
+                self.poller.write_done(reader.clock.now(), outcome);
+            }
+            Step::Read { points, told, .. } => {
+                // What was told waits where the server is asked for something else first.
+                let picture = if told { self.pictures.pop_front() } else { None };
+                self.look(reader, &points, picture, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// One reading: answered by what the server told where that suffices, else it is asked.

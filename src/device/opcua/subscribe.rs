@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Publish requests that lie with the server.
 const REQUESTS: usize = 3;
@@ -25,6 +25,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const LIFETIME: Duration = Duration::from_mins(2);
 /// What could not be made durable is asked for again after this time.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Until a request is on its way.
+const SENT: Duration = Duration::from_millis(100);
 /// Messages that may be asked for again in a row.
 const AGAIN: u32 = 1_000;
 
@@ -96,6 +98,22 @@ pub(super) struct Subscription {
 /// The number behind this one (OPC 10000-4, 7.26: 0 is none).
 fn behind(number: u32) -> u32 {
     number.checked_add(1).unwrap_or(1)
+}
+
+/// A publish request, and its answer.
+async fn publish(
+    session: &Session,
+    acknowledgements: Option<Vec<SubscriptionAcknowledgement>>,
+    patience: Duration,
+) -> Result<PublishResponse, Fault> {
+    let request = PublishRequest {
+        request_header: session.header(patience),
+        subscription_acknowledgements: acknowledgements,
+    };
+    match session.call("publishing", request, patience).await? {
+        ResponseMessage::Publish(answer) => Ok(*answer),
+        _ => Err(foreign("publishing")),
+    }
 }
 
 /// How many messages are missing from `expected` to before `next`; 0: none, or `next` was said already.
@@ -196,7 +214,19 @@ impl Subscription {
         if !more || self.requests.len() >= self.window {
             return;
         }
-        // In order: what stands before something open is not acknowledged early, so that a loss is a loss of the end.
+        let mut acknowledged = self.acknowledgements();
+        while self.requests.len() < self.window {
+            let session = session.clone();
+            let acknowledgements = acknowledged.take();
+            let patience = self.patience * u32::try_from(self.window + 1).unwrap_or(4);
+            self.requests
+                .spawn(async move { publish(&session, acknowledgements, patience).await });
+        }
+    }
+
+    /// What is durable and not acknowledged yet. In order: what stands before something open is not acknowledged early, so
+    /// that a loss is a loss of the end.
+    fn acknowledgements(&mut self) -> Option<Vec<SubscriptionAcknowledgement>> {
         let mut done = Vec::new();
         while let Some(open) = self.open.front().filter(|open| open.is_over() && !open.has_failed()) {
             done.push(SubscriptionAcknowledgement {
@@ -205,22 +235,14 @@ impl Subscription {
             });
             self.open.pop_front();
         }
-        let mut acknowledged = (!done.is_empty()).then_some(done);
-        while self.requests.len() < self.window {
-            let session = session.clone();
-            let acknowledgements = acknowledged.take();
-            let patience = self.patience * u32::try_from(self.window + 1).unwrap_or(4);
-            self.requests.spawn(async move {
-                let request = PublishRequest {
-                    request_header: session.header(patience),
-                    subscription_acknowledgements: acknowledgements,
-                };
-                match session.call("publishing", request, patience).await? {
-                    ResponseMessage::Publish(answer) => Ok(*answer),
-                    _ => Err(foreign("publishing")),
-                }
-            });
-        }
+        (!done.is_empty()).then_some(done)
+    }
+
+    /// The subscription is to end: acknowledges what is durable. The server takes that up before it answers, which it may do
+    /// only when it has something to say: that is not waited for.
+    pub(super) async fn acknowledge_last(&mut self, session: &Session) {
+        let Some(done) = self.acknowledgements() else { return };
+        drop(timeout(SENT, publish(session, Some(done), self.patience)).await);
     }
 
     /// The next answer of the server; for ever, where nothing was asked.

@@ -4,6 +4,7 @@
 //! ([`super::session`]).
 
 use super::data::Offset;
+use super::parting::STOP;
 use super::results::get;
 use super::session::{Again, Asking, Request, Session, Stage};
 use super::subscribe::{Standing, Subscription};
@@ -121,6 +122,9 @@ impl Session {
     /// 0005.
     pub(super) fn accepted(&mut self, now: Moment, telegram: &Telegram) {
         let Some(mid) = telegram.about() else { return };
+        if mid == STOP {
+            return self.parted();
+        }
         let Some(request) = self
             .request
             .take_if(|request| concerns(request, &self.subscriptions, mid))

@@ -7,6 +7,7 @@ mod answers;
 mod data;
 mod layer;
 mod ledger;
+mod parting;
 mod recover;
 mod results;
 mod session;
@@ -43,7 +44,7 @@ const LATER: Duration = Duration::from_secs(2);
 /// Milliseconds between two counts of noise.
 const NOISE: u64 = 1_000;
 
-/// Nobody receives the reports any more.
+/// Nobody receives the reports any more, or the link is to end.
 struct Closed;
 
 /// What happened beside the connection.
@@ -71,7 +72,7 @@ struct Runner<'a> {
     noise_due: u64,
 }
 
-/// Runs the slots of one connection for ever, or until nobody receives the reports any more.
+/// Runs the slots of one connection until it is to end, or nobody receives the reports any more.
 pub(super) async fn run(
     link: &OpenProtocolLink,
     slots: Vec<SlotStart>,
@@ -89,7 +90,7 @@ pub(super) async fn run(
         clock,
         noise_due: 0,
     };
-    // It ends when nobody receives the reports any more.
+    // It ends when it is to, or when nobody receives the reports any more.
     let Closed = runner.link(link).await;
 }
 
@@ -114,6 +115,9 @@ impl Runner<'_> {
                 }
                 Err(reason) => (reason, Again::BackOff),
             };
+            if self.service.ending.is_cancelled() {
+                return Closed;
+            }
             self.tap(|| What::Link(reason.clone()));
             self.session.take_noise();
             if self.session.take_healthy() {
@@ -144,6 +148,7 @@ impl Runner<'_> {
 
     /// One connection, until it is lost or given up.
     async fn serve(&mut self, line: &mut Line) -> Result<(String, Again), Closed> {
+        let ending = self.service.ending.clone();
         loop {
             if let Some(end) = self.carry_out(Some(line)) {
                 // What was to be said last is said where that can be done.
@@ -161,6 +166,7 @@ impl Runner<'_> {
             });
             let open = self.queue.len() < REPORTS;
             tokio::select! {
+                () = ending.cancelled(), if !self.session.parts() => self.session.end(self.clock.now()),
                 beside = self.beside() => self.took(beside)?,
                 more = line.more(), if open => match more {
                     Ok(()) => {
@@ -234,11 +240,14 @@ impl Runner<'_> {
         end
     }
 
-    /// Waits for `future`; reports go on and answers are taken up meanwhile.
+    /// Waits for `future` without a connection; reports go on and answers are taken up meanwhile.
     async fn meanwhile<F: Future>(&mut self, future: F) -> Result<F::Output, Closed> {
         tokio::pin!(future);
+        let ending = self.service.ending.clone();
         loop {
             tokio::select! {
+                biased;
+                () = ending.cancelled() => return Err(Closed),
                 output = &mut future => return Ok(output),
                 beside = self.beside() => {
                     self.took(beside)?;

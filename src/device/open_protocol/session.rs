@@ -7,6 +7,7 @@
 use super::data::Offset;
 use super::layer::{Came, Layer};
 use super::ledger::{Ledger, Ticket};
+use super::parting::Parting;
 use super::recover::Recovery;
 use super::results::{self, Incoming};
 use super::slot::Slot;
@@ -177,6 +178,8 @@ pub(super) struct Session {
     pub(super) clock: Offset,
     /// An id before which a subscription from an index was already tried.
     pub(super) jumped: Option<i64>,
+    /// Whether the link is to end, and how far that is.
+    pub(super) parting: Parting,
     last_sent: u64,
     last_heard: u64,
     noise: u64,
@@ -234,6 +237,7 @@ impl Session {
             vouched: None,
             began: 0,
             jumped: None,
+            parting: Parting::No,
             last_sent: 0,
             last_heard: 0,
             noise: 0,
@@ -395,8 +399,9 @@ impl Session {
             65 => self.old_result(telegram),
             9999 => {}
             mid => match said(mid) {
-                // Before a session nothing is believed; the controller says it again.
-                Some(said) if self.stage != Stage::Starting => self.data(now, telegram, said),
+                // Before a session nothing is believed, and when the link is to end nothing more is taken; the controller
+                // says it again.
+                Some(said) if self.stage != Stage::Starting && !self.parts() => self.data(now, telegram, said),
                 _ => tracing::debug!(address = %self.link.address, "MID {mid:04} is passed over"),
             },
         }
@@ -529,6 +534,7 @@ impl Session {
             keep_alive,
             self.layer.deadline(limit),
             self.hold_deadline(),
+            self.parting_deadline(),
         ]
         .into_iter()
         .flatten()

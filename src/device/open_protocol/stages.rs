@@ -32,6 +32,9 @@ impl Session {
 
     /// Asks for what is to be asked for next, and tells how the slots are.
     pub(super) fn advance(&mut self, now: Moment) {
+        if self.parts() {
+            return self.part(now);
+        }
         self.pump(now);
         // Each turn goes to a later stage or asks something.
         for _ in 0..16 {

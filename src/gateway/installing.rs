@@ -1,0 +1,93 @@
+//! Another device in a slot, as the store's thread sees it: the profile that decodes from now on, the change that tells, and
+//! the states of triggers for the new link.
+//!
+//! Owns which device filled a slot last, in the store: so a change is told once, also where it was made while the gateway was
+//! down or died in the middle of it.
+
+use super::committer::Committer;
+use super::store::{Install, Told};
+use super::triggers::{self, States};
+use crate::contract;
+use crate::gateway::changes::Device;
+use crate::model::commit::space;
+use crate::model::sample::TriggerState;
+use crate::model::{Commit, DeviceIdentity, SlotName, StateChange};
+use std::collections::HashMap;
+
+/// Where it is kept who filled a slot last.
+fn key(slot: &SlotName) -> Vec<u8> {
+    [&[space::DEVICE], slot.to_string().as_bytes()].concat()
+}
+
+impl Committer {
+    /// Who filled a slot last: `None`, nobody ever; `Some(None)`, nobody any more.
+    fn filled(&self, slot: &SlotName) -> Option<Option<Device>> {
+        let stored = self.outbox.as_ref()?.state(&key(slot)).ok().flatten()?;
+        Some(serde_json::from_slice(&stored).unwrap_or_default())
+    }
+
+    /// Another device fills a slot, or none. Returns the states of its triggers.
+    pub(super) fn install(&mut self, install: Install) -> Option<HashMap<String, TriggerState>> {
+        let now = self.clock.now();
+        let Install {
+            slot,
+            profile,
+            reason,
+            told,
+        } = install;
+        let identity = profile.as_ref().map(|profile| (**profile.identity()).clone());
+        if let Some(entry) = self.slots.get_mut(&slot) {
+            entry.fill(profile, reason, now);
+        }
+        self.tell_change(&slot, identity.as_ref(), &told);
+        self.publish_statuses();
+        self.states_of(&slot)
+    }
+
+    /// A change is told where the store knows of another device.
+    pub(super) fn tell_change(&mut self, slot: &SlotName, to: Option<&DeviceIdentity>, told: &Told) {
+        let known = self.filled(slot);
+        let now_there = to.map(Device::from);
+        if known.as_ref() == Some(&now_there) || (known.is_none() && now_there.is_none()) {
+            return;
+        }
+        let mut commit = Commit::default();
+        if let Some(before) = known {
+            let from = before.map(|device| DeviceIdentity {
+                vendor: device.vendor,
+                model: device.model,
+                serial: device.serial,
+                digest: device.digest,
+            });
+            let at = self.clock.now();
+            let draft = contract::change(slot, (from.as_ref(), to), &told.plan, told.who.as_deref(), at);
+            self.seal(draft, &mut commit, &mut Vec::new());
+        }
+        commit.state.push(StateChange {
+            key: key(slot),
+            value: serde_json::to_vec(&now_there).ok(),
+        });
+        self.write_or_log(commit);
+    }
+
+    /// The states of a slot's triggers. `None`: the store cannot be asked now.
+    pub(super) fn states_of(&self, slot: &SlotName) -> Option<HashMap<String, TriggerState>> {
+        let mut found = triggers::Found::default();
+        let outbox = self.outbox.as_ref()?;
+        if let Err(fault) = outbox.scan_state(&triggers::prefix(slot), &mut |key, value| found.take(key, value)) {
+            tracing::error!("{slot}: the states of its triggers: {fault}");
+            return None;
+        }
+        let mut states: States = found.states(std::slice::from_ref(slot));
+        Some(states.remove(slot).unwrap_or_default())
+    }
+
+    /// Something of a slot that a person should see, or that is over.
+    pub(super) fn slot_trouble(&mut self, slot: &SlotName, about: &str, sentence: Option<String>) {
+        let now = self.clock.now();
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.trouble(about, sentence, now);
+        }
+        self.publish_statuses();
+    }
+}
