@@ -1,8 +1,10 @@
 //! The command line: one file a command. Owns arguments, what is printed and exit codes; does no work of its own.
 
+mod changes;
 mod check;
 mod contract;
 mod demo;
+mod lock;
 mod outbox;
 mod probe;
 mod profile;
@@ -92,6 +94,18 @@ enum Command {
         lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json"
     )]
     Outbox(outbox::Arguments),
+    /// Who changed which device file when, and what it meant
+    #[command(after_help = "Examples:\n  lineside changes --config /etc/lineside/gateway.toml\n  \
+        lineside changes --config /etc/lineside/gateway.toml --slot st10.spindle-1 --last 5 --json")]
+    Changes(changes::Arguments),
+    /// Approves device files: writes their digests into gateway.lock
+    #[command(after_help = "Examples:\n  lineside lock --config /etc/lineside/gateway.toml\n  \
+        lineside lock --config /etc/lineside/gateway.toml --check\n  \
+        lineside lock --config /etc/lineside/gateway.toml --slot st10.spindle-1 --also st10.spindle-1=NEW.toml\n\n\
+        With [gateway] require_lock = true the gateway refuses every device file that is not approved. The lock file stands beside\n\
+        gateway.toml: who may write it may approve. A running gateway reads it by itself.\n\
+        Exit codes: 0; 2 a file is faulty; 3 --check found what is not approved.")]
+    Lock(lock::Arguments),
     /// Profiles: a new one, the catalog, one as it counts, names of fields, their format
     #[command(
         after_help = "Examples:\n  lineside profile new --type tightening --out device-profiles/acme/t-7.toml\n  \
@@ -123,6 +137,8 @@ pub fn main() -> ExitCode {
         Command::Record(command) => record::run(&command, &arguments.log),
         Command::Replay(command) => replay::run(&command),
         Command::Outbox(command) => outbox::run(&command),
+        Command::Changes(command) => changes::run(&command),
+        Command::Lock(command) => lock::run(&command),
         Command::Profile(command) => profile::run(&command),
     }
 }

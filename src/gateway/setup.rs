@@ -244,6 +244,22 @@ pub(super) fn device(
     (slot, passed)
 }
 
+/// What the file `path` would be in the place of the installed one, checked as `check` does. `None`: it cannot be read.
+pub fn replaced(config: &Config, slot: &SlotSetup, path: &Path, out: &mut Diagnostics) -> Option<Arc<Profile>> {
+    let text = source(path, out)?.text.clone();
+    let installed = device_file(config, &slot.contract.slot);
+    let texts = Texts::with([(installed, text)].into());
+    device(
+        &config.gateway.profiles,
+        slot.contract.clone(),
+        &texts,
+        (true, true),
+        out,
+    )
+    .0
+    .profile
+}
+
 /// The first error, with its place, in a sentence.
 pub(super) fn first_error(found: &Diagnostics) -> Option<String> {
     let mut errors = found
