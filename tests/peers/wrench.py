@@ -70,8 +70,8 @@ def framed(number: int) -> bytes:
     return b"\x02" + body + f"{reduce(lambda a, b: a ^ b, body):02X}".encode() + b"\r\n"
 
 
-def full(number: int) -> bytes:
-    """The same with limits, targets, judgements, program, batch and identifier; dashes where there is no limit."""
+def full(number: int, at: float) -> bytes:
+    """The same with limits, targets, judgements, program, batch, identifier and time; dashes where there is no limit."""
     raw = telegrams.derive(number)
     words = ("LO", "OK", "HI")
 
@@ -81,7 +81,7 @@ def full(number: int) -> bytes:
 
     parts = [f"{number:06}", *numbers("torque", telegrams.NO_TORQUE_LIMIT, 100), "Nm", words[raw["torque_status"]]]
     parts += [*numbers("angle", telegrams.NO_ANGLE_LIMIT, 1), words[raw["angle_status"]], "OK" if raw["status"] else "NG"]
-    parts += [f"{raw['pset']:03}", f"{raw['batch_counter']:02}", f"{raw['batch_size']:02}", raw["vin"], ""]
+    parts += [f"{raw['pset']:03}", f"{raw['batch_counter']:02}", f"{raw['batch_size']:02}", raw["vin"], telegrams.stamp(at), ""]
     body = ",".join(parts).encode()
     return b"\x02" + body + f"{reduce(lambda a, b: a ^ b, body):02X}".encode() + b"\r\n"
 
@@ -96,6 +96,7 @@ class Wrench(Wire):
         self.limit = args.limit
         self.paused = True
         self.number = 0
+        self.made = 0.0
         self.acked = 0
         self.showing = False
         self.attempts = 0
@@ -141,6 +142,7 @@ class Wrench(Wire):
             self.due = max(self.due + 1 / self.rate, now - 1)
             self.number += 1
             self.attempts = 0
+            self.made = time.time()
             self.showing = self.waits
             self.ledger.write(e="made", n=self.number, m=time.monotonic())
             self.send(now)
@@ -148,7 +150,7 @@ class Wrench(Wire):
     def frame(self) -> bytes:
         """Of the result that is shown."""
         if self.args.format == "full":
-            return full(self.number)
+            return full(self.number, self.made)
         return framed(self.number) if self.waits else tohnichi(self.number, time.time())
 
     def send(self, now: float) -> None:
