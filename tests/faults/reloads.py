@@ -105,7 +105,7 @@ class Reloads:
 
     def names(self, reason: str, slot: str, what: str) -> None:
         """A reason has to say which file, and where in it."""
-        if not re.search(rf"{re.escape(slot)}\.toml(:\d+:\d+|\b.*\bline \d+)", reason) and not (what in ("empty", "five megabytes") and f"{slot}.toml" in reason):
+        if not re.search(rf"{re.escape(slot)}\.toml(:\d+:\d+|\b.*\bline \d+)", reason) and not (what in ("binary", "five megabytes") and f"{slot}.toml" in reason):
             self.fault(f"{what}: the status of {slot} names no file and line: {reason!r}")
 
     def alarmed(self, slot: str, active: bool) -> bool:
@@ -212,6 +212,40 @@ class Reloads:
         rig.config.write_text(text)
         self.flows(self.first)
 
+    def kill_at_edits(self, times: int) -> None:
+        """Good edits while results flow, and kill -9 at any moment of half of them."""
+        rig, singles = self.rig, (self.first, self.second, self.never)
+        for _ in range(times):
+            tool = self.chance.choice(singles)
+            slot = tool.slots[0]
+            self.good[slot] = self.timed(slot, self.chance.randint(1100, 1900))
+            self.write(slot, self.good[slot], self.chance.choice(["direct", "rename", "truncate", "backup"]))
+            rig.pass_time(self.chance.uniform(0, 1.2))
+            if self.chance.random() < 0.5:
+                rig.gateway.kill()
+                rig.gateway.start()
+        for tool in singles:
+            self.flows(tool)
+            self.state(tool.slots[0], "online")
+        rig.say(f"{times} edits; {rig.gateway.kills} kills so far")
+
+    def remove(self) -> None:
+        """A file goes while results flow, and comes back: its slot is offline meanwhile, and nothing is lost."""
+        path = self.rig.devices / f"{SECOND}.toml"
+        told = self.changed(SECOND)
+        path.unlink()
+        reason = self.state(SECOND, "offline")
+        if f"{SECOND}.toml" not in reason:
+            self.fault(f"the status of {SECOND} does not say that its file is gone: {reason!r}")
+        shown = self.second.peer.ask("stats")["acked"]
+        self.flows(self.first)
+        if (now := self.second.peer.ask("stats")["acked"]) != shown:
+            self.fault(f"{SECOND} was acknowledged {now - shown} results while it had no device file")
+        self.write(SECOND, self.good[SECOND])
+        self.state(SECOND, "online")
+        self.flows(self.second)
+        self.await_changes({SECOND: told + 2}, "a file that went and came back")
+
     def outage(self) -> None:
         """Ten thousand events wait; files change; as many wait as came."""
         rig = self.rig
@@ -225,12 +259,17 @@ class Reloads:
         rig.broker_link.cut(refuse=True)
         self.many.peer.ask("resume", limit=WAITING // SPINDLES)
         begun = time.monotonic()
+        rig.wait("half of them are acknowledged", lambda: rig.tool_stats()["acked"] - before >= WAITING // 2, 120)
+        # One of the spindles on the link that is so busy; the others do not notice, and neither does the count.
+        self.edit_profile(self.many.slots[5])
         rig.wait(f"{WAITING} results are acknowledged", lambda: rig.tool_stats()["acked"] - before >= WAITING, 120)
         rig.say(f"{WAITING} events wait after {time.monotonic() - begun:.0f} s")
         self.count(WAITING, "before any change")
+        edited = {self.many.slots[3], self.many.slots[5]}
         edits: list[tuple[str, Callable[[], None], list[str]]] = [
-            ("a profile", self.edit_profile, [self.many.slots[3]]),
-            ("the catalog", self.edit_catalog, [*self.many.slots, FIRST, NEVER]),
+            ("a profile", lambda: self.edit_profile(self.many.slots[3]), [self.many.slots[3]]),
+            # Those that have been edited say themselves what the catalog now says otherwise.
+            ("the catalog", self.edit_catalog, [*(slot for slot in self.many.slots if slot not in edited), FIRST, NEVER]),
             ("a file was removed", lambda: (rig.devices / f"{SECOND}.toml").unlink(), [SECOND]),
             ("and put back", lambda: self.write(SECOND, self.good[SECOND]), [SECOND]),
             ("an address", self.edit_address, [NEVER]),
@@ -273,9 +312,8 @@ class Reloads:
         if (found := self.waiting()) != wanted:
             self.fault(f"{what}: {found} events wait, and {wanted} came")
 
-    def edit_profile(self) -> None:
+    def edit_profile(self, slot: str) -> None:
         """Of one of the spindles that share a link."""
-        slot = self.many.slots[3]
         self.good[slot] = self.good[slot] + b'[events.tightening]\nextra = ["motor_temp", "stamp"]\n'
         self.write(slot, self.good[slot])
 
@@ -327,7 +365,9 @@ class Reloads:
             self.storm()
             self.hang_up()
             self.first.link.asked = 1
+        self.remove()
         self.kill()
+        self.kill_at_edits(40 if self.long else 6)
         self.outage()
         self.lock()
         rig.drain()

@@ -79,6 +79,8 @@ class Device:
     model = ""
     acknowledged = True
     first = 1
+    # An edit of its file that keeps the device, and makes another link.
+    edit = ("", "")
 
     def __init__(self, rig: Rig, name: str) -> None:
         self.rig = rig
@@ -116,6 +118,10 @@ class Device:
         """Numbers that it was told to be safe."""
         return {line["n"] for line in ledger.read(self.ledger) if line["e"] == "acked"}
 
+    def fetched(self) -> set[int]:
+        """Numbers that it was asked for; who asks acknowledges nothing."""
+        return {line["n"] for line in ledger.read(self.ledger) if line["e"] == "fetched"}
+
     def number(self, data: dict[str, Any]) -> int:
         """Of a result."""
         return int(data["result_id"])
@@ -125,6 +131,7 @@ class Inches(Device):
     """Modbus: words swapped, torque in pound-force inches, a counter that is echoed."""
 
     vendor, model = inch_tool.VENDOR, inch_tool.MODEL
+    edit = ('poll = "20ms"', 'poll = "25ms"')
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, "modbus")
@@ -140,6 +147,7 @@ class Controller(Device):
 
     vendor, model = "Peer", "controller"
     first = BEFORE + 1
+    edit = ('recover = "by-id"', 'recover = "by-id"\ntimeout = "4s"')
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, "controller")
@@ -158,6 +166,7 @@ class Wrench(Device):
     """Lines on a serial port, each again until a byte comes back."""
 
     vendor, model = "Peer Wrenches", "PW-3"
+    edit = ("baud = 115200", "baud = 57600")
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, "wrench")
@@ -178,6 +187,7 @@ class Joining(Device):
     vendor, model = "OPC Foundation", "Joining system (OPC 40450-1)"
     acknowledged = False
     first = BEFORE + 1
+    edit = ('publishing = "50ms"', 'publishing = "100ms"')
 
     def __init__(self, rig: Rig) -> None:
         super().__init__(rig, "joining")

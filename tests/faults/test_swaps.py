@@ -42,6 +42,9 @@ class Ledgers(Device):
     def acked(self) -> set[int]:
         return self.told
 
+    def fetched(self) -> set[int]:
+        return set()
+
 
 def sound() -> Lines:
     """The results of the one device, then those of the other."""
