@@ -6,6 +6,7 @@ mod contract;
 mod demo;
 mod lock;
 mod outbox;
+mod plan;
 mod probe;
 mod profile;
 mod record;
@@ -57,6 +58,16 @@ enum Command {
     #[command(after_help = "Examples:\n  lineside check --config /etc/lineside/gateway.toml\n  \
         lineside check device-profiles/example/t-100.toml --json\n\nExit codes: 0; 2 with diagnostics.")]
     Check(check::Arguments),
+    /// Shows what replacing a device changes: for the MES, for the device link, in `extra`
+    #[command(after_help = "Examples:\n  lineside plan --replace st10.spindle-1=NEW.toml\n  \
+        lineside plan --config /etc/lineside/gateway.toml --replace st10.spindle-1=NEW.toml --record spindle.jsonl\n  \
+        lineside plan --profiles checkout/device-profiles --json\n  \
+        lineside plan\n\n\
+        NEW.toml is looked at as if it were installed. Without --replace and --profiles: what is on disk against what the gateway\n\
+        last accepted. Where raw data of the slot is recorded, both device files are run over it. Nothing is written, and no\n\
+        device is reached.\n\
+        Exit codes: 0 the contract is kept; 3 it changes; 2 the new file would be refused, with diagnostics.")]
+    Plan(plan::Arguments),
     /// Writes the JSON Schema of every event type
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
@@ -131,6 +142,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => run::run(&command, &arguments.log),
         Command::Demo(command) => demo::run(&command, &arguments.log),
         Command::Check(command) => check::run(&command),
+        Command::Plan(command) => plan::run(&command),
         Command::Contract(command) => contract::run(&command),
         Command::Simulate(command) => simulate::run(&command, &arguments.log),
         Command::Probe(command) => probe::run(&command, &arguments.log),

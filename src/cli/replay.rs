@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             let pairs = differ(&first.1, &second.1);
             let same = pairs.iter().all(Pair::is_same);
             print(&if arguments.json {
-                format!("{:#}", two_json(&pairs, first, second))
+                format!("{:#}", two_json(&pairs, (first.0, &first.1), (second.0, &second.1)))
             } else {
                 two(&pairs, first, second)
             });
@@ -89,11 +89,11 @@ fn time(ms: u64) -> String {
     format!("+{}.{:03} s", ms / 1_000, ms % 1_000)
 }
 
-fn event(made: &Made) -> String {
+pub(super) fn event(made: &Made) -> String {
     format!("{:>12}  {}", time(made.ms), event_line(&made.json))
 }
 
-fn many(number: usize, what: &str) -> String {
+pub(super) fn many(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -212,7 +212,7 @@ fn changed(difference: &Difference) -> String {
     )
 }
 
-fn two_json(pairs: &[Pair], first: &(&Path, Replayed), second: &(&Path, Replayed)) -> Value {
+pub(super) fn two_json(pairs: &[Pair], first: (&Path, &Replayed), second: (&Path, &Replayed)) -> Value {
     let list = |differences: &[Difference]| -> Vec<Value> {
         differences
             .iter()
@@ -238,6 +238,6 @@ fn two_json(pairs: &[Pair], first: &(&Path, Replayed), second: &(&Path, Replayed
     json!({
         "same": pairs.iter().all(Pair::is_same), "events": shown,
         "notes": { "first": first.1.notes, "second": second.1.notes },
-        "torn": { "first": torn_json(&first.1), "second": torn_json(&second.1) },
+        "torn": { "first": torn_json(first.1), "second": torn_json(second.1) },
     })
 }

@@ -4,6 +4,7 @@
 //! that need both: a slot without a device file, a device file without a slot, links that contradict.
 
 use super::devices::folder::Texts;
+use super::overlay::Overlay;
 use crate::config::{self, Config};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Source, meant};
 use crate::model::SlotName;
@@ -96,15 +97,38 @@ fn source(path: &Path, out: &mut Diagnostics) -> Option<Arc<Source>> {
 /// Reads everything. `None` only where gateway.toml itself is faulty: a faulty device file takes its slot
 /// offline, never the others. The faults of device files are told in both cases.
 pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
-    everything(path, false, out).0
+    everything(path, &Overlay::new(), false, out).0
 }
 
 /// [`load`], and every example of every device file. Returns how many examples passed.
 pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    everything(path, true, out)
+    everything(path, &Overlay::new(), true, out)
 }
 
-fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+/// [`check`] with other device files in the place of those that are installed.
+pub fn check_with(path: &Path, overlay: &Overlay, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+    everything(path, overlay, true, out)
+}
+
+/// One slot with the device file that stands in the place of the installed one. Links are not held against those of others.
+pub fn slot_with(config: &Config, slot: &config::Slot, overlay: &Overlay, out: &mut Diagnostics) -> SlotSetup {
+    let profiles = &config.gateway.profiles;
+    let files = overlay.over(profiles);
+    device(profiles, contract(slot), &files, (true, false), out).0
+}
+
+/// What a slot asks of its device.
+fn contract(slot: &config::Slot) -> Arc<SlotContract> {
+    Arc::new(SlotContract {
+        slot: slot.name.clone(),
+        delivers: slot.delivers.clone(),
+        requires: slot.requires.clone(),
+        values: slot.values.clone(),
+        place: slot.place.clone(),
+    })
+}
+
+fn everything(path: &Path, overlay: &Overlay, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
     let Some(source) = source(path, out) else {
         return (None, 0);
     };
@@ -119,17 +143,11 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
     if let Some(config) = config.as_ref().filter(|_| examples) {
         credentials(config, out);
     }
-    let texts = Texts::default();
+    let texts = Texts::new(overlay.clone(), &profiles);
     let mut slots = Vec::new();
     let mut passed = 0;
     for slot in &asked {
-        let contract = Arc::new(SlotContract {
-            slot: slot.name.clone(),
-            delivers: slot.delivers.clone(),
-            requires: slot.requires.clone(),
-            values: slot.values.clone(),
-            place: slot.place.clone(),
-        });
+        let contract = contract(slot);
         slots.push(if slot.disabled {
             SlotSetup::empty(contract, None)
         } else {
@@ -139,7 +157,7 @@ fn everything(path: &Path, examples: bool, out: &mut Diagnostics) -> (Option<Set
         });
     }
     if whole {
-        stray_files(&profiles, &asked, out);
+        stray_files(overlay.device_files(&profiles), &asked, out);
     }
     contradicting_links(&mut slots, out);
     let setup = config.map(|config| Setup {
@@ -209,11 +227,11 @@ pub(super) fn device(
 ) -> (SlotSetup, usize) {
     let name = format!("{}.toml", contract.slot);
     let path = profiles.join(&name);
-    if matches!(files.read(&path), Err(FileFault::Missing)) {
+    if files.read(&path) == Err(FileFault::Missing) {
         let message = format!("slot `{}` has no device file", contract.slot);
         out.push(Diagnostic::error(&contract.place, message).help(format!(
             "write {}, or disabled = true while nothing fills this slot",
-            path.display()
+            files.shown(&path).display()
         )));
         return (SlotSetup::empty(contract, Some(format!("there is no {name}"))), 0);
     }
@@ -247,17 +265,13 @@ pub(super) fn device(
 /// What the file `path` would be in the place of the installed one, checked as `check` does. `None`: it cannot be read.
 pub fn replaced(config: &Config, slot: &SlotSetup, path: &Path, out: &mut Diagnostics) -> Option<Arc<Profile>> {
     let text = source(path, out)?.text.clone();
-    let installed = device_file(config, &slot.contract.slot);
-    let texts = Texts::with([(installed, text)].into());
-    device(
-        &config.gateway.profiles,
-        slot.contract.clone(),
-        &texts,
-        (true, true),
-        out,
-    )
-    .0
-    .profile
+    let mut overlay = Overlay::new();
+    overlay.replace(&slot.contract.slot, text, path);
+    let profiles = &config.gateway.profiles;
+    let files = overlay.over(profiles);
+    device(profiles, slot.contract.clone(), &files, (true, true), out)
+        .0
+        .profile
 }
 
 /// The first error, with its place, in a sentence.

@@ -45,12 +45,12 @@ fn climb(
     let text = match files.read(path) {
         Ok(text) => text,
         Err(fault) => {
-            out.push(unread(path, &fault, from, root));
+            out.push(unread(&files.shown(path), &fault, from, root));
             return None;
         }
     };
     let source = Arc::new(Source {
-        path: path.display().to_string(),
+        path: files.shown(path).display().to_string(),
         text,
     });
     let mut syntax = Diagnostics::new();

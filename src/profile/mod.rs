@@ -68,6 +68,11 @@ pub trait Files {
     /// # Errors
     /// It is not there, or cannot be read.
     fn read(&self, path: &Path) -> Result<String, FileFault>;
+
+    /// As which file `path` is shown in what is said of it: itself, unless something stands in its place.
+    fn shown(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
 }
 
 /// Why a file was not read.
