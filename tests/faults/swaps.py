@@ -291,8 +291,7 @@ class Swaps:
         path = rig.folder / "new" / f"{new.name}.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(new.text)
-        import os
-        if self.restart or 'NOPLAN' in os.environ:
+        if self.restart:
             return
         said = rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}")
         if "nothing" not in said.lower():
@@ -396,6 +395,9 @@ class Swaps:
         if not self.restart:
             self.changes()
         self.same_contract()
+        for device in self.devices:
+            if device is not last and not device.gone():
+                self.fault(f"{device.name} is still connected to, though {last.name} fills the slot")
         if rig.gateway.starts > 1 and not self.restart:
             self.fault(f"the gateway was started {rig.gateway.starts} times")
         if problem := rig.gateway.stop():
