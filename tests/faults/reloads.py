@@ -20,6 +20,8 @@ from swaps import Watch, put
 from verify import Rules
 
 WAITING = 10_000
+# Of each spindle before that.
+SHARED = 60
 SPINDLES = 8
 FIRST, SECOND, NEVER = "st20.first", "st20.second", "st30.never"
 SPOILT: dict[str, Callable[[bytes], bytes]] = {
@@ -156,6 +158,21 @@ class Reloads:
         if self.first.link.asked != 1:
             self.fault(f"{FIRST} was connected to {self.first.link.asked} times while its file was bad")
 
+    def share(self) -> None:
+        """One of eight spindles on a link is edited while all of them work: the others stay online."""
+        slot = self.many.slots[1]
+        told, seen = self.changed(slot), {other: len(self.watch.states[other]) for other in self.many.slots}
+        self.many.peer.ask("resume", rate=20, limit=SHARED)
+        self.flows(self.many, SPINDLES * 10)
+        self.edit_profile(slot)
+        self.await_changes({slot: told + 1}, "the edit of one of eight")
+        self.rig.wait("all spindles are done", lambda: self.many.peer.ask("stats")["acked"] >= SPINDLES * SHARED, 20)
+        for other in self.many.slots:
+            left = [status for status in self.watch.states[other][seen[other] :] if status["state"] != "online"]
+            if left and other != slot:
+                self.fault(f"{other} was {left[0]['state']} ({left[0].get('reason', '')}) when {slot} was edited")
+        self.rig.say("one of eight on a link was edited")
+
     def kill(self) -> None:
         """A bad file and kill -9 together: the line goes on with the last text that was accepted."""
         rig = self.rig
@@ -257,7 +274,7 @@ class Reloads:
         rig.quiet()
         before, start = rig.tool_stats()["acked"], time.time()
         rig.broker_link.cut(refuse=True)
-        self.many.peer.ask("resume", limit=WAITING // SPINDLES)
+        self.many.peer.ask("resume", rate=0, limit=SHARED + WAITING // SPINDLES)
         begun = time.monotonic()
         rig.wait("half of them are acknowledged", lambda: rig.tool_stats()["acked"] - before >= WAITING // 2, 120)
         # One of the spindles on the link that is so busy; the others do not notice, and neither does the count.
@@ -265,7 +282,7 @@ class Reloads:
         rig.wait(f"{WAITING} results are acknowledged", lambda: rig.tool_stats()["acked"] - before >= WAITING, 120)
         rig.say(f"{WAITING} events wait after {time.monotonic() - begun:.0f} s")
         self.count(WAITING, "before any change")
-        edited = {self.many.slots[3], self.many.slots[5]}
+        edited = {self.many.slots[at] for at in (1, 3, 5)}
         edits: list[tuple[str, Callable[[], None], list[str]]] = [
             ("a profile", lambda: self.edit_profile(self.many.slots[3]), [self.many.slots[3]]),
             # Those that have been edited say themselves what the catalog now says otherwise.
@@ -291,8 +308,8 @@ class Reloads:
             self.flows(tool, 20)
         for tool in rig.tools:
             tool.peer.ask("pause")
-        self.many.peer.ask("resume", limit=WAITING // SPINDLES + 10)
-        rig.wait("all spindles go on", lambda: self.many.peer.ask("stats")["acked"] >= WAITING + 10 * SPINDLES, 20)
+        self.many.peer.ask("resume", limit=SHARED + WAITING // SPINDLES + 10)
+        rig.wait("all spindles go on", lambda: self.many.peer.ask("stats")["acked"] >= WAITING + (SHARED + 10) * SPINDLES, 20)
         rig.wait("nothing is shown", lambda: rig.tool_stats()["showing"] == 0)
         came = rig.tool_stats()["acked"] - came
         self.count(WAITING + came, f"{came} more came")
@@ -365,6 +382,7 @@ class Reloads:
             self.storm()
             self.hang_up()
             self.first.link.asked = 1
+        self.share()
         self.remove()
         self.kill()
         self.kill_at_edits(40 if self.long else 6)

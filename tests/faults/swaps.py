@@ -19,6 +19,7 @@ from typing import Any
 import inch_tool
 from follow import Follower
 from rig import Failure, Rig
+from scenarios import begin, plant
 from swap_devices import Controller, Device, Inches, Joining, Wrench
 from telegrams import expected, vin
 from verify import Report, Rules, Verifier, look_up
@@ -473,3 +474,34 @@ def swaps(rig: Rig, chance: random.Random, options: Any) -> int:
     """Four devices in turn, and the first once more; long with 200 results of each."""
     del chance
     return Swaps(rig, 200 if options.long else 60, options.restart).run()
+
+
+def swap_kills(rig: Rig, chance: random.Random, options: Any) -> int:
+    """One tool after another in the slot, and kill -9 at any moment of each swap: what was acknowledged has come, once and in order."""
+    plant(rig)
+    begin(rig)
+    for at in range(25 if options.long else 5):
+        old = rig.tools[-1]
+        new = rig.add_tool(chance.choice(["peer/torque-a", "peer/torque-b"]), [SLOT], rate=20, first_counter=1000 * (at + 1))
+        rig.install(new)
+        # Two of a model are two devices by their serial numbers.
+        file = rig.devices / f"{SLOT}.toml"
+        file.write_text(file.read_text().replace("profile = 1\n", f'profile = 1\nserial = "{at}"\n'))
+        rig.pass_time(chance.uniform(0, 1.4))
+        rig.gateway.kill()
+        rig.pass_time(chance.choice([0, chance.uniform(0, 1)]))
+        rig.gateway.start()
+        new.peer.ask("resume")
+        rig.wait("the new tool is acknowledged", lambda new=new: new.peer.ask("stats")["acked"] >= 1, 20)
+        left = old.peer.ask("stats")
+        rig.wait("results of the new tool flow", lambda new=new: new.peer.ask("stats")["acked"] >= 20, 20)
+        old.last = old.peer.ask("stats")
+        if old.last["acked"] != left["acked"]:
+            raise Failure(f"the old tool was acknowledged {old.last['acked'] - left['acked']} results after the new one had begun")
+        # What it still shows stays with it.
+        old.last["showing"] = 0
+        old.peer.end()
+    rig.say(f"{rig.gateway.kills} swaps, each with a kill")
+    rig.drain()
+    rig.units(0)
+    return rig.verdict(Rules()).fault_count
