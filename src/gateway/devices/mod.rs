@@ -333,6 +333,7 @@ impl Devices {
         let mut states = States::new();
         for (installing, who) in installs.into_iter().zip(told) {
             let slot = installing.slot.clone();
+            self.links.keep(&slot).await;
             let install = installing.install(who);
             let found = match self.install(install).await {
                 Some(Some(found)) => Some(found),
