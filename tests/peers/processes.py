@@ -36,7 +36,7 @@ class Peer:
                 stderr=errors,
                 preexec_fn=die_with_parent,
             )
-        self.hello = self._answer(60)
+        self.hello = self._answer(120)
 
     def _answer(self, limit: float) -> dict[str, Any]:
         fd = self.process.stdout.fileno()
