@@ -52,7 +52,8 @@ class Rig:
         self.binary = binary
         self.patience = patience
         self.version = version
-        self.folder = TARGET / "faults" / f"{name}-{seed}"
+        # The same scenario may run beside itself with the other version.
+        self.folder = TARGET / "faults" / (f"{name}-{seed}" if version == "5" else f"{name}-{version}-{seed}")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.etc = self.folder / "etc"
         self.devices = self.etc / "device-profiles"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,11 +15,20 @@ from pathlib import Path
 from processes import die_with_parent
 
 
+# Below the ports that the system hands out by itself: while a server is down nobody else is given its port.
+PORTS = range(20_000, 32_768)
+
+
 def free_port() -> int:
-    """A port that was free a moment ago; for servers that cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago; for servers that cannot choose one themselves, and come back under the same one."""
+    numbers = random.SystemRandom()
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", numbers.choice(PORTS)))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
 
 
 class Broker:

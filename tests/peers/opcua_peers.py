@@ -40,4 +40,4 @@ class NodePeer(Peer):
                 stderr=errors,
                 preexec_fn=die_with_parent,
             )
-        self.hello = self._answer(60)
+        self.hello = self._answer(120)

@@ -36,7 +36,7 @@ class Peer:
                 stderr=errors,
                 preexec_fn=die_with_parent,
             )
-        self.hello = self._answer(30)
+        self.hello = self._answer(120)
 
     def _answer(self, limit: float) -> dict[str, Any]:
         fd = self.process.stdout.fileno()
@@ -54,7 +54,7 @@ class Peer:
         """One command and its answer."""
         self.process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")
         self.process.stdin.flush()
-        return self._answer(30)
+        return self._answer(60)
 
     def end(self) -> None:
         """Closes its stdin, which ends it; kills it where that does not."""

@@ -20,6 +20,8 @@ class Proxy:
         self.port = 0
         self.refusing = False
         self.bytes_per_second = 0
+        # Connections that were asked for, refused ones too.
+        self.asked = 0
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._loop = asyncio.new_event_loop()
         self._flowing = asyncio.Event()
@@ -44,6 +46,7 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked += 1
         if self.refusing:
             _reset(writer)
             return

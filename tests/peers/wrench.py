@@ -6,7 +6,7 @@ Prints {"port": N} and then answers commands, one JSON object a line on stdin:
   {"do": "noise"}    {"do": "half"}    {"do": "spoil"}   before the next result    {"do": "strange"}    {"do": "stop"}
 
 `tohnichi`: what a CEM3 sends, `RE,001,+100.0,…`, once. `framed`: STX, a line with an exclusive or as two hex digits, CR LF; again
-every second until 0x06 comes back.
+every second until 0x06 comes back. `full`: the same with all that a controller says, the results of telegrams.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
+import telegrams
 from wire import Wire, arguments, serve
 
 ACK = 0x06
@@ -69,16 +70,33 @@ def framed(number: int) -> bytes:
     return b"\x02" + body + f"{reduce(lambda a, b: a ^ b, body):02X}".encode() + b"\r\n"
 
 
+def full(number: int, at: float) -> bytes:
+    """The same with limits, targets, judgements, program, batch, identifier and time; dashes where there is no limit."""
+    raw = telegrams.derive(number)
+    words = ("LO", "OK", "HI")
+
+    def numbers(what: str, none: int, scale: int) -> list[str]:
+        values = [raw[f"{what}{part}"] for part in ("", "_min", "_max", "_target")]
+        return [f"{'-' * 6:>9}" if value == none else f"{value / scale:9.2f}" if scale > 1 else f"{value:9}" for value in values]
+
+    parts = [f"{number:06}", *numbers("torque", telegrams.NO_TORQUE_LIMIT, 100), "Nm", words[raw["torque_status"]]]
+    parts += [*numbers("angle", telegrams.NO_ANGLE_LIMIT, 1), words[raw["angle_status"]], "OK" if raw["status"] else "NG"]
+    parts += [f"{raw['pset']:03}", f"{raw['batch_counter']:02}", f"{raw['batch_size']:02}", raw["vin"], telegrams.stamp(at), ""]
+    body = ",".join(parts).encode()
+    return b"\x02" + body + f"{reduce(lambda a, b: a ^ b, body):02X}".encode() + b"\r\n"
+
+
 class Wrench(Wire):
     """Makes results; the next one only when the last one is acknowledged, where that is its way."""
 
     def __init__(self, args: Any) -> None:
         super().__init__(args)
-        self.waits = args.format == "framed"
+        self.waits = args.format != "tohnichi"
         self.rate = args.rate
         self.limit = args.limit
         self.paused = True
         self.number = 0
+        self.made = 0.0
         self.acked = 0
         self.showing = False
         self.attempts = 0
@@ -124,12 +142,15 @@ class Wrench(Wire):
             self.due = max(self.due + 1 / self.rate, now - 1)
             self.number += 1
             self.attempts = 0
+            self.made = time.time()
             self.showing = self.waits
             self.ledger.write(e="made", n=self.number, m=time.monotonic())
             self.send(now)
 
     def frame(self) -> bytes:
         """Of the result that is shown."""
+        if self.args.format == "full":
+            return full(self.number, self.made)
         return framed(self.number) if self.waits else tohnichi(self.number, time.time())
 
     def send(self, now: float) -> None:
@@ -188,7 +209,7 @@ class Wrench(Wire):
 def main() -> None:
     """Reads the arguments and runs."""
     parser = arguments(__doc__)
-    parser.add_argument("--format", choices=["tohnichi", "framed"], default="framed")
+    parser.add_argument("--format", choices=["tohnichi", "framed", "full"], default="framed")
     parser.add_argument("--rate", type=float, default=5.0, help="results a second")
     parser.add_argument("--limit", type=int, default=0, help="results, 0: no end")
     serve(Wrench, parser.parse_args())
