@@ -577,7 +577,7 @@ impl SlotMemory {
             Some((format!("extra.{name}"), text))
         });
         for (name, value) in members.chain(extra) {
-            if let Some(changed) = self.device.facts.hear(&name, &value) {
+            if let Some(changed) = self.device.facts.hear(&name, &value, draft.seen.wall) {
                 let text = format!(
                     "`{name}` was {} in the last {} results and is {} now, by the same device file: was the device, the tool or its software exchanged?",
                     changed.before, changed.results, changed.now
@@ -731,8 +731,9 @@ impl SlotMemory {
             .extend(keep::kept(&self.slot, Part::Device, "", &self.device));
     }
 
-    pub(super) fn take_changes(&mut self) -> Vec<StateChange> {
-        std::mem::take(&mut self.changes)
+    /// Hands over what is to be stored.
+    pub(super) fn give_changes(&mut self, to: &mut Vec<StateChange>) {
+        to.append(&mut self.changes);
     }
 }
 

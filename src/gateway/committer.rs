@@ -546,7 +546,7 @@ impl Committer {
                     .quarantined
                     .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
-                self.watch(&draft, commit);
+                self.watch(&draft, kind, commit);
             }
             Sealing::Duplicate => {
                 counts.add(Counted::Duplicate, 1);
@@ -555,7 +555,7 @@ impl Committer {
             Sealing::NoResult => counts.add(Counted::Ignored, 1),
             Sealing::Latest { topic, body } => {
                 latest.push((slot, topic, body));
-                self.watch(&draft, commit);
+                self.watch(&draft, draft.kind, commit);
             }
         }
     }
