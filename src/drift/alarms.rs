@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Every code that this room has.
-pub(super) const CODES: [&str; 9] = [
-    SCALE, MISSING, NEW, CODE, CADENCE, STUCK, DEVICE, CLOCK, ID,
-];
+pub(super) const CODES: [&str; 9] = [SCALE, MISSING, NEW, CODE, CADENCE, STUCK, DEVICE, CLOCK, ID];
 pub(super) const SCALE: &str = "drift_scale";
 pub(super) const MISSING: &str = "drift_field_missing";
 pub(super) const NEW: &str = "drift_field_new";
@@ -131,7 +129,9 @@ impl Alarms {
             }
         }
         if over {
-            self.end(slot, "it is usual from now on", findings, |active| active.left == Some(0));
+            self.end(slot, "it is usual from now on", findings, |active| {
+                active.left == Some(0)
+            });
         }
     }
 

@@ -85,9 +85,8 @@ impl Cadence {
             let out = self.block.iter().filter(|interval| !(low..=high).contains(*interval));
             out.count() * 10 >= BLOCK * 8
         };
-        let known = self.blocks >= BLOCKS
-            && self.high <= self.low * beat.within
-            && at.saturating_sub(self.since) >= beat.learn;
+        let known =
+            self.blocks >= BLOCKS && self.high <= self.low * beat.within && at.saturating_sub(self.since) >= beat.learn;
         let other = known && outside(self.low, self.high);
         self.block.clear();
         if !other {

@@ -44,7 +44,9 @@ pub(super) struct Changed {
 
 /// Whether a value of this name says which device, or which program in it, speaks.
 pub(super) fn is_fact(name: &str) -> bool {
-    const WORDS: [&str; 7] = ["serial", "firmware", "software", "version", "revision", "hardware", "fw_"];
+    const WORDS: [&str; 7] = [
+        "serial", "firmware", "software", "version", "revision", "hardware", "fw_",
+    ];
     const PARTS: [&str; 3] = ["part", "unit", "vin"];
     let name = name.to_ascii_lowercase();
     WORDS.iter().any(|word| name.contains(word)) && !PARTS.iter().any(|word| name.starts_with(word))

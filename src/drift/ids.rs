@@ -85,7 +85,9 @@ impl Ids {
     }
 
     fn count(&mut self, reading: CounterReading, told: &mut Vec<Told>) {
-        let Some(known) = self.counter.replace(reading.value) else { return };
+        let Some(known) = self.counter.replace(reading.value) else {
+            return;
+        };
         if reading.value >= known || wraps(known, reading) {
             return;
         }
@@ -97,7 +99,10 @@ impl Ids {
     }
 
     fn climb(&mut self, id: &[String], told: &mut Vec<Told>) {
-        let number = id.last().filter(|text| text.len() <= 18).and_then(|text| text.parse().ok());
+        let number = id
+            .last()
+            .filter(|text| text.len() <= 18)
+            .and_then(|text| text.parse().ok());
         let Some(now) = number else {
             self.last = None;
             self.climbed = 0;
@@ -123,7 +128,11 @@ impl Ids {
             self.last = Some(now);
             self.lower = 0;
             let text = format!("ids only climbed, the last was {last}, and the last {LOWER} are lower: {now} now");
-            self.restart(told, &text, "was the device reset or replaced, or was its memory cleared?");
+            self.restart(
+                told,
+                &text,
+                "was the device reset or replaced, or was its memory cleared?",
+            );
         }
     }
 
@@ -142,8 +151,12 @@ impl Ids {
 
     fn compare(&mut self, heard: Heard<'_>, told: &mut Vec<Told>) {
         let Some(values) = heard.values_hash else { return };
+        // Where all results are alike nothing can be told.
+        let before = self.recent.len().checked_sub(2).and_then(|at| self.recent.get(at));
+        let moves = before.is_some_and(|before| before.values != values);
         let twin = self.recent.last().is_some_and(|past| {
-            past.values == values
+            moves
+                && past.values == values
                 && past.id != heard.id_hash
                 && !past.doubled
                 && heard.tick.saturating_sub(past.tick) <= AT_ONCE

@@ -281,22 +281,23 @@ impl Level {
                 // Value and target went together.
                 let converted = known(moved, SAME).filter(|factor| !factor.near || was_converted(before, now, *factor));
                 return match converted {
-                    Some(factor) => Judged::Known(self.say(heard, usual, ratio, Some(factor), ", and its target with it")),
+                    Some(factor) => {
+                        Judged::Known(self.say(heard, usual, ratio, Some(factor), ", and its target with it"))
+                    }
                     None => Judged::Follows,
                 };
             }
             let beside = if moved.abs() <= UNCHANGED {
-                format!(
-                    ", while its target or limit still is {}",
-                    range(now, now, heard.uom)
-                )
+                format!(", while its target or limit still is {}", range(now, now, heard.uom))
             } else {
                 String::new()
             };
             let factor = if moved.abs() <= UNCHANGED {
                 known(ratio, tolerance)
             } else {
-                known(follows, tolerance).or_else(|| known(ratio, tolerance)).filter(|factor| !factor.near)
+                known(follows, tolerance)
+                    .or_else(|| known(ratio, tolerance))
+                    .filter(|factor| !factor.near)
             };
             if let Some(factor) = factor {
                 return Judged::Known(self.say(heard, usual, ratio, Some(factor), &beside));
@@ -352,7 +353,7 @@ impl Level {
             number(three(ratio.exp())),
         );
         match factor {
-            Some(factor) => format!("{begins}, {}", factor.meaning),
+            Some(factor) => format!("{begins}, {}", factor.words()),
             None => format!(
                 "{begins}, which no unit explains: are words or bytes exchanged (`word_order`, `type`), is a scale wrong, or is another point read?"
             ),
@@ -399,7 +400,10 @@ impl Level {
         }
         let mut all: heapless::Vec<f64, WINDOW> = self.window.iter().map(|log| f64::from(*log)).collect();
         all.sort_unstable_by(f64::total_cmp);
-        let at = |part: usize| all.get((all.len() * part / 20).min(all.len().saturating_sub(1))).copied();
+        let at = |part: usize| {
+            all.get((all.len() * part / 20).min(all.len().saturating_sub(1)))
+                .copied()
+        };
         let (low, high) = (at(1).unwrap_or(0.0), at(19).unwrap_or(0.0));
         let (middle, spread) = robust(&mut all);
         let usual = Usual {
@@ -444,5 +448,9 @@ fn was_converted(before: f64, now: f64, factor: Factor) -> bool {
 fn digits(value: f64) -> usize {
     let text = format!("{:.6e}", value.abs());
     let mantissa = text.split('e').next().unwrap_or_default();
-    mantissa.trim_end_matches('0').chars().filter(char::is_ascii_digit).count()
+    mantissa
+        .trim_end_matches('0')
+        .chars()
+        .filter(char::is_ascii_digit)
+        .count()
 }

@@ -9,8 +9,8 @@
 
 mod alarms;
 mod cadence;
-mod facts;
 mod factors;
+mod facts;
 mod fields;
 mod ids;
 mod keep;
@@ -81,10 +81,7 @@ impl Drift {
     /// Brings back what was stored of a slot under [`crate::model::commit::space::DRIFT`]. What cannot be read is learned anew.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) {
         if let Some((slot, part, which)) = keep::taken(key) {
-            let memory = self
-                .slots
-                .entry(slot.clone())
-                .or_insert_with(|| SlotMemory::new(&slot));
+            let memory = self.slots.entry(slot.clone()).or_insert_with(|| SlotMemory::new(&slot));
             memory.restore(part, which, value);
         }
     }

@@ -172,14 +172,17 @@ impl SlotMemory {
         let urgent = !told.is_empty();
         for told in told {
             let finding = match told.text {
-                Some(text) => self
-                    .device
-                    .alarms
-                    .came(&self.slot, told.code, &told.subject, told.left, text, draft.seen.tick),
-                None => self
-                    .device
-                    .alarms
-                    .went(&self.slot, told.code, &told.subject, &format!("{} is as it was, or that is usual now", told.subject)),
+                Some(text) => {
+                    self.device
+                        .alarms
+                        .came(&self.slot, told.code, &told.subject, told.left, text, draft.seen.tick)
+                }
+                None => self.device.alarms.went(
+                    &self.slot,
+                    told.code,
+                    &told.subject,
+                    &format!("{} is as it was, or that is usual now", told.subject),
+                ),
             };
             findings.extend(finding);
         }
@@ -190,13 +193,9 @@ impl SlotMemory {
 
     /// Another device, or another file: what goes with it begins anew.
     fn meet(&mut self, device: &DeviceIdentity, findings: &mut Vec<Finding>) {
-        let same = self
-            .device
-            .who
-            .as_ref()
-            .is_some_and(|(vendor, model, serial)| {
-                *vendor == device.vendor && *model == device.model && *serial == device.serial
-            });
+        let same = self.device.who.as_ref().is_some_and(|(vendor, model, serial)| {
+            *vendor == device.vendor && *model == device.model && *serial == device.serial
+        });
         if same && self.device.digest == device.digest {
             return;
         }
@@ -281,7 +280,11 @@ impl SlotMemory {
     /// The program of a result and how it is called.
     fn program(&mut self, draft: &Draft) -> String {
         let data = &draft.data;
-        let text = |path: [&str; 2]| data.get(path[0]).and_then(|object| object.get(path[1])).and_then(Value::as_str);
+        let text = |path: [&str; 2]| {
+            data.get(path[0])
+                .and_then(|object| object.get(path[1]))
+                .and_then(Value::as_str)
+        };
         let plain = |name: &str| data.get(name).and_then(Value::as_str);
         let program = text(["program", "id"]).unwrap_or_default();
         let joint = plain("joint").unwrap_or_default();
@@ -321,17 +324,23 @@ impl SlotMemory {
         if !self.programs.contains_key(&self.key) {
             self.programs.insert(self.key.clone(), only.unwrap_or_default());
         }
-        let Some(program) = self.programs.get_mut(&self.key) else { return };
+        let Some(program) = self.programs.get_mut(&self.key) else {
+            return;
+        };
         program.used = self.heard;
         let before = fresh.then_some(self.device.before.as_str());
         let mut hear = |path: &str, name: &str, measure: &Fields, uom: &str| {
-            let Some(value) = measure.get("value").and_then(float) else { return };
+            let Some(value) = measure.get("value").and_then(float) else {
+                return;
+            };
             let at = program.levels.iter().position(|(known, _)| known == path);
             let at = at.unwrap_or_else(|| {
                 program.levels.push((path.to_owned(), Level::default()));
                 program.levels.len() - 1
             });
-            let Some((_, level)) = program.levels.get_mut(at) else { return };
+            let Some((_, level)) = program.levels.get_mut(at) else {
+                return;
+            };
             let reference = ["target", "max", "min"]
                 .iter()
                 .filter_map(|name| measure.get(*name).and_then(float))
@@ -349,9 +358,13 @@ impl SlotMemory {
             let subject = format_args!("{name}{called}");
             for news in news {
                 told.push(match news {
-                    level::Told::Scale(text) => came(alarms::SCALE, subject.to_string(), None, format!("{subject} {text}")),
+                    level::Told::Scale(text) => {
+                        came(alarms::SCALE, subject.to_string(), None, format!("{subject} {text}"))
+                    }
                     level::Told::Back | level::Told::Accepted => went(alarms::SCALE, subject.to_string()),
-                    level::Told::Stuck(text) => came(alarms::STUCK, subject.to_string(), None, format!("{subject} {text}")),
+                    level::Told::Stuck(text) => {
+                        came(alarms::STUCK, subject.to_string(), None, format!("{subject} {text}"))
+                    }
                     level::Told::Moves => went(alarms::STUCK, subject.to_string()),
                 });
             }
@@ -361,7 +374,8 @@ impl SlotMemory {
                 self.path.push_str(&self.key);
                 self.path.push(APART);
                 self.path.push_str(path);
-                self.changes.extend(keep::kept(&self.slot, Part::Level, &self.path, level));
+                self.changes
+                    .extend(keep::kept(&self.slot, Part::Level, &self.path, level));
             }
         };
         if draft.kind == EventType::Measurement {
@@ -522,7 +536,9 @@ impl SlotMemory {
             }
             self.seen.insert(key.to_owned(), (Seen::default(), 0));
         }
-        let Some((seen, used)) = self.seen.get_mut(key) else { return };
+        let Some((seen, used)) = self.seen.get_mut(key) else {
+            return;
+        };
         *used = self.heard;
         let mut news = Vec::new();
         seen.hear(mask, self.names.all().len(), patience, &mut news);
@@ -568,14 +584,18 @@ impl SlotMemory {
             let serial = draft.data.get(name)?.get("serial")?.as_str()?;
             Some((format!("{name}.serial"), serial.to_owned()))
         });
-        let extra = draft.extra.iter().filter(|(name, _)| is_fact(name)).filter_map(|(name, object)| {
-            let text = match object.get("value")? {
-                Value::String(text) => text.clone(),
-                value @ Value::Number(_) => value.to_string(),
-                _ => return None,
-            };
-            Some((format!("extra.{name}"), text))
-        });
+        let extra = draft
+            .extra
+            .iter()
+            .filter(|(name, _)| is_fact(name))
+            .filter_map(|(name, object)| {
+                let text = match object.get("value")? {
+                    Value::String(text) => text.clone(),
+                    value @ Value::Number(_) => value.to_string(),
+                    _ => return None,
+                };
+                Some((format!("extra.{name}"), text))
+            });
         for (name, value) in members.chain(extra) {
             if let Some(changed) = self.device.facts.hear(&name, &value, draft.seen.wall) {
                 let text = format!(
@@ -764,7 +784,12 @@ fn values_hash(draft: &Draft) -> Option<u64> {
     let measured = match draft.kind {
         EventType::Tightening => ["torque", "angle", "final_angle", "rundown_angle"]
             .iter()
-            .filter(|name| draft.data.get(**name).is_some_and(|measure| measure.get("value").is_some()))
+            .filter(|name| {
+                draft
+                    .data
+                    .get(**name)
+                    .is_some_and(|measure| measure.get("value").is_some())
+            })
             .count(),
         EventType::Measurement => draft.data.get("value").and_then(float).map_or(0, |value| {
             // Pass or fail as a number tells nothing, and neither does a round value.

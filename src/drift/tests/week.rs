@@ -105,7 +105,7 @@ impl Line {
             digits: if rng.random_bool(0.7) { 2 } else { 1 },
             has_angle: rng.random_bool(0.8),
             night: rng.random_bool(0.3),
-            takt: rng.random_range(100..300) * SECOND,
+            takt: rng.random_range(150..400) * SECOND,
             joints: rng.random_range(1..4),
             tools: rng.random_range(1..3),
             counted: rng.random_range(1..70_000),
@@ -162,7 +162,11 @@ impl Line {
         let angle = self.rng.random_range(0.8..1.25);
         let program = &mut self.programs[at];
         let target = program.target * ratio;
-        program.target = if coarse { (target * 2.0).round().max(1.0) / 2.0 } else { round(target, 2) };
+        program.target = if coarse {
+            (target * 2.0).round().max(1.0) / 2.0
+        } else {
+            round(target, 2)
+        };
         program.angle *= angle;
     }
 
@@ -235,10 +239,12 @@ impl Line {
         if self.rng.random_bool(self.temp_said) {
             let hours = (wall - MONDAY).rem_euclid(DAY) as f64 / HOUR as f64;
             let temp = 24.0 + 14.0 * (1.0 - (-(hours - 6.0).max(0.0) / 3.0).exp()) + self.gauss();
-            made.extra.insert("motor_temp".into(), json!({"value": round(temp, 1), "uom": "Cel"}));
+            made.extra
+                .insert("motor_temp".into(), json!({"value": round(temp, 1), "uom": "Cel"}));
         }
         made.extra.insert("firmware".into(), json!({"value": "vM.00.38"}));
-        made.extra.insert("speed".into(), json!({"value": 300 + (self.gauss() * 5.0) as i64}));
+        made.extra
+            .insert("speed".into(), json!({"value": 300 + (self.gauss() * 5.0) as i64}));
         made
     }
 
@@ -273,7 +279,9 @@ impl Line {
             let cold = 0.06 * (-f64::from(since_start) / 15.0).exp();
             if wall > changeover {
                 changeover = wall + self.rng.random_range(HOUR..9 * HOUR);
-                active = (0..self.joints).map(|_| self.rng.random_range(0..self.programs.len())).collect();
+                active = (0..self.joints)
+                    .map(|_| self.rng.random_range(0..self.programs.len()))
+                    .collect();
                 if self.rng.random_bool(0.08) {
                     self.reparameterize();
                 }
@@ -312,7 +320,10 @@ impl Line {
             }
             if lost > 0 && wall > resumes {
                 for (at, mut result) in held.drain(..).enumerate() {
-                    result.seen = Moment::new(wall + at as i64, u64::try_from(wall + at as i64 - MONDAY + 10 * DAY).unwrap());
+                    result.seen = Moment::new(
+                        wall + at as i64,
+                        u64::try_from(wall + at as i64 - MONDAY + 10 * DAY).unwrap(),
+                    );
                     if !each(result) {
                         return;
                     }
@@ -334,10 +345,26 @@ impl Line {
             wall += 120 * SECOND + self.rng.random_range(-40..40);
             let works = self.works(wall);
             let weekend = (wall - MONDAY) / DAY % 7 >= 5;
-            temp += if works { (46.0 - temp) / 45.0 } else { (19.0 - temp) / 45.0 };
-            air = if weekend { air * 0.2 + 0.012 } else { 6.1 + 0.02 * self.gauss() };
-            state = if works && self.rng.random_bool(0.8) { 1.0 } else { state * 0.5 };
-            parts = if (wall - MONDAY) % (8 * HOUR) < 121 * SECOND { 0 } else { parts + i64::from(works) };
+            temp += if works {
+                (46.0 - temp) / 45.0
+            } else {
+                (19.0 - temp) / 45.0
+            };
+            air = if weekend {
+                air * 0.2 + 0.012
+            } else {
+                6.1 + 0.02 * self.gauss()
+            };
+            state = if works && self.rng.random_bool(0.8) {
+                1.0
+            } else {
+                state * 0.5
+            };
+            parts = if (wall - MONDAY) % (8 * HOUR) < 121 * SECOND {
+                0
+            } else {
+                parts + i64::from(works)
+            };
             let noise = self.gauss();
             if self.rng.random_bool(0.000_2) {
                 // The link was away.
