@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 const WINDOW: usize = 40;
 /// Values before anything is judged.
 const LEARNED: u32 = 30;
+/// What counts as learned of a program that was changed: it is known again after five more.
+const AGAIN: u32 = LEARNED - 5;
 /// Departing values that are looked at, at most; a departure without a reason of as many is the new level.
 const OFF: usize = 16;
 /// Departing values that are looked at, at least.
@@ -368,8 +370,7 @@ impl Level {
         self.told = false;
         self.off_total = 0;
         self.inherited = None;
-        // A program that was changed is known again after a few more.
-        self.learned = LEARNED.saturating_sub(FEWEST as u32);
+        self.learned = AGAIN;
         for off in std::mem::take(&mut self.off) {
             self.negative = off.value < 0.0;
             self.learn(off.log, off.reference);

@@ -472,7 +472,7 @@ impl SlotMemory {
         }
         let before = self.names.all().len();
         let (mut mask, mut named) = (0_u128, 0_u128);
-        let (names, path) = (&mut self.names, &mut self.path);
+        let (known, path) = (&mut self.names, &mut self.path);
         let mut there = |which: &mut u128, parts: [&str; 2]| {
             path.clear();
             path.push_str(parts[0]);
@@ -480,7 +480,7 @@ impl SlotMemory {
                 path.push('.');
                 path.push_str(parts[1]);
             }
-            if let Some(at) = names.number(path) {
+            if let Some(at) = known.number(path) {
                 *which |= 1 << at;
             }
         };

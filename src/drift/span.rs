@@ -115,26 +115,23 @@ impl Span {
                 self.begin_anew(value, at);
             }
         } else if self.off >= ELSEWHERE {
-            match self.meaning(uom, age) {
-                Some(meaning) => {
-                    self.told = true;
-                    told.push(Told::Scale(format!(
-                        "was {} in {}, the last {} readings are {}, from {} to {} at once: {meaning}",
-                        range(self.low, self.high, uom),
-                        span(age),
-                        self.off,
-                        range(self.off_low, self.off_high, uom),
-                        number(self.last),
-                        number(self.first),
-                    )));
-                }
-                None => {
-                    // It goes where it never was, by itself: that is usual from now on.
-                    self.off = 0;
-                    self.learn(self.off_low);
-                    self.learn(self.off_high);
-                    self.last = value;
-                }
+            if let Some(meaning) = self.meaning(uom, age) {
+                self.told = true;
+                told.push(Told::Scale(format!(
+                    "was {} in {}, the last {} readings are {}, from {} to {} at once: {meaning}",
+                    range(self.low, self.high, uom),
+                    span(age),
+                    self.off,
+                    range(self.off_low, self.off_high, uom),
+                    number(self.last),
+                    number(self.first),
+                )));
+            } else {
+                // It goes where it never was, by itself: that is usual from now on.
+                self.off = 0;
+                self.learn(self.off_low);
+                self.learn(self.off_high);
+                self.last = value;
             }
         }
     }

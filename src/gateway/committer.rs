@@ -472,7 +472,7 @@ impl Committer {
                     self.count(&slot, Counted::Ignored, 1);
                     self.pass(&draft, &mut commit);
                 }
-                Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
+                Meaning::Draft(draft) => self.seal(&draft, &mut commit, &mut batch.latest),
             }
         }
         // The unit that an identification named is there after a crash where the identification is.
@@ -505,7 +505,7 @@ impl Committer {
     }
 
     /// Binds, numbers and seals one draft.
-    fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
+    fn seal(&mut self, draft: &Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
         let Some(outbox) = &self.outbox else { return };
         let slot = draft.slot.clone();
         if draft.kind == EventType::Identification && draft.quarantine.is_empty() {
@@ -517,8 +517,8 @@ impl Committer {
             let heard = code.map(|code| self.units.identified(&slot.station, &slot.slot, code, draft.seen));
             tracing::debug!("{slot}: identified: {heard:?}");
         }
-        let happened = self.allocator.happened(&draft);
-        let binding = self.units.bind_at(&draft, happened);
+        let happened = self.allocator.happened(draft);
+        let binding = self.units.bind_at(draft, happened);
         let unbound = binding.state == UnitState::Unbound;
         let unit = UnitOf {
             fields: binding.to_json(),
@@ -529,7 +529,7 @@ impl Committer {
             set: self.clock.is_set(),
         };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal_this(&draft, &unit, now, &Known(outbox), commit);
+        let sealing = self.allocator.seal_this(draft, &unit, now, &Known(outbox), commit);
         let gaps = commit
             .events
             .iter()
@@ -546,7 +546,7 @@ impl Committer {
                     .quarantined
                     .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
-                self.watch(&draft, kind, commit);
+                self.watch(draft, kind, commit);
             }
             Sealing::Duplicate => {
                 counts.add(Counted::Duplicate, 1);
@@ -555,7 +555,7 @@ impl Committer {
             Sealing::NoResult => counts.add(Counted::Ignored, 1),
             Sealing::Latest { topic, body } => {
                 latest.push((slot, topic, body));
-                self.watch(&draft, draft.kind, commit);
+                self.watch(draft, draft.kind, commit);
             }
         }
     }
@@ -788,7 +788,7 @@ impl Committer {
         commit: &mut Commit,
     ) {
         let draft = contract::gateway_alarm(slot, code, active, text, at, &self.device_of(slot));
-        self.seal(draft, commit, &mut Vec::new());
+        self.seal(&draft, commit, &mut Vec::new());
     }
 
     fn gap(
@@ -800,7 +800,7 @@ impl Committer {
         commit: &mut Commit,
     ) {
         let draft = contract::gap(slot, why, which, at, &self.device_of(slot));
-        self.seal(draft, commit, &mut Vec::new());
+        self.seal(&draft, commit, &mut Vec::new());
     }
 
     /// Who fills a slot, for what the gateway itself says about it.
