@@ -11,6 +11,7 @@ pub mod control;
 pub mod devices;
 mod installing;
 pub mod lock;
+mod neighbours;
 pub mod overlay;
 pub mod setup;
 mod slots;

@@ -166,6 +166,7 @@ fn everything(path: &Path, overlay: Option<&Overlay>, examples: bool, out: &mut 
         );
     }
     contradicting_links(&mut slots, out);
+    super::neighbours::same_results(&slots, out);
     let setup = config.map(|config| Setup {
         config,
         slots,
