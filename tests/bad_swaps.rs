@@ -87,7 +87,7 @@ const BAD: &[Bad] = &[
     refused(
         "01-missing-field",
         &["st10.spindle-1 requires `torque.min`, but [events.tightening] does not give it"],
-        &["gateway.toml:20:", "new.toml:20:"],
+        &["gateway.toml:21:", "new.toml:21:"],
     ),
     refused(
         "02-wrong-uom",
@@ -105,7 +105,7 @@ const BAD: &[Bad] = &[
     refused(
         "04-status-without-map",
         &["`result` is a word, but point `judgement` says numbers"],
-        &["new.toml:16:"],
+        &["new.toml:27:"],
     ),
     less(
         "05-map-without-nok",
@@ -113,7 +113,7 @@ const BAD: &[Bad] = &[
             "[events.tightening] can never say `nok`",
             "tightening.result: nok, ok → always ok",
         ],
-        &["new.toml:16:"],
+        &["new.toml:27:"],
     ),
     revealed(
         "06-swapped-words",
@@ -160,7 +160,7 @@ const BAD: &[Bad] = &[
                 "`torque` and `torque_min` share a register",
                 "torque.value: otherwise in 4 events",
             ],
-            &["new.toml:12:", "new.toml:11:"],
+            &["new.toml:13:"],
         )
     },
     revealed(
@@ -220,7 +220,7 @@ const BAD: &[Bad] = &[
     refused(
         "26-no-such-event",
         &["st10.spindle-1 delivers tightening, but its device file maps no tightening event"],
-        &["gateway.toml:19:", "new.toml:"],
+        &["gateway.toml:20:", "new.toml:"],
     ),
     refused(
         "27-looked-at-too-rarely",
@@ -232,19 +232,16 @@ const BAD: &[Bad] = &[
         &["two tightening results with the same `torque` would be one"],
         &["new.toml:"],
     ),
-    refused(
+    doubtful(
         "29-uom-that-is-none",
         &["`inlbs` is no unit of measure"],
         &["new.toml:"],
     ),
-    Bad {
-        plan: 0,
-        ..doubtful(
-            "30-unknown-codes-are-ok",
-            &["every code of `judgement` that nobody knows counts as ok"],
-            &["new.toml:"],
-        )
-    },
+    doubtful(
+        "30-unknown-codes-are-ok",
+        &["every code of `judgement` that nobody knows counts as ok"],
+        &["new.toml:"],
+    ),
     revealed(
         "31-decimal-point-one-digit-further",
         &["torque.min: otherwise in 4 events, 11 → 110, always ×10 (a decimal point one digit further)"],

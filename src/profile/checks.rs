@@ -3,7 +3,7 @@
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
 mod meaning;
-mod twice;
+pub(super) mod twice;
 
 use super::connection::Connection;
 use super::curve;

@@ -162,23 +162,22 @@ fn near(a: f64, b: f64) -> bool {
 /// What a factor usually comes from.
 pub(super) fn known_factor(factor: f64) -> Option<&'static str> {
     const KNOWN: &[(f64, &str)] = &[
-        (8.850_746, "N.m taken for lbf.in"),
-        (0.112_984_8, "lbf.in taken for N.m, or the other way round"),
-        (1.355_818, "ft.lbf and N.m"),
-        (0.737_562_1, "N.m and ft.lbf"),
-        (9.806_65, "kgf and N"),
-        (0.101_971_6, "N and kgf"),
-        (0.098_066_5, "kgf.cm and N.m"),
-        (10.197_16, "N.m and kgf.cm"),
-        (57.295_78, "radians and degrees"),
-        (0.017_453_29, "degrees and radians"),
-        (60.0, "minutes and seconds, or seconds and hours"),
+        (8.850_746, "as between N.m and lbf.in"),
+        (0.112_984_8, "as between lbf.in and N.m"),
+        (1.355_818, "as between lbf.ft and N.m"),
+        (0.737_562_1, "as between N.m and lbf.ft"),
+        (9.806_65, "as between kgf and N"),
+        (0.101_971_6, "as between N and kgf"),
+        (0.098_066_5, "as between kgf.cm and N.m"),
+        (10.197_16, "as between N.m and kgf.cm"),
+        (57.295_78, "as between radians and degrees"),
+        (0.017_453_29, "as between degrees and radians"),
         (10.0, "a decimal point one digit further"),
         (0.1, "a decimal point one digit further"),
-        (100.0, "a decimal point two digits further, or N.cm for N.m"),
-        (0.01, "a decimal point two digits further, or N.cm for N.m"),
-        (1000.0, "thousands: N and kN, mm and m"),
-        (0.001, "thousands: N and kN, mm and m"),
+        (100.0, "a decimal point two digits further"),
+        (0.01, "a decimal point two digits further"),
+        (1000.0, "as between kN and N, m and mm"),
+        (0.001, "as between N and kN, mm and m"),
         (65_536.0, "two words the wrong way round: word_order"),
         (-1.0, "the sign"),
     ];
@@ -290,7 +289,7 @@ fn listen(recording: &Recording, swap: &Swap) -> Heard {
         heard.before = run(before, "present", &mut heard.notes);
     }
     let addresses = !matches!(header.protocol.as_str(), "open-protocol");
-    if of_old && !of_new && addresses && !recording.asked {
+    if !of_new && addresses && !recording.asked {
         heard.notes.push(format!(
             "it is of {device}: what its addresses hold says nothing of {} {}; record the new device at the bench, and say --record FILE",
             swap.after.identity().vendor,

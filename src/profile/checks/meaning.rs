@@ -9,12 +9,15 @@ use super::super::fields::{Field, Source};
 use super::super::kind::Kind;
 use super::super::points::Point;
 use super::super::stamp::Format;
-use crate::diagnostic::{Diagnostic, Diagnostics, meant};
+use crate::diagnostic::{Diagnostic, Diagnostics, nearest};
 use crate::model::Uom;
 use crate::model::event::{Shape, Verdict};
 use crate::model::plan::{Address, PointIx};
 use crate::wire::modbus;
 use std::collections::BTreeSet;
+
+/// Uoms that are meant often.
+const UOMS: [&str; 8] = ["N.m", "lbf.in", "lbf.ft", "kgf.cm", "kgf.m", "cN.m", "in-lb", "deg"];
 
 /// Checks every event.
 pub(super) fn events(events: &[Event], points: &[Point], out: &mut Diagnostics) {
@@ -52,8 +55,11 @@ fn verdict(event: &Event, points: &[Point], out: &mut Diagnostics) {
         Field::Flags(flags) => (flags.iter().map(|(word, _)| (*word).to_owned()).collect(), None),
         _ => return,
     };
+    // A frame that only tells good results, or a device that judges nothing, says so by what it leaves out.
+    let frame = |point: &Point| point.is_text() && point.map.as_ref().is_some_and(|map| map.codes.len() == 1);
+    let judges = can.contains(Verdict::Ok.word()) || can.contains(Verdict::Nok.word());
     for word in [Verdict::Ok, Verdict::Nok] {
-        if can.contains(word.word()) {
+        if can.contains(word.word()) || !judges || from.is_some_and(|(point, _)| frame(point)) {
             continue;
         }
         let fault = Diagnostic::warning(
@@ -107,12 +113,10 @@ fn uoms(event: &Event, points: &[Point], out: &mut Diagnostics) {
                 let text = meaning.text();
                 match (Uom::parse(&text), contract) {
                     (Err(fault), _) => out.push(
-                        Diagnostic::error(place, fault.to_string())
-                            .related(&point.place, format!("names the uom of `{}`", point.name))
-                            .maybe_help(meant(
-                                &text,
-                                &["N.m", "lbf.in", "lbf.ft", "kgf.cm", "kgf.m", "cN.m", "deg"],
-                            )),
+                        Diagnostic::warning(place, fault.to_string())
+                            .label("what the device says in it ends in quarantine")
+                            .related(&point.place, "the map says in which uom this counts")
+                            .maybe_help(nearest(&text, UOMS).map(|near| format!("did you mean `{near}`?"))),
                     ),
                     (Ok(uom), Some(contract)) if !uom.converts_to(contract) => out.push(
                         Diagnostic::warning(

@@ -4,9 +4,9 @@
 //! Owns those judgements. Refused is only what cannot work; anything else is doubtful, and said.
 
 use super::super::connection::Connection;
-use super::super::events::Event;
+use super::super::events::{Event, verdict_points};
 use super::super::points::Point;
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place};
 use crate::model::Raw;
 use crate::model::event::EventType;
 use crate::model::plan::{AckValue, Address, Alive, Link, PointIx, Trigger};
@@ -25,7 +25,6 @@ pub(super) fn events(
         if is_result(event) {
             several(event, points, out);
             repeats(event, points, out);
-            level(event, points, connection, out);
         }
     }
     for (at, event) in events.iter().enumerate() {
@@ -179,6 +178,13 @@ fn several(event: &Event, points: &[Point], out: &mut Diagnostics) {
     };
     let one_flag = event.triggers.first().and_then(flag);
     let apart = one_flag.is_some() && event.triggers.iter().all(|trigger| flag(trigger) == one_flag);
+    // The flags of the verdict: one of them rises.
+    let verdict = verdict_points(event);
+    let judged = |trigger: &Trigger| match trigger {
+        Trigger::Rises(point) | Trigger::Equals(point, _) => verdict.contains(point),
+        _ => false,
+    };
+    let apart = apart || event.triggers.iter().all(judged);
     let said = |trigger: &Trigger| matches!(trigger, Trigger::Said(_));
     let together = match &event.triggers[..] {
         [Trigger::Changes(found)] => found.len() > 1,
@@ -253,8 +259,17 @@ fn repeats(event: &Event, points: &[Point], out: &mut Diagnostics) {
     );
 }
 
-/// A flag that nobody takes back, of a result that nothing tells from the next.
-fn level(event: &Event, points: &[Point], connection: &Connection, out: &mut Diagnostics) {
+/// A flag that nobody takes back, of a result that nothing tells from the next: told where a slot `asks` for each result.
+pub(in crate::profile) fn level(
+    event: &Event,
+    points: &[Point],
+    connection: &Connection,
+    asks: &Place,
+    out: &mut Diagnostics,
+) {
+    if !is_result(event) {
+        return;
+    }
     let asked = match &connection.link {
         Link::Modbus(_) => true,
         Link::Opcua(link) => link.polled,
@@ -281,6 +296,7 @@ fn level(event: &Event, points: &[Point], connection: &Connection, out: &mut Dia
         )
         .label("a result that comes before it falls, or while nobody looks, is missed, and no gap is told")
         .related(&point.place, "triggers")
+        .related(asks, "the MES waits for each of them")
         .help("acknowledge it: ack = { write = \"…\", value = 1, then = 0 }; or name a result number: id = [\"count\"], counter = \"count\""),
     );
 }
