@@ -1,12 +1,15 @@
 //! The command line: one file a command. Owns arguments, what is printed and exit codes; does no work of its own.
 
+mod changes;
 mod check;
 mod contract;
 mod demo;
+mod lock;
 mod outbox;
 mod plan;
 mod probe;
 mod profile;
+mod quarantine;
 mod record;
 mod replay;
 mod run;
@@ -66,7 +69,7 @@ enum Command {
         device is reached.\n\
         Exit codes: 0 the contract is kept; 3 it changes; 2 the new file would be refused, with diagnostics.")]
     Plan(plan::Arguments),
-    /// Writes the JSON Schema of every event type
+    /// Writes the JSON Schema of every event type, and an AsyncAPI 3 document of this configuration
     #[command(after_help = "Examples:\n  lineside contract --config /etc/lineside/gateway.toml --out contract/")]
     Contract(contract::Arguments),
     /// A virtual device speaking the profile's real protocol
@@ -87,7 +90,8 @@ enum Command {
     /// Keeps what a device says, byte for byte, in a file
     #[command(
         after_help = "Examples:\n  lineside record st10.spindle-1 --config /etc/lineside/gateway.toml --out spindle.jsonl --for 60s\n  \
-        lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n\n\
+        lineside record kolver/k-ducer-modbus --address 192.0.2.17 --out k-ducer.jsonl\n  \
+        lineside record st10.spindle-1 --recent --config /etc/lineside/gateway.toml --out last.jsonl\n\n\
         The format is docs/record-format.md. Ctrl-C ends it; what was recorded is kept.\n\
         Exit codes: 0; 1 the device was not reached or the file not written; 2 the profile is faulty."
     )]
@@ -100,9 +104,31 @@ enum Command {
     /// Looks into the store-and-forward buffer, also while the gateway runs
     #[command(
         after_help = "Examples:\n  lineside outbox stats --config /etc/lineside/gateway.toml\n  \
-        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json"
+        lineside outbox list --config /etc/lineside/gateway.toml --limit 50 --json\n  \
+        lineside outbox seen --config /etc/lineside/gateway.toml --slot st10.spindle-1"
     )]
     Outbox(outbox::Arguments),
+    /// Who changed which device file when, and what it meant
+    #[command(after_help = "Examples:\n  lineside changes --config /etc/lineside/gateway.toml\n  \
+        lineside changes --config /etc/lineside/gateway.toml --slot st10.spindle-1 --last 5 --json")]
+    Changes(changes::Arguments),
+    /// Approves device files: writes their digests into gateway.lock
+    #[command(after_help = "Examples:\n  lineside lock --config /etc/lineside/gateway.toml\n  \
+        lineside lock --config /etc/lineside/gateway.toml --check\n  \
+        lineside lock --config /etc/lineside/gateway.toml --slot st10.spindle-1 --also st10.spindle-1=NEW.toml\n\n\
+        With [gateway] require_lock = true the gateway refuses every device file that is not approved. The lock file stands beside\n\
+        gateway.toml: who may write it may approve. A running gateway reads it by itself.\n\
+        Exit codes: 0; 2 a file is faulty; 3 --check found what is not approved.")]
+    Lock(lock::Arguments),
+    /// What could not be made into events: which there are, and trying again with today's profile
+    #[command(
+        after_help = "Examples:\n  lineside quarantine list --config /etc/lineside/gateway.toml\n  \
+        lineside quarantine retry --config /etc/lineside/gateway.toml --slot st10.spindle-1\n  \
+        lineside quarantine retry --config /etc/lineside/gateway.toml --id 6f1c0a… --json\n\n\
+        Beside a running gateway its profiles are used, else those on disk.\n\
+        Exit codes: 0; 3 some still are no events; 2 gateway.toml is faulty; 1 other."
+    )]
+    Quarantine(quarantine::Arguments),
     /// Profiles: a new one, the catalog, one as it counts, names of fields, their format
     #[command(
         after_help = "Examples:\n  lineside profile new --type tightening --out device-profiles/acme/t-7.toml\n  \
@@ -135,6 +161,9 @@ pub fn main() -> ExitCode {
         Command::Record(command) => record::run(&command, &arguments.log),
         Command::Replay(command) => replay::run(&command),
         Command::Outbox(command) => outbox::run(&command),
+        Command::Changes(command) => changes::run(&command),
+        Command::Lock(command) => lock::run(&command),
+        Command::Quarantine(command) => quarantine::run(&command),
         Command::Profile(command) => profile::run(&command),
     }
 }

@@ -41,6 +41,20 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Takes note that a person has looked at what the MES rejected: the slots' statuses say it no longer
+    Seen {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Only events of this slot, `st10.spindle-1`
+        #[arg(long)]
+        slot: Option<String>,
+        /// Only the event with this id
+        #[arg(long)]
+        id: Option<String>,
+        /// Machine-readable output
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -59,6 +73,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 limit: *limit,
             },
         ),
+        What::Seen { file, slot, id, json } => (
+            file,
+            *json,
+            Question::Seen {
+                slot: slot.clone(),
+                id: id.clone(),
+            },
+        ),
     };
     let mut out = Diagnostics::new();
     let Some(config) = setup::configuration(&file.config, &mut out) else {
@@ -67,6 +89,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let answer = match control::ask(&config.gateway.state_dir, &question) {
         Ok(Some(answer)) => Ok(answer),
+        Ok(None) if matches!(question, Question::Seen { .. }) => {
+            super::quarantine::on_the_store(&file.config, &question)
+        }
         Ok(None) => directly(&config, &question),
         Err(fault) => Err(fault.to_string()),
     };
@@ -87,7 +112,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// No gateway runs: the store is opened here.
-fn directly(config: &crate::config::Config, question: &Question) -> Result<Value, String> {
+pub(super) fn directly(config: &crate::config::Config, question: &Question) -> Result<Value, String> {
     if !config.gateway.state_dir.is_dir() {
         return Err(format!(
             "there is no {}: no gateway has run with this configuration yet",
@@ -108,13 +133,24 @@ fn directly(config: &crate::config::Config, question: &Question) -> Result<Value
     let answer = match question {
         Question::OutboxStats => gateway::outbox_stats(&outbox),
         Question::OutboxList { topic, limit } => gateway::outbox_list(&outbox, topic.as_deref(), *limit),
+        Question::QuarantineList { slot } => gateway::quarantine_list(&outbox, slot.as_deref()),
+        Question::Seen { .. } | Question::QuarantineRetry { .. } => Value::Null,
     };
     outbox.close().map_err(|fault| fault.to_string())?;
     Ok(answer)
 }
 
 fn readable(question: &Question, answer: &Value) -> String {
+    if let Some(error) = answer["error"].as_str() {
+        return format!("error: {error}");
+    }
     match question {
+        Question::Seen { .. } => match answer["seen"].as_array().map_or(0, Vec::len) {
+            0 => "nothing that the MES rejected was left to be looked at".to_owned(),
+            1 => "1 rejected event is noted as looked at; it stays listed".to_owned(),
+            count => format!("{count} rejected events are noted as looked at; they stay listed"),
+        },
+        Question::QuarantineList { .. } | Question::QuarantineRetry { .. } => answer.to_string(),
         Question::OutboxStats => {
             let mut text = String::new();
             lines(answer, 0, &mut text);

@@ -1,15 +1,16 @@
 //! `lineside record`: keeps what a device says, byte for byte, in a file (docs/record-format.md).
 //!
-//! Owns the file and the progress. Through the running gateway it taps the exchanges that happen there; else it polls all
+//! Owns the file and the progress. With `--recent` it writes out what a gateway has kept. Through the running gateway it taps the exchanges that happen there; else it polls all
 //! points by a link of its own.
 
 use super::probe::target::{Target, Way, Where};
 use super::{Log, complain, interrupted, runtime, start_log};
 use crate::clock::Clock;
-use crate::gateway::control;
+use crate::gateway::control::{self, LinkQuestion};
+use crate::gateway::recent::file;
 use crate::model::Moment;
 use crate::model::plan::Link;
-use crate::record::{Header, Line, Through, VERSION, What, without_secrets};
+use crate::record::{Header, Line, Record, Through, VERSION, What, without_secrets};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,10 +40,19 @@ pub(super) struct Arguments {
     /// Also read what reading clears, by a link of its own: whoever else waits for it will not see that any more
     #[arg(long)]
     clears: bool,
+    /// What was exchanged last: from the running gateway, or as it kept that when it ended. PROFILE names a slot
+    #[arg(long, conflicts_with_all = ["time", "clears", "address", "server_id", "direct"])]
+    recent: bool,
+    /// With --recent: what was exchanged last with the device that filled the slot before
+    #[arg(long, requires = "recent")]
+    before: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
     start_log(log, "off");
+    if arguments.recent {
+        return recent(arguments);
+    }
     let target = match arguments.device.find_and_note() {
         Ok(target) => target,
         Err(code) => return code,
@@ -68,6 +78,63 @@ pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes out what a gateway has kept of a slot.
+fn recent(arguments: &Arguments) -> ExitCode {
+    let (slot, state_dir) = match arguments.device.slot() {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
+    let outcome = kept(&state_dir, &slot.to_string(), arguments.before).and_then(|text| {
+        let record = Record::read(&text).map_err(|fault| format!("what is kept cannot be read: {fault}"))?;
+        let mut file = open(&arguments.out, arguments.force)?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|fault| format!("cannot write {}: {fault}", arguments.out.display()))?;
+        Ok(record)
+    });
+    match outcome {
+        Ok(record) => {
+            let same: u64 = record.lines.iter().map(|line| line.same).sum();
+            let at = |line: Option<&Line>| line.map_or_else(String::new, |line| crate::model::time::rfc3339(line.wall));
+            complain(&format!(
+                "{} exchanges from {} to {}, beside {same} that said the same as others: {}",
+                record.lines.len(),
+                at(record.lines.first()),
+                at(record.lines.last()),
+                arguments.out.display()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            complain(&format!("error: {reason}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The text that a gateway has kept: the running one, else what the last one wrote when it ended.
+pub(super) fn kept(state_dir: &Path, slot: &str, before: bool) -> Result<String, String> {
+    let question = LinkQuestion::Recent {
+        slot: slot.to_owned(),
+        before,
+    };
+    match control::ask_link(state_dir, &question) {
+        Ok(Some(text)) => {
+            return text
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| "it is no text".to_owned());
+        }
+        // It has no link for the slot: what the last run wrote may be there.
+        Ok(None) | Err(control::ControlError::Refused(_)) => {}
+        Err(fault) => return Err(fault.to_string()),
+    }
+    let path = file(state_dir, slot, before);
+    std::fs::read_to_string(&path).map_err(|fault| match fault.kind() {
+        std::io::ErrorKind::NotFound => control::nothing_kept(slot, before),
+        _ => format!("cannot read {}: {fault}", path.display()),
+    })
 }
 
 fn open(path: &Path, force: bool) -> Result<File, String> {
@@ -298,6 +365,7 @@ async fn polled(
                 ms: now.tick.saturating_sub(begun.tick),
                 wall: now.wall,
                 what,
+                same: 0,
             };
             count.add(&exchange.what);
             progress.tell(exchange.ms, count);

@@ -6,12 +6,15 @@
 //!
 //! The table of fields itself is [`crate::model::event`]; everything here goes by it.
 
+mod again;
+pub mod asyncapi;
 mod counter;
 mod envelope;
 mod guard;
 mod ids;
 mod schema;
 mod slot;
+pub mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +29,7 @@ use slot::SlotState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+pub use again::{Again, faults};
 pub use schema::schema;
 
 /// Results of a topic whose ids stay known after they are delivered (interface 5).
@@ -135,16 +139,28 @@ impl Allocator {
         known: &dyn KnownIds,
         commit: &mut Commit,
     ) -> Sealing {
+        self.seal_this(&draft, unit, now, known, commit)
+    }
+
+    /// As [`Self::seal`], for a draft that is looked at afterwards.
+    pub fn seal_this(
+        &mut self,
+        draft: &Draft,
+        unit: &UnitOf,
+        now: Now,
+        known: &dyn KnownIds,
+        commit: &mut Commit,
+    ) -> Sealing {
         let mut state = self.slots.remove(&draft.slot).unwrap_or_default();
         let before = state.clone();
-        let sealing = self.seal_in(&mut state, &draft, unit, now, known, commit);
+        let sealing = self.seal_in(&mut state, draft, unit, now, known, commit);
         if matches!(sealing, Sealing::Stored { .. }) {
-            state.learn(&draft);
+            state.learn(draft);
         }
         if state != before {
             commit.state.push(state.change(&draft.slot));
         }
-        self.slots.insert(draft.slot, state);
+        self.slots.insert(draft.slot.clone(), state);
         sealing
     }
 
@@ -293,23 +309,36 @@ impl Allocator {
             .map(|values| ids::event_id(&source, draft.kind.word(), &state.incarnation, values));
         let sealing = self.put(state, draft, draft.kind, guard::ordered(draft), unit, now, id, commit);
         if let (Some((key, fields)), Sealing::Stored { sequence, .. }) = (identity, &sealing) {
-            if self.marked.insert(topic.clone()) && known.get(&ids::mark(&topic)).is_none() {
-                commit.state.push(StateChange {
-                    key: ids::mark(&topic),
-                    value: Some(0_u64.to_be_bytes().to_vec()),
-                });
-            }
-            commit.state.push(StateChange {
-                key: ids::order(&topic, *sequence),
-                value: Some(key.clone()),
-            });
-            commit.state.push(StateChange {
-                key: key.clone(),
-                value: Some(fields.clone()),
-            });
-            self.fresh.insert(key, fields);
+            self.remember(&topic, *sequence, key, fields, known, commit);
         }
         sealing
+    }
+
+    /// Remembers the id of an event that is in `commit`, so that the same again is known.
+    fn remember(
+        &mut self,
+        topic: &Arc<str>,
+        sequence: u64,
+        key: Vec<u8>,
+        fields: Vec<u8>,
+        known: &dyn KnownIds,
+        commit: &mut Commit,
+    ) {
+        if self.marked.insert(topic.clone()) && known.get(&ids::mark(topic)).is_none() {
+            commit.state.push(StateChange {
+                key: ids::mark(topic),
+                value: Some(0_u64.to_be_bytes().to_vec()),
+            });
+        }
+        commit.state.push(StateChange {
+            key: ids::order(topic, sequence),
+            value: Some(key.clone()),
+        });
+        commit.state.push(StateChange {
+            key: key.clone(),
+            value: Some(fields.clone()),
+        });
+        self.fresh.insert(key, fields);
     }
 
     /// Gives a number on the topic of `kind` and puts the event into the commit.

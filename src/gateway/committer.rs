@@ -5,11 +5,13 @@
 //! locked. Group commit puts several reports into one sync and never splits one. While there is no room
 //! ([`Full`]) reports wait where they are, so that devices are not acknowledged; requests are still answered.
 
+use super::mes::{self, Mes, Word};
 use super::slots::Slots;
 use super::store::{Question, Request};
 use super::triggers;
 use crate::clock::Clock;
 use crate::contract::{self, Allocator, KnownIds, Now, Sealing, UnitOf};
+use crate::drift::Drift;
 use crate::model::event::{GapCause, UnitState};
 use crate::model::sample::{Counted, LinkState};
 use crate::model::{Commit, DeviceIdentity, Draft, EventType, Moment, Plant, Report, Sample, SlotName, StateChange};
@@ -60,6 +62,7 @@ pub(super) struct Committer {
     pub(super) limits: Limits,
     pub(super) allocator: Allocator,
     pub(super) units: Units,
+    pub(super) drift: Drift,
     pub(super) slots: Slots,
     pub(super) plant: Plant,
     pub(super) outbound: Outbound,
@@ -83,6 +86,8 @@ pub(super) struct Committer {
     pub(super) lazy: Vec<StateChange>,
     /// Housekeeping has more to do.
     pub(super) busy: bool,
+    /// What the MES said of events, and what may be tried again.
+    pub(super) mes: Mes,
     /// Found where it could not be returned: ends the thread at the next look.
     pub(super) broken: Option<CommitError>,
 }
@@ -106,6 +111,16 @@ pub(super) struct Batch {
     latest: Vec<(SlotName, Arc<str>, Vec<u8>)>,
 }
 
+impl Batch {
+    /// One commit of the gateway's own.
+    pub(super) fn of(commit: Commit) -> Self {
+        Self {
+            commits: vec![commit],
+            ..Self::default()
+        }
+    }
+}
+
 /// A batch that waits.
 #[derive(Debug)]
 pub(super) struct Unsynced {
@@ -115,7 +130,7 @@ pub(super) struct Unsynced {
 }
 
 /// Looks ids up in the store.
-struct Known<'a>(&'a Outbox);
+pub(super) struct Known<'a>(pub(super) &'a Outbox);
 
 impl KnownIds for Known<'_> {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -205,6 +220,7 @@ impl Committer {
         if self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken) {
             return Ok(());
         }
+        self.keep_all_drift();
         if self.unsynced.is_none() && !self.lazy.is_empty() {
             let state = std::mem::take(&mut self.lazy);
             self.write(Batch {
@@ -223,11 +239,18 @@ impl Committer {
         Ok(())
     }
 
+    /// Writes what is left, and closes the store: for commands.
+    pub(super) fn close(mut self) -> Result<(), CommitError> {
+        let (_, mut nothing) = mpsc::channel(1);
+        self.finish(&mut nothing)
+    }
+
     /// Housekeeping: a store that failed, a full outbox, statuses, ids to forget, the outbox's own.
     fn tend(&mut self) -> Result<(), CommitError> {
         if let Some(by) = self.clock.take_step() {
             tracing::warn!("the wall clock stepped by {by} ms; intervals are not touched, times from now on follow it");
             self.units.clock_stepped(by);
+            self.drift.clock_stepped(by);
         }
         self.retry_unsynced()?;
         self.settle_late();
@@ -242,6 +265,8 @@ impl Committer {
         self.has_room_again()?;
         self.clear_gone();
         self.forget();
+        self.prune_mes();
+        self.keep_drift();
         if self.unsynced.is_none() {
             self.commit_units()?;
             self.housekeep()?;
@@ -255,7 +280,7 @@ impl Committer {
         let Some(outbox) = &mut self.outbox else { return Ok(()) };
         match outbox.tend(TEND) {
             Ok(more) => {
-                self.busy = more;
+                self.busy = self.look_up_responses() || more;
                 Ok(())
             }
             Err(fault) => self.failed(fault, Batch::default()),
@@ -470,6 +495,7 @@ impl Committer {
                 Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
             }
         }
+        self.keep_quarantined(&sample, &mut commit);
         // The unit that an identification named is there after a crash where the identification is.
         commit.state.extend(self.units.take_changes());
         if let (Some(state), Some(event)) = (state, sample.plan.events.get(sample.event)) {
@@ -524,7 +550,7 @@ impl Committer {
             set: self.clock.is_set(),
         };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal(draft, &unit, now, &Known(outbox), commit);
+        let sealing = self.allocator.seal_this(&draft, &unit, now, &Known(outbox), commit);
         let gaps = commit
             .events
             .iter()
@@ -541,19 +567,23 @@ impl Committer {
                     .quarantined
                     .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
+                self.watch(&draft, commit);
             }
             Sealing::Duplicate => {
                 counts.add(Counted::Duplicate, 1);
                 tracing::debug!("{slot}: the same result again, not sent again");
             }
             Sealing::NoResult => counts.add(Counted::Ignored, 1),
-            Sealing::Latest { topic, body } => latest.push((slot, topic, body)),
+            Sealing::Latest { topic, body } => {
+                latest.push((slot, topic, body));
+                self.watch(&draft, commit);
+            }
         }
     }
 
     /// Makes a batch durable, then answers devices and wakes the publisher. A batch for which there is no room as a
     /// whole goes commit by commit; no commit is ever split.
-    fn write(&mut self, mut batch: Batch) -> Result<(), CommitError> {
+    pub(super) fn write(&mut self, mut batch: Batch) -> Result<(), CommitError> {
         batch.commits.retain(|commit| !commit.is_empty());
         if !self.lazy.is_empty() && (!batch.commits.is_empty() || self.lazy.len() > LAZY) {
             batch.commits.push(Commit {
@@ -616,7 +646,7 @@ impl Committer {
     }
 
     /// Whether the store is to be opened anew before it is asked anything.
-    fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&self) -> bool {
         self.outbox.is_none() || self.unsynced.as_ref().is_some_and(|unsynced| unsynced.broken)
     }
 
@@ -701,6 +731,16 @@ impl Committer {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Unit { station, payload, at } => self.unit(&station, &payload, at),
+            Request::Said {
+                slot,
+                word,
+                payload,
+                retained,
+                at,
+            } => match word {
+                Word::Response => self.responded(&slot, mes::response(&payload), at),
+                Word::Resend => self.asked_again(&slot, mes::resend(&payload), retained, at),
+            },
             Request::Mes { alive, at } => self.units.alive(&UnitSource::Mes, alive, at),
             Request::Fetch { request, answer } => {
                 let ready = if self.is_broken() {
@@ -764,12 +804,7 @@ impl Committer {
             }
         };
         tracing::warn!("{station}: {sentence}");
-        if self.outbox.is_none()
-            || self
-                .unsynced
-                .as_ref()
-                .is_some_and(|unsynced| unsynced.batch.commits.len() >= OWN_WAITING)
-        {
+        if !self.may_speak() {
             return;
         }
         let mut commit = Commit::default();
@@ -781,7 +816,24 @@ impl Committer {
         self.write_or_log(commit);
     }
 
-    fn alarm(&mut self, slot: &SlotName, code: &str, active: bool, text: &str, at: Moment, commit: &mut Commit) {
+    /// Whether there is room for one more word of the gateway's own.
+    pub(super) fn may_speak(&self) -> bool {
+        let waiting = self
+            .unsynced
+            .as_ref()
+            .map_or(0, |unsynced| unsynced.batch.commits.len());
+        self.outbox.is_some() && waiting < OWN_WAITING
+    }
+
+    pub(super) fn alarm(
+        &mut self,
+        slot: &SlotName,
+        code: &str,
+        active: bool,
+        text: &str,
+        at: Moment,
+        commit: &mut Commit,
+    ) {
         let draft = contract::gateway_alarm(slot, code, active, text, at, &self.device_of(slot));
         self.seal(draft, commit, &mut Vec::new());
     }
@@ -807,6 +859,7 @@ impl Committer {
     fn fetch(&mut self, request: &crate::mqtt::Fetch) -> Vec<Ready> {
         let Some(outbox) = &self.outbox else { return Vec::new() };
         let mut ready = Vec::new();
+        self.fetch_again(request, &mut ready);
         let mut damaged: Vec<(Arc<str>, u64, u64)> = Vec::new();
         let (mut events, mut bytes) = (request.max_events, request.max_bytes);
         for state in outbox.topics() {
@@ -830,6 +883,7 @@ impl Committer {
                         ready.push(Ready {
                             topic: state.topic.clone(),
                             sequence: event.sequence,
+                            again: false,
                             id: event.id,
                             body: event.body.into(),
                         });
@@ -913,6 +967,9 @@ impl Committer {
             self.unsettled.push(settlement);
             return;
         }
+        if matches!(settlement.outcome, Outcome::Resent | Outcome::NotResent { .. }) {
+            return self.sent_again(&settlement);
+        }
         // Numbers between the last one that was settled and this one were passed over at drain: they cannot be read.
         if let Some(before) = settlement.sequence.checked_sub(1)
             && let Some(delivered) = self.delivered_on(&settlement.topic)
@@ -972,6 +1029,7 @@ impl Committer {
                 );
                 self.write_or_log(commit);
             }
+            Outcome::Resent | Outcome::NotResent { .. } => {}
         }
     }
 
@@ -1040,7 +1098,7 @@ impl Committer {
     }
 
     /// Which slot and type a topic belongs to.
-    fn owner(&self, topic: &str) -> Option<(SlotName, EventType)> {
+    pub(super) fn owner(&self, topic: &str) -> Option<(SlotName, EventType)> {
         let kind = EventType::of(topic.rsplit('/').next()?)?;
         let slot = self
             .slots
@@ -1110,7 +1168,12 @@ impl Committer {
         super::gateway_status(state, since, &gateway.session, &gateway.stream, Some(waiting)).into_bytes()
     }
 
-    fn reply(&mut self, question: &Question) -> Value {
+    pub(super) fn reply(&mut self, question: &Question) -> Value {
+        match question {
+            Question::QuarantineRetry { places } => return self.retry_quarantines(places),
+            Question::Seen { slot, id } => return self.seen(slot.as_deref(), id.as_deref()),
+            _ => {}
+        }
         let Some(outbox) = &self.outbox else {
             return json!({"error": "the store is not open"});
         };
@@ -1123,10 +1186,14 @@ impl Committer {
                     .map(|(slot, entry)| (slot.to_string(), entry.counts.json()))
                     .collect();
                 stats["slots"] = Value::Object(slots);
+                stats["drift"] = super::watching::counts(&self.drift);
                 stats["troubles"] = json!(self.gateway.troubles);
+                stats["resends"] = self.mes.resends.len().into();
                 stats
             }
             Question::OutboxList { topic, limit } => super::outbox_list(outbox, topic.as_deref(), (*limit).min(LISTED)),
+            Question::QuarantineList { slot } => super::retry::quarantine_list(outbox, slot.as_deref()),
+            Question::QuarantineRetry { .. } | Question::Seen { .. } => Value::Null,
         }
     }
 }

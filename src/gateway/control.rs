@@ -4,6 +4,7 @@
 //! Owns the socket file and its mode (0660: its group may use it). What is answered comes from the store's thread or, of
 //! devices, from the links that run ([`Ends`]).
 
+use super::recent::Recent;
 use super::setup::SlotSetup;
 use super::store::{Question, Store};
 use crate::clock::Clock;
@@ -113,6 +114,14 @@ pub enum LinkQuestion {
         /// `station.slot`.
         slot: String,
     },
+    /// The last exchanges of a slot: the text of a record.
+    Recent {
+        /// `station.slot`.
+        slot: String,
+        /// Those of the device that filled it before.
+        #[serde(default)]
+        before: bool,
+    },
 }
 
 /// A slot that the gateway has a link for.
@@ -155,6 +164,7 @@ pub struct LookedPoint {
 pub(super) struct Ends {
     ends: Arc<Mutex<HashMap<String, End>>>,
     clock: Clock,
+    recent: Recent,
 }
 
 #[derive(Debug, Clone)]
@@ -165,10 +175,11 @@ struct End {
 }
 
 impl Ends {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, recent: Recent) -> Self {
         Self {
             ends: Arc::default(),
             clock,
+            recent,
         }
     }
 
@@ -187,6 +198,8 @@ impl Ends {
                 .iter()
                 .find(|setup| setup.contract.slot == *slot)
                 .and_then(|setup| setup.profile.as_ref());
+            self.recent
+                .attach(&start.plan, profile.map(|profile| &**profile), probe.exchanges());
             let end = End {
                 probe: probe.clone(),
                 plan: start.plan.clone(),
@@ -202,6 +215,11 @@ impl Ends {
     /// The link of a slot has ended.
     pub(super) fn remove(&self, slot: &SlotName) {
         self.all().remove(&slot.to_string());
+    }
+
+    /// What was exchanged last with the device of a slot that is replaced is kept.
+    pub(super) async fn keep(&self, slot: &SlotName) {
+        self.recent.keep(slot).await;
     }
 
     fn linked(&self) -> Vec<Linked> {
@@ -283,6 +301,7 @@ impl End {
                 ms: now.tick.saturating_sub(begun.tick),
                 wall: now.wall,
                 what,
+                same: 0,
             };
             writer.write_all(format!("{}\n", told.encode()).as_bytes()).await?;
         }
@@ -291,6 +310,16 @@ impl End {
 
 async fn say(writer: &mut OwnedWriteHalf, answer: &serde_json::Value) -> std::io::Result<()> {
     writer.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+/// Why there are no last exchanges.
+#[must_use]
+pub fn nothing_kept(slot: &str, before: bool) -> String {
+    if before {
+        format!("no device filled `{slot}` before, as far as this gateway knows: nothing of one is kept")
+    } else {
+        format!("nothing is kept of `{slot}`: it has no device, or the gateway has not run since it has one")
+    }
 }
 
 /// Answers commands until `stop`.
@@ -341,6 +370,14 @@ async fn answer(stream: UnixStream, store: &Store, links: &Ends) -> std::io::Res
             }
             Err(reason) => told(Err(reason)),
         },
+        Ok(LinkQuestion::Recent { slot, before }) => {
+            let (recent, of) = (links.recent.clone(), slot.clone());
+            let text = tokio::task::spawn_blocking(move || recent.text(&of, before)).await;
+            told(match text {
+                Ok(Some(text)) => Ok(serde_json::json!(text)),
+                _ => Err(nothing_kept(&slot, before)),
+            })
+        }
         Err(_) => told(match serde_json::from_str::<Question>(&line) {
             Ok(question) => tokio::time::timeout(PATIENCE, store.ask(question))
                 .await

@@ -44,6 +44,19 @@ impl Committer {
         self.states_of(&slot)
     }
 
+    /// At the start: what changed while the gateway was down, or while it died.
+    pub(super) fn tell_changes(&mut self, told: &HashMap<SlotName, Told>) {
+        for slot in self.slots.names().to_vec() {
+            let entry = self.slots.get_mut(&slot);
+            let identity = entry.and_then(|entry| Some(entry.profile.as_ref()?.identity().clone()));
+            // A file that is bad is no change: what was there before comes again.
+            if identity.is_some() || told.contains_key(&slot) {
+                let told = told.get(&slot).cloned().unwrap_or_default();
+                self.tell_change(&slot, identity.as_deref(), &told);
+            }
+        }
+    }
+
     /// A change is told where the store knows of another device.
     pub(super) fn tell_change(&mut self, slot: &SlotName, to: Option<&DeviceIdentity>, told: &Told) {
         let known = self.filled(slot);

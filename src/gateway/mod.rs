@@ -11,12 +11,18 @@ pub mod control;
 pub mod devices;
 mod installing;
 pub mod lock;
+mod mes;
 mod neighbours;
 pub mod overlay;
+pub mod recent;
+mod rejections;
+mod resend;
+mod retry;
 pub mod setup;
 mod slots;
 pub mod store;
 mod triggers;
+mod watching;
 
 use crate::clock::Clock;
 use crate::config::{Config, MqttVersion, UnitFrom, WhenFull};
@@ -164,11 +170,11 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
         changed,
         session: session.clone(),
         started,
-        caught_up: Box::new({
+        caught_up: Some(Box::new({
             let files = files.clone();
             let (acceptances, gone) = (beginning.acceptances, beginning.gone);
             move || devices::catch_up(&files, acceptances, gone, &started.rfc3339())
-        }),
+        })),
     };
     let (mut opened, committer) = start_committer(opening, said, asked)?;
     let (states, stream) = tokio::select! {
@@ -190,7 +196,10 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
     });
     let listening = listen_to_mes(
         heard,
-        unit_topics(&config),
+        Topics {
+            stations: unit_topics(&config),
+            slots: mes::Topics::new(&config.plant, slots_in_use(&config)),
+        },
         store.clone(),
         outbound,
         clock.clone(),
@@ -201,7 +210,13 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
         ("listening to the MES", Ok(()))
     });
     let listener = control::listen(&config.gateway.state_dir)?;
-    let ends = control::Ends::new(clock.clone());
+    let recent = recent::Recent::new(&config.gateway.state_dir, clock.clone());
+    let keeping = recent.clone().run(session_stop.clone());
+    tasks.spawn(async move {
+        keeping.await;
+        ("keeping the last exchanges", Ok(()))
+    });
+    let ends = control::Ends::new(clock.clone(), recent);
     let serving = control::serve(listener, store.clone(), ends.clone(), session_stop.clone());
     tasks.spawn(async move {
         serving.await;
@@ -272,6 +287,8 @@ async fn supervise(
     }
 }
 
+type CaughtUp = Box<dyn FnOnce() -> HashMap<SlotName, store::Told> + Send>;
+
 /// What the store's thread needs to begin.
 struct Opening {
     config: Config,
@@ -281,8 +298,9 @@ struct Opening {
     changed: watch::Sender<u64>,
     session: String,
     started: Moment,
-    /// Writes down what was accepted while the gateway was down, once the store is ours alone.
-    caught_up: Box<dyn FnOnce() -> HashMap<SlotName, store::Told> + Send>,
+    /// Writes down what was accepted while the gateway was down, once the store is ours alone. `None`: no gateway runs, and
+    /// what changed is told by its next start.
+    caught_up: Option<CaughtUp>,
 }
 
 struct CommitterThread {
@@ -374,11 +392,17 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
             allocator.restore_slot(slot, value);
         }
     })?;
+    let drift = watching::restored(&outbox, &names)?;
     outbox.scan_state(&[space::CONFIGURED], &mut |key, topic| {
         if let (Some(Ok(slot)), Ok(topic)) = (key.get(1..).map(std::str::from_utf8), std::str::from_utf8(topic)) {
             configured.insert(slot.to_owned(), topic.to_owned());
         }
     })?;
+    let mes = mes::Mes {
+        rejections: rejections::Rejections::restore(&outbox)?,
+        kept: retry::Kept::restore(&outbox)?,
+        ..mes::Mes::default()
+    };
     let mut commit = Commit::default();
     let gone = clear_gone_slots(&config, &slots, &configured, &outbound, &mut commit);
 
@@ -388,6 +412,7 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         limits,
         allocator,
         units,
+        drift,
         slots,
         plant: config.plant.clone(),
         outbound,
@@ -411,22 +436,14 @@ fn open(opening: Opening) -> Result<(Committer, States), GatewayError> {
         forgettable: HashSet::new(),
         lazy: Vec::new(),
         busy: false,
+        mes,
         broken: None,
     };
     committer.go_on(&report.topics, commit);
-    let told = caught_up();
-    for slot in committer.slots.names().to_vec() {
-        let entry = committer.slots.get_mut(&slot);
-        let identity = entry.and_then(|entry| entry.profile.as_ref().map(|profile| profile.identity().clone()));
-        // A file that is bad is no change: what was there before comes again.
-        if identity.is_some() || told.contains_key(&slot) {
-            committer.tell_change(
-                &slot,
-                identity.as_deref(),
-                &told.get(&slot).cloned().unwrap_or_default(),
-            );
-        }
+    if let Some(caught_up) = caught_up {
+        committer.tell_changes(&caught_up());
     }
+    committer.tell_rejections();
     if let Some(lost) = &report.lost {
         let kept = lost
             .kept
@@ -496,10 +513,42 @@ fn clear_gone_slots(
     gone
 }
 
+/// On which topics the MES speaks to this gateway.
+#[derive(Debug)]
+struct Topics {
+    /// Stations by the topic on which it says which unit is there.
+    stations: HashMap<String, Arc<str>>,
+    slots: mes::Topics,
+}
+
+impl Topics {
+    /// What a message asks of the store's thread. `None`: it is for nobody here, or takes back a retained one.
+    fn request(&self, topic: &str, payload: &[u8], retained: bool, at: Moment) -> Option<Request> {
+        if let Some(station) = self.stations.get(topic) {
+            let (station, payload) = (station.clone(), payload.to_vec());
+            return Some(Request::Unit { station, payload, at });
+        }
+        let (slot, word) = self.slots.of(topic).filter(|_| !payload.is_empty())?;
+        Some(Request::Said {
+            slot: slot.clone(),
+            word: *word,
+            payload: payload.to_vec(),
+            retained,
+            at,
+        })
+    }
+}
+
+/// Slots that are not disabled.
+fn slots_in_use(config: &Config) -> impl Iterator<Item = SlotName> {
+    let used = config.slots().filter(|(_, slot)| !slot.disabled);
+    used.map(|(_, slot)| slot.name.clone())
+}
+
 /// Hears what the MES says and whether it is within reach.
 async fn listen_to_mes(
     mut heard: mpsc::Receiver<mqtt::Heard>,
-    stations: HashMap<String, Arc<str>>,
+    topics: Topics,
     store: Store,
     outbound: Outbound,
     clock: Clock,
@@ -529,10 +578,8 @@ async fn listen_to_mes(
                     tracing::warn!("broker: {reason}; tried again in {:.1} s, events wait in the outbox", retry_in.as_secs_f64());
                     connected = false;
                 }
-                Some(mqtt::Heard::Message { topic, payload, at, .. }) => {
-                    if let Some(station) = stations.get(&topic) {
-                        request = Some(Request::Unit { station: station.clone(), payload: payload.to_vec(), at });
-                    }
+                Some(mqtt::Heard::Message { topic, payload, at, retained }) => {
+                    request = topics.request(&topic, &payload, retained, at);
                 }
                 Some(mqtt::Heard::Trouble { topic, sentence }) => {
                     tracing::warn!("{sentence}");
@@ -636,6 +683,7 @@ pub(crate) fn settings(config: &Config) -> mqtt::Settings {
     settings.require_subscriber = from.require_subscriber;
     settings.keep_alive = KEEP_ALIVE;
     settings.subscriptions = unit_topics(config).into_keys().collect();
+    settings.subscriptions.extend(mes::filters(&config.plant));
     settings
 }
 
@@ -673,12 +721,57 @@ pub fn outbox_stats(outbox: &Outbox) -> Value {
         .collect();
     json!({
         "stream": seen.stream, "format": seen.format, "waiting": tally(seen.waiting), "sent": tally(seen.sent),
-        "rejected": tally(seen.rejected), "state_bytes": seen.state_bytes, "disk_bytes": seen.disk_bytes,
+        "rejected": tally(seen.rejected), "rejected_by_mes": rejected_by_mes(outbox).tally(), "state_bytes": seen.state_bytes, "disk_bytes": seen.disk_bytes,
         "free_bytes": seen.free_bytes, "max_bytes": seen.max_bytes, "commits": seen.commits, "events": seen.events,
         "sync_last_us": seen.sync_last_us, "sync_max_us": seen.sync_max_us, "sync_total_us": seen.sync_total_us,
         "damaged_records": seen.damaged_records, "rotating": seen.rotating, "rotations": seen.rotations,
         "powered_s": seen.powered_ms / 1_000, "topics": topics,
     })
+}
+
+/// What the MES rejected, of a store that is open here.
+fn rejected_by_mes(outbox: &Outbox) -> rejections::Rejections {
+    rejections::Rejections::restore(outbox).unwrap_or_else(|fault| {
+        tracing::error!("what the MES rejected cannot be read: {fault}");
+        rejections::Rejections::default()
+    })
+}
+
+/// Answers questions on a store that no gateway has open, with all that a gateway knows, and closes it again.
+pub fn on_the_store(setup: Setup, questions: &[store::Question]) -> Result<Vec<Value>, GatewayError> {
+    let clock = Clock::machine();
+    let started = clock.now();
+    let session = random_id();
+    let Setup { config, slots, .. } = setup;
+    let (requests, _) = mpsc::channel(1);
+    let (changed, version) = watch::channel(0);
+    let nobody = Store {
+        requests,
+        changed: version,
+    };
+    // Never run: what is to be published is by the gateway's next start.
+    let (outbound, _, _) = mqtt::session(settings(&config), nobody, clock.clone())?;
+    let slots = Slots::new(&slots, &config.gateway.id, &session, started);
+    let (mut committer, _) = open(Opening {
+        config,
+        slots,
+        outbound,
+        clock,
+        changed,
+        session,
+        started,
+        caught_up: None,
+    })?;
+    let answers = questions.iter().map(|question| committer.reply(question)).collect();
+    let closed = committer.close();
+    closed.map_err(|fault| GatewayError::Ended("the store", fault.to_string()))?;
+    Ok(answers)
+}
+
+/// `quarantine list`, of a store that is open here.
+#[must_use]
+pub fn quarantine_list(outbox: &Outbox, slot: Option<&str>) -> Value {
+    retry::quarantine_list(outbox, slot)
 }
 
 /// `outbox list`, of a store that is open here.
@@ -689,16 +782,22 @@ pub fn outbox_list(outbox: &Outbox, topic: Option<&str>, limit: usize) -> Value 
         Ok(listed) => listed,
         Err(fault) => return json!({ "error": fault.to_string() }),
     };
+    let rejections = rejected_by_mes(outbox);
+    let by_mes = rejections.reasons();
     let row = |entry: crate::outbox::Listed| {
-        let (standing, reason) = match &entry.standing {
-            Standing::Waiting => ("waiting", None),
-            Standing::Sent => ("sent", None),
-            Standing::Rejected(reason) => ("rejected", Some(reason.clone())),
-            Standing::Damaged => ("damaged", None),
-        };
         let event = entry.event.as_ref();
+        let rejected = event.and_then(|event| by_mes.get(event.id.as_str()));
+        let (standing, reason, by) = match (&entry.standing, rejected) {
+            (Standing::Waiting | Standing::Sent, Some(rejected)) => {
+                ("rejected", Some(rejected.reason.clone()), Some("mes"))
+            }
+            (Standing::Waiting, None) => ("waiting", None, None),
+            (Standing::Sent, None) => ("sent", None, None),
+            (Standing::Rejected(reason), _) => ("rejected", Some(reason.clone()), Some("broker")),
+            (Standing::Damaged, _) => ("damaged", None, None),
+        };
         json!({
-            "topic": *entry.topic, "sequence": entry.sequence, "standing": standing, "reason": reason,
+            "topic": *entry.topic, "sequence": entry.sequence, "standing": standing, "reason": reason, "by": by,
             "id": event.map(|event| &event.id), "stored": event.map(|event| event.stored_at.rfc3339()),
             "event": event.and_then(|event| serde_json::from_slice::<Value>(&event.body).ok()),
         })

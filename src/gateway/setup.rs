@@ -97,17 +97,17 @@ fn source(path: &Path, out: &mut Diagnostics) -> Option<Arc<Source>> {
 /// Reads everything. `None` only where gateway.toml itself is faulty: a faulty device file takes its slot
 /// offline, never the others. The faults of device files are told in both cases.
 pub fn load(path: &Path, out: &mut Diagnostics) -> Option<Setup> {
-    everything(path, None, false, out).0
+    everything(path, &Overlay::new(), false, out).0
 }
 
 /// [`load`], and every example of every device file. Returns how many examples passed.
 pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    everything(path, None, true, out)
+    everything(path, &Overlay::new(), true, out)
 }
 
 /// [`check`] with other device files in the place of those that are installed.
 pub fn check_with(path: &Path, overlay: &Overlay, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    everything(path, Some(overlay), true, out)
+    everything(path, overlay, true, out)
 }
 
 /// One slot with the device file that stands in the place of the installed one. Links are not held against those of others.
@@ -128,7 +128,7 @@ fn contract(slot: &config::Slot) -> Arc<SlotContract> {
     })
 }
 
-fn everything(path: &Path, overlay: Option<&Overlay>, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
+fn everything(path: &Path, overlay: &Overlay, examples: bool, out: &mut Diagnostics) -> (Option<Setup>, usize) {
     let Some(source) = source(path, out) else {
         return (None, 0);
     };
@@ -143,9 +143,7 @@ fn everything(path: &Path, overlay: Option<&Overlay>, examples: bool, out: &mut 
     if let Some(config) = config.as_ref().filter(|_| examples) {
         credentials(config, out);
     }
-    let texts = Texts::default();
-    let over = overlay.map(|overlay| overlay.over(&profiles));
-    let files: &dyn Files = over.as_ref().map_or(&texts, |over| over);
+    let texts = Texts::new(overlay.clone(), &profiles);
     let mut slots = Vec::new();
     let mut passed = 0;
     for slot in &asked {
@@ -153,17 +151,13 @@ fn everything(path: &Path, overlay: Option<&Overlay>, examples: bool, out: &mut 
         slots.push(if slot.disabled {
             SlotSetup::empty(contract, None)
         } else {
-            let (device, proven) = device(&profiles, contract, files, (whole, examples), out);
+            let (device, proven) = device(&profiles, contract, &texts, (whole, examples), out);
             passed += proven;
             device
         });
     }
     if whole {
-        stray_files(
-            overlay.map_or(&profiles, |overlay| overlay.device_files(&profiles)),
-            &asked,
-            out,
-        );
+        stray_files(overlay.device_files(&profiles), &asked, out);
     }
     contradicting_links(&mut slots, out);
     super::neighbours::same_results(&slots, out);
@@ -234,7 +228,7 @@ pub(super) fn device(
 ) -> (SlotSetup, usize) {
     let name = format!("{}.toml", contract.slot);
     let path = profiles.join(&name);
-    if matches!(files.read(&path), Err(FileFault::Missing)) {
+    if files.read(&path) == Err(FileFault::Missing) {
         let message = format!("slot `{}` has no device file", contract.slot);
         out.push(Diagnostic::error(&contract.place, message).help(format!(
             "write {}, or disabled = true while nothing fills this slot",
@@ -267,6 +261,18 @@ pub(super) fn device(
         fault,
     };
     (slot, passed)
+}
+
+/// What the file `path` would be in the place of the installed one, checked as `check` does. `None`: it cannot be read.
+pub fn replaced(config: &Config, slot: &SlotSetup, path: &Path, out: &mut Diagnostics) -> Option<Arc<Profile>> {
+    let text = source(path, out)?.text.clone();
+    let mut overlay = Overlay::new();
+    overlay.replace(&slot.contract.slot, text, path);
+    let profiles = &config.gateway.profiles;
+    let files = overlay.over(profiles);
+    device(profiles, slot.contract.clone(), &files, (true, true), out)
+        .0
+        .profile
 }
 
 /// The first error, with its place, in a sentence.

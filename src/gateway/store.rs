@@ -3,6 +3,8 @@
 //! Owns the handle that tasks hold and the [`Drain`] that the publisher empties. The thread itself is
 //! [`super::committer`].
 
+use super::mes::Word;
+pub use super::retry::{AT_ONCE, Place};
 use crate::model::sample::TriggerState;
 use crate::model::{Moment, SlotName};
 use crate::mqtt::{Drain, Fetch, Ready, Settlement};
@@ -25,6 +27,14 @@ pub(super) enum Request {
     Unit {
         station: Arc<str>,
         payload: Vec<u8>,
+        at: Moment,
+    },
+    /// The MES said something of the events of a slot.
+    Said {
+        slot: SlotName,
+        word: Word,
+        payload: Vec<u8>,
+        retained: bool,
         at: Moment,
     },
     /// The MES came within reach, or went out of it.
@@ -98,6 +108,23 @@ pub enum Question {
         topic: Option<String>,
         /// Events at most.
         limit: usize,
+    },
+    /// `outbox seen`: a person has looked at what the MES rejected.
+    Seen {
+        /// Only of this slot.
+        slot: Option<String>,
+        /// Only the event with this id.
+        id: Option<String>,
+    },
+    /// `quarantine list`.
+    QuarantineList {
+        /// Only of this slot.
+        slot: Option<String>,
+    },
+    /// `quarantine retry`: at most [`AT_ONCE`].
+    QuarantineRetry {
+        /// Which.
+        places: Vec<Place>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! The committer by itself: what is in its two channels at once, and what is durable when an acknowledgement is owed.
 
+mod mes;
+
 use super::*;
 use crate::diagnostic::Diagnostics;
 use crate::model::{Raw, Report, Sample};
@@ -85,6 +87,15 @@ impl Bench {
         }
     }
 
+    /// Another device file for the tool, and everything read again.
+    fn install(&mut self, tool: &str) {
+        let profiles = self.dir.path().join("device-profiles");
+        std::fs::write(profiles.join("st10.tool.toml"), format!("{TOP}{tool}")).unwrap();
+        let mut out = Diagnostics::new();
+        self.setup = setup::load(&self.dir.path().join("gateway.toml"), &mut out).unwrap();
+        assert!(!out.has_errors(), "{}", out.render(false));
+    }
+
     fn committer(&self) -> Committer {
         let config = &self.setup.config;
         let state = &config.gateway.state_dir;
@@ -105,7 +116,7 @@ impl Bench {
             changed,
             session: "session".to_owned(),
             started,
-            caught_up: Box::new(HashMap::new),
+            caught_up: None,
         };
         open(opening).unwrap().0
     }

@@ -582,7 +582,11 @@ impl<'l, 'd, D: Drain> Connection<'l, 'd, D> {
                     self.useful = true;
                     tally.delivered.fetch_add(1, Relaxed)
                 }
-                Outcome::Rejected { .. } => tally.rejected.fetch_add(1, Relaxed),
+                Outcome::Resent => {
+                    self.useful = true;
+                    tally.resent.fetch_add(1, Relaxed)
+                }
+                Outcome::Rejected { .. } | Outcome::NotResent { .. } => tally.rejected.fetch_add(1, Relaxed),
             };
             self.lasting.feeder.settle(settlement);
         }

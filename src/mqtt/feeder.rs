@@ -86,7 +86,7 @@ impl<'d, D: Drain> Feeder<'d, D> {
     }
 
     fn fetch(&self, request: Fetch) -> (Doing<'d, Vec<Ready>>, bool) {
-        let skipped = !request.skip.is_empty();
+        let skipped = !request.skip.is_empty() || !request.again.1.is_empty();
         let drain = self.drain;
         (Box::pin(async move { drain.fetch(request).await }), skipped)
     }

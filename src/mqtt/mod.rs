@@ -55,6 +55,8 @@ pub struct Fetch {
     pub after: HashMap<Arc<str>, u64>,
     /// No events of these topics.
     pub skip: HashSet<Arc<str>>,
+    /// The same two of what is sent again ([`Ready::again`]): only behind this place, and not of these topics.
+    pub again: (HashMap<Arc<str>, u64>, HashSet<Arc<str>>),
     /// Events at most.
     pub max_events: usize,
     /// Bytes of bodies at most; but one event may always be returned.
@@ -68,8 +70,10 @@ pub struct Fetch {
 pub struct Ready {
     /// Where to.
     pub topic: Arc<str>,
-    /// Its number in its topic.
+    /// Its number in its topic; of what is sent again its place among all that is sent again on this topic, which only goes up.
     pub sequence: u64,
+    /// It was delivered before, and somebody asked for it again: it stands in no order with first deliveries.
+    pub again: bool,
     /// Its id, for the log.
     pub id: String,
     /// The bytes that the MES receives.
@@ -81,7 +85,7 @@ pub struct Ready {
 pub struct Settlement {
     /// Its topic.
     pub topic: Arc<str>,
-    /// Its number in its topic.
+    /// [`Ready::sequence`].
     pub sequence: u64,
     /// What became of it.
     pub outcome: Outcome,
@@ -94,6 +98,13 @@ pub enum Outcome {
     Delivered,
     /// It will never be taken: to be kept as rejected.
     Rejected {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// What was sent again was acknowledged.
+    Resent,
+    /// What was to be sent again will never be taken.
+    NotResent {
         /// Why, in a sentence.
         reason: String,
     },

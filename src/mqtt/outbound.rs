@@ -29,6 +29,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) delivered: AtomicU64,
+    pub(super) resent: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) published: AtomicU64,
@@ -42,6 +43,8 @@ pub(super) struct Tally {
 pub struct Counts {
     /// Events acknowledged with success.
     pub delivered: u64,
+    /// Events sent again on request, and acknowledged.
+    pub resent: u64,
     /// Events refused for good.
     pub rejected: u64,
     /// Refusals for now.
@@ -125,6 +128,7 @@ impl Outbound {
         let tally = &self.0.tally;
         Counts {
             delivered: of(&tally.delivered),
+            resent: of(&tally.resent),
             rejected: of(&tally.rejected),
             refused: of(&tally.refused),
             published: of(&tally.published),

@@ -83,6 +83,7 @@ impl Drain for Store {
             events.extend(queue.range(start..).take(room).map(|(sequence, body)| Ready {
                 topic: topic.clone(),
                 sequence: *sequence,
+                again: false,
                 id: sequence.to_string(),
                 body: body.clone(),
             }));

@@ -5,6 +5,8 @@
 //! Topics take turns. A connection that broke leaves suspects: the topics that had an event on its
 //! way. Each suspect is then sent alone, so that an event at which the broker disconnects is found,
 //! and waits by itself while the others go on.
+//!
+//! What is sent again has a lane of its own beside its topic's: first deliveries keep their order, whatever is asked again.
 
 use super::{Fetch, Outcome, Ready, Settlement};
 use crate::backoff::Backoff;
@@ -79,6 +81,8 @@ pub struct Waits {
 pub struct Window {
     topics: Vec<Topic>,
     index: HashMap<Arc<str>, usize>,
+    /// Lanes of what is sent again.
+    again: HashMap<Arc<str>, usize>,
     /// Topics whose turn comes.
     turn: VecDeque<usize>,
     /// The same for suspects.
@@ -97,6 +101,8 @@ pub struct Window {
 #[derive(Debug)]
 struct Topic {
     name: Arc<str>,
+    /// What was delivered before.
+    again: bool,
     queue: VecDeque<(u64, Bytes)>,
     /// Highest sequence that was settled here; 0: none yet.
     settled: u64,
@@ -130,6 +136,7 @@ impl Window {
         Self {
             topics: Vec::new(),
             index: HashMap::new(),
+            again: HashMap::new(),
             turn: VecDeque::new(),
             suspects: VecDeque::new(),
             waiting: BTreeSet::new(),
@@ -163,7 +170,13 @@ impl Window {
         let per_topic = (AHEAD / self.topics.len().max(1)).clamp(4, 256);
         let mut after = HashMap::with_capacity(self.topics.len());
         let mut skip = HashSet::new();
+        let mut again = (HashMap::new(), HashSet::new());
         for topic in &self.topics {
+            let (after, skip) = if topic.again {
+                (&mut again.0, &mut again.1)
+            } else {
+                (&mut after, &mut skip)
+            };
             if topic.queue.len() * 2 >= per_topic || (topic.blocked() && !topic.queue.is_empty()) {
                 skip.insert(topic.name.clone());
             } else if topic.fetched > 0 {
@@ -173,6 +186,7 @@ impl Window {
         Some(Fetch {
             after,
             skip,
+            again,
             max_events: BATCH,
             max_bytes: BATCH_BYTES,
             per_topic,
@@ -188,9 +202,10 @@ impl Window {
     /// Takes what was fetched. What is not behind the last of its topic is left out.
     pub fn offer(&mut self, events: Vec<Ready>) {
         for event in events {
-            let at = match self.index.get(&event.topic) {
+            let lanes = if event.again { &self.again } else { &self.index };
+            let at = match lanes.get(&event.topic) {
                 Some(at) => *at,
-                None => self.add(event.topic.clone()),
+                None => self.add(event.topic.clone(), event.again),
             };
             let topic = &mut self.topics[at];
             if event.sequence <= topic.fetched {
@@ -206,11 +221,13 @@ impl Window {
         }
     }
 
-    fn add(&mut self, name: Arc<str>) -> usize {
+    fn add(&mut self, name: Arc<str>, again: bool) -> usize {
         let at = self.topics.len();
-        self.index.insert(name.clone(), at);
+        let lanes = if again { &mut self.again } else { &mut self.index };
+        lanes.insert(name.clone(), at);
         self.topics.push(Topic {
             name,
+            again,
             queue: VecDeque::new(),
             settled: 0,
             fetched: 0,
@@ -286,7 +303,9 @@ impl Window {
         topic.poison = None;
         let (outcome, later) = match verdict {
             Verdict::NobodyListens if self.require_subscriber => (None, Some(NOBODY.to_owned())),
+            Verdict::Taken | Verdict::NobodyListens if topic.again => (Some(Outcome::Resent), None),
             Verdict::Taken | Verdict::NobodyListens => (Some(Outcome::Delivered), None),
+            Verdict::Refused(reason) if topic.again => (Some(Outcome::NotResent { reason }), None),
             Verdict::Refused(reason) => (Some(Outcome::Rejected { reason }), None),
             Verdict::NotNow(reason) => (None, Some(reason)),
         };
@@ -296,7 +315,8 @@ impl Window {
             let due = now + backoff.wait();
             topic.stage = Stage::Waiting(due);
             self.waiting.insert((due, at));
-            if !topic.troubled {
+            // What keeps a topic's first deliveries waiting is told by them.
+            if !topic.troubled && !topic.again {
                 topic.troubled = true;
                 ruling.trouble = Some((topic.name.clone(), reason));
             }
@@ -359,7 +379,7 @@ impl Window {
             let due = now + poison.wait();
             topic.stage = Stage::Waiting(due);
             self.waiting.insert((due, at));
-            if !topic.troubled {
+            if !topic.troubled && !topic.again {
                 topic.troubled = true;
                 ruling.trouble = Some((topic.name.clone(), POISON.to_owned()));
             }

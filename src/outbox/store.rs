@@ -212,6 +212,19 @@ impl Store {
         })
     }
 
+    /// As [`Self::range`], the last record first.
+    pub(super) fn range_back(&self, from: &[u8], to: &[u8], each: &mut Each<'_>) -> Result<(), OutboxError> {
+        guard("scan", || {
+            for record in self.db.range(from..=to).rev() {
+                let (key, value) = record?;
+                if each(&key, &value).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Shows the records whose key begins with `prefix`.
     pub(super) fn prefix(&self, prefix: &[u8], each: &mut Each<'_>) -> Result<(), OutboxError> {
         guard("scan", || {

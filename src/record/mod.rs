@@ -3,6 +3,8 @@
 //! Owns the format: its lines, its version, what of a damaged file is still read. Pure: no I/O, no clock. Does not own what
 //! bytes mean ([`crate::wire`]) nor what becomes of them ([`crate::replay`]).
 
+pub mod ring;
+
 use crate::model::value::hex;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,9 @@ pub struct Line {
     pub wall: i64,
     /// What happened.
     pub what: What,
+    /// So many lines before this one said the same and are left out, while nothing else was said either. Where this is not 0,
+    /// the line stands for the last of them; the first stand in the record.
+    pub same: u64,
 }
 
 /// What a line tells.
@@ -99,6 +104,13 @@ struct Written {
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     missed: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero", default)]
+    same: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Why a file is no record.
@@ -177,6 +189,7 @@ impl Line {
         let mut line = Written {
             ms: self.ms,
             at: crate::model::time::rfc3339(self.wall),
+            same: self.same,
             ..Written::default()
         };
         match &self.what {
@@ -205,6 +218,7 @@ impl Line {
         let wall = crate::model::time::parse_rfc3339(&line.at)
             .ok_or_else(|| format!("`at` is `{}`, which is no time (RFC 3339)", line.at))?;
         let hex = |key: &str, text: &str| bytes(text).ok_or_else(|| format!("`{key}` is no hex: `{text}`"));
+        let same = line.same;
         let what = match line {
             Written {
                 sent: Some(sent),
@@ -235,7 +249,23 @@ impl Line {
             ms: line.ms,
             wall,
             what,
+            same,
         })
+    }
+
+    /// About as many bytes as its text has.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const FRAME: usize = 64;
+        FRAME
+            + match &self.what {
+                What::Exchange { sent, got, .. } => {
+                    32 + 2 * sent.len() + got.as_ref().map_or_else(String::len, |got| 2 * got.len())
+                }
+                What::In(bytes) | What::Out(bytes) => 2 * bytes.len(),
+                What::Link(sentence) => sentence.len(),
+                What::Missed(_) => 8,
+            }
     }
 }
 
@@ -315,6 +345,7 @@ mod tests {
             ms,
             wall: 1_795_342_503_171 + i64::try_from(ms).unwrap(),
             what,
+            same: 0,
         }
     }
 
@@ -423,8 +454,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_line_is_read_as_it_was_written(ms in 0..4_000_000_000_u64, what in what()) {
-            let line = line(ms, what);
+        fn every_line_is_read_as_it_was_written(ms in 0..4_000_000_000_u64, what in what(), same in 0..3_u64) {
+            let line = Line { same, ..line(ms, what) };
             prop_assert_eq!(Line::decode(&line.encode()), Ok(line));
         }
 

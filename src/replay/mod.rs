@@ -17,7 +17,7 @@ mod said;
 #[cfg(test)]
 mod tests;
 
-use crate::model::plan::ModbusLink;
+use crate::model::plan::{EventPlan, ModbusLink, Trigger};
 use crate::model::{Moment, Sample, SlotName};
 use crate::profile::{Meaning, Profile, SlotContract, show};
 use crate::record::{Record, What};
@@ -166,6 +166,20 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
     if missed > 0 {
         made.notes.push(format!(
             "the record misses {missed} lines: what happened there is not in it"
+        ));
+    }
+    let same: u64 = record.lines.iter().map(|line| line.same).sum();
+    let by_time = |event: &EventPlan| {
+        event
+            .triggers
+            .iter()
+            .any(|trigger| matches!(trigger, Trigger::Every(_)))
+    };
+    if let Some(event) = plan.events.iter().find(|event| by_time(event)).filter(|_| same > 0) {
+        made.notes.push(format!(
+            "{same} exchanges that said the same as others are only counted in the record: [events.{}] and what else time \
+             triggers makes fewer events here",
+            event.name
         ));
     }
     made.events.sort_by_key(|event| event.ms);

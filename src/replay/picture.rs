@@ -260,7 +260,17 @@ impl Picture {
             self.read.entry(value.point).or_insert((value.from, value.to)).1 = value.to;
         }
         if !self.flags.contains(&value.point) {
-            self.waiting.insert(value.point, held.clone());
+            // An earlier reading of the same waits on, where only what is read behind it is missing.
+            let guards = &self.guards;
+            let begun = |from: u64| {
+                guards
+                    .iter()
+                    .all(|guard| self.read.get(guard).is_some_and(|(first, _)| *first <= from))
+            };
+            let earlier = self.waiting.get(&value.point);
+            if !earlier.is_some_and(|earlier| earlier.raw == held.raw && begun(earlier.from)) {
+                self.waiting.insert(value.point, held.clone());
+            }
         }
         self.newest.insert(value.point, held);
     }

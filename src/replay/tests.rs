@@ -71,6 +71,7 @@ impl Tape {
             ms,
             wall: 1_795_342_503_171 + i64::try_from(ms).unwrap(),
             what,
+            same: 0,
         });
         self
     }
@@ -348,6 +349,46 @@ enum Act {
     Ready,
     Block,
     Rest,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// What the ring of the gateway leaves out of a record changes nothing of its events.
+    #[test]
+    fn the_last_exchanges_that_are_kept_make_the_events_that_all_would(acts in proptest::collection::vec(
+        prop_oneof![
+            1 => Just(Act::Result), 1 => Just(Act::Fall), 5 => Just(Act::Ready), 4 => Just(Act::Block), 4 => Just(Act::Rest)
+        ], 1..200), stable in proptest::option::of(Just("stable = 2\n")), flag: bool) {
+        let (mut ready, mut number) = (0, 1);
+        let mut tape = Tape::new();
+        for act in acts {
+            match act {
+                Act::Result => {
+                    number += 1;
+                    ready = 1;
+                }
+                Act::Fall => ready = 0,
+                Act::Ready => tape = tape.ready(ready),
+                Act::Block => tape = tape.block(number),
+                Act::Rest => tape = tape.rest(number),
+            }
+        }
+        let mut ring = crate::record::ring::Ring::new(tape.0.header.clone(), 1 << 20, crate::record::ring::Repeats::Answers);
+        for line in &tape.0.lines {
+            ring.push(line.clone());
+        }
+        let kept = Record::read(&ring.text()).unwrap();
+        prop_assert!(kept.lines.len() <= tape.0.lines.len());
+        let mut text = format!("{TOOL}{}", stable.unwrap_or_default());
+        if flag {
+            text = text.replace("{ rises = \"ready\" }", "{ changes = \"number\" }");
+        }
+        let profile = profile(&text);
+        let (all, left) = (tape.through(&profile), replay(&kept, &profile, &nobody(&profile)).unwrap());
+        prop_assert_eq!((all.events, all.torn), (left.events, left.torn));
+    }
+
 }
 
 proptest! {

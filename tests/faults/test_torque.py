@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import random
 import sys
 import tempfile
 import unittest
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "peers"))
 
-from telegrams import LENGTHS, expected, fields, vin  # noqa: E402
+from controller import Controller  # noqa: E402
+from session import Client  # noqa: E402
+from telegrams import LENGTHS, Telegram, cut, expected, fields, vin  # noqa: E402
 from test_handshakes import Lines, envelope  # noqa: E402
 from test_verify import BASE, START, iso  # noqa: E402
 from torque_kinds import BEFORE, Kind  # noqa: E402
@@ -143,6 +147,88 @@ class TorqueTest(unittest.TestCase):
 
     def test_mistreated(self) -> None:
         self.assert_finds("the controller was mistreated", lambda controller, events: controller.append({"e": "violation", "text": "so"}))
+
+
+class Line:
+    """What a client writes to."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.transport = self
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class ControllerTest(unittest.TestCase):
+    """The controller takes what a client may do for right, and nothing else."""
+
+    def setUp(self) -> None:
+        self.acked: list[int] = []
+        self.violations: list[str] = []
+        controller = SimpleNamespace(
+            timeout=1.0,
+            drops_silent=False,
+            ledger=SimpleNamespace(write=lambda **_: None),
+            chance=lambda _: False,
+            style=lambda: 0,
+            note_acked=self.acked.append,
+            violation=self.violations.append,
+            heard={},
+        )
+        self.line = Line()
+        self.client = Client(controller, None, self.line)  # type: ignore[arg-type]
+        self.client.started = 6
+        self.client.subscriptions = {60: (1, False), 70: (1, False)}
+
+    def make(self, number: int) -> None:
+        self.client.push(61, number, b"")
+
+    def resend(self) -> None:
+        self.client.tick(self.client.due + 1)
+
+    def acknowledge(self, mid: int = 62) -> None:
+        self.client.receive(Telegram(mid))
+
+    def test_one_answer_to_two_copies(self) -> None:
+        for number in (1, 2, 3):
+            self.make(number)
+        self.client.push(71, 0, b"")
+        self.resend()
+        for _ in range(3):
+            self.acknowledge()
+        self.acknowledge(72)
+        self.assertEqual(([1, 2, 3, 0], []), (self.acked, self.violations))
+        self.assertIsNone(self.client.outstanding)
+
+    def test_one_answer_to_each_copy(self) -> None:
+        self.make(1)
+        self.resend()
+        self.acknowledge()
+        self.client.push(71, 0, b"")
+        self.acknowledge()
+        self.assertEqual(71, self.client.outstanding[0].mid if self.client.outstanding else 0)
+        self.acknowledge(72)
+        self.assertEqual(([1, 0], []), (self.acked, self.violations))
+
+    def test_more_answers_than_were_asked_for(self) -> None:
+        self.make(1)
+        self.acknowledge()
+        self.make(2)
+        self.acknowledge()
+        self.acknowledge()
+        self.assertEqual((1, [1, 2]), (len(self.violations), self.acked))
+        self.acknowledge(72)
+        self.assertEqual(2, len(self.violations))
+
+    def test_a_length_that_lies_is_no_telegram(self) -> None:
+        for seed in range(2_000):
+            liar = Controller.liar(SimpleNamespace(random=random.Random(seed)))  # type: ignore[arg-type]
+            with contextlib.suppress(ValueError):
+                self.assertIsNone(cut(bytearray(liar)), liar)
 
 
 class TablesTest(unittest.TestCase):

@@ -133,7 +133,8 @@ class Controller:
 
     def liar(self) -> bytes:
         """A telegram whose length lies."""
-        body = self.random.randbytes(self.random.randint(0, 40)).replace(b"\0", b"x")
+        # Two bytes at least: a header alone, whose length is true, is a telegram that says too little.
+        body = self.random.randbytes(self.random.randint(2, 40)).replace(b"\0", b"x")
         length = self.random.choice([b"0000", b"0019", b"9999", b"12a4", b"0600", f"{20 + len(body) // 2:04}".encode()])
         return length + b"0061002         " + body + b"\0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,10 @@ class Client:
         self.queue: deque[tuple[Telegram, int]] = deque()
         self.outstanding: tuple[Telegram, int] | None = None
         self.tries = 0
-        # What was sent and is not acknowledged, each time that it was: acknowledgements come in this order, and name no result.
-        self.owed: deque[tuple[Telegram, float]] = deque()
-        self.forgiven = 0
-        self.lied = False
+        # By MID: how often its data messages were sent, and acknowledged. A client may answer each copy of a message that was
+        # sent again, or all of them once: an acknowledgement names no result, and a controller cannot tell.
+        self.sent: Counter[int] = Counter()
+        self.answered: Counter[int] = Counter()
         self.due = 0.0
         self.heard = time.monotonic()
         # Link level: our next number and the one expected of the client; 0 is before the first.
@@ -138,12 +138,11 @@ class Client:
         telegram, number = self.waiting or self.outstanding
         self.tries += 1
         if self.waiting is None:
-            self.owed.append((telegram, time.monotonic()))
+            self.sent[telegram.mid] += 1
         self.due = time.monotonic() + self.controller.timeout
         self.note_sent(number, self.tries)
         if number and not self.closed and self.controller.chance("rough"):
             self.controller.ledger.write(e="rough", n=number)
-            self.lied = True
             self.writer.write(self.controller.liar())
         self.write(telegram)
 
@@ -153,22 +152,14 @@ class Client:
             self.controller.ledger.write(e="sent", n=number, attempt=attempt, m=time.monotonic())
 
     def acknowledged(self, mid: int) -> None:
-        """The client says that it has the data message."""
-        if not self.owed:
-            self.forgiven -= 1
-            if self.forgiven < 0:
-                self.controller.violation(f"MID {mid:04} was acknowledged, and nothing was owed an acknowledgement")
+        """The client says that it has the data message: as controllers do, that is the one that waits for it."""
+        self.answered[mid] += 1
+        if self.answered[mid] > self.sent[mid]:
+            waits = f"{self.outstanding[0].mid:04} was sent" if self.outstanding else "nothing was owed an acknowledgement"
+            self.controller.violation(f"MID {mid:04} was acknowledged {self.answered[mid]} times, sent {self.sent[mid]} times, while {waits}")
             return
-        self.forget_copies()
-        of, _ = self.owed.popleft()
-        # What stood behind a length that lied may have been taken for a part of it.
-        while of.mid != mid and self.owed and self.lied:
-            of, _ = self.owed.popleft()
-        if of.mid != mid:
-            self.controller.violation(f"MID {mid:04} was acknowledged while {of.mid:04} was sent")
-            return
-        if self.outstanding is None or self.outstanding[0] is not of:
-            return  # the answer to one that was sent again
+        if self.outstanding is None or self.outstanding[0].mid != mid:
+            return  # the answer to a copy, or to what is not wanted any more
         telegram, number = self.outstanding
         if number and self.controller.chance("deaf"):
             self.controller.ledger.write(e="deaf", n=number)
@@ -178,13 +169,6 @@ class Client:
         if telegram.note:
             self.controller.ledger.write(e="trace_acked", of=telegram.note)
         self.advance()
-
-    def forget_copies(self) -> None:
-        """What was sent again while the client stored the first copy has one answer: a second one could be taken for the next
-        message's. A copy that came behind the answer is answered at once."""
-        now, asked = time.monotonic(), self.outstanding[0] if self.outstanding else None
-        while len(self.owed) > 1 and self.owed[0][0] is not asked and now - self.owed[0][1] > self.controller.timeout / 2:
-            self.owed.popleft()
 
     def tick(self, now: float) -> None:
         """Time passes: silence, and what is not acknowledged in time."""
@@ -337,10 +321,6 @@ class Client:
                 self.unlinked = deque(entry for entry in self.unlinked if PARENT.get(entry[0].mid) != parent)
                 if self.outstanding and PARENT[self.outstanding[0].mid] == parent:
                     self.outstanding = None
-                # It may be acknowledged all the same, later.
-                kept = deque(entry for entry in self.owed if PARENT[entry[0].mid] != parent)
-                self.forgiven += len(self.owed) - len(kept)
-                self.owed = kept
                 self.accept(quoted)
         elif mid in ACKS or mid in (5, 1203):
             data = ACKS.get(mid) or (int(telegram.text[:4]) if mid == 5 else self.outstanding[0].mid if self.outstanding else 1201)

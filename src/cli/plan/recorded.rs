@@ -4,15 +4,19 @@
 //! notice. Does not own the replay itself ([`crate::replay`]).
 
 use super::{Arguments, Swap};
+use crate::cli::record::kept;
 use crate::config::Config;
-use crate::gateway::setup;
+use crate::gateway::{control, setup};
 use crate::profile::Profile;
 use crate::record::Record;
 use crate::replay::differ::{Pair, differ};
 use crate::replay::{Replayed, replay};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// What the gateway keeps is called so.
+const KEPT: &str = "the last exchanges that the gateway keeps";
 
 /// A record and where it comes from.
 #[derive(Debug)]
@@ -70,6 +74,18 @@ pub(super) struct Sum {
 }
 
 impl Heard {
+    /// Nothing yet.
+    fn nothing(name: String, lines: usize) -> Self {
+        Self {
+            name,
+            lines,
+            before: None,
+            after: None,
+            notes: Vec::new(),
+            counts: false,
+        }
+    }
+
     /// Whether the MES would notice nothing.
     pub(super) fn keeps(&self) -> bool {
         !self.counts || self.sum().is_none_or(|sum| sum.same == sum.all())
@@ -221,10 +237,15 @@ pub(super) fn hear(arguments: &Arguments, swaps: &mut [Swap]) -> Result<(), Stri
         return Ok(());
     };
     for swap in swaps {
-        if let Some(recording) = recent(&config, &swap.slot().to_string()) {
-            let heard = listen(&recording, swap);
-            swap.heard.push(heard);
-        }
+        let heard = match recent(&config, &swap.slot().to_string()) {
+            None => continue,
+            Some(Ok(recording)) => listen(&recording, swap),
+            Some(Err(sentence)) => Heard {
+                notes: vec![sentence],
+                ..Heard::nothing(KEPT.to_owned(), 0)
+            },
+        };
+        swap.heard.push(heard);
     }
     Ok(())
 }
@@ -238,27 +259,24 @@ fn read(path: &Path, asked: bool) -> Result<Recording, String> {
     })
 }
 
-/// The last raw exchanges of a slot, which the gateway keeps.
-fn recent(config: &Config, slot: &str) -> Option<Recording> {
-    let file: PathBuf = config.gateway.state_dir.join("recent").join(format!("{slot}.jsonl"));
-    let recording = read(&file, false).ok()?;
-    Some(Recording {
-        name: "the last exchanges that the gateway keeps".to_owned(),
-        ..recording
-    })
+/// The last raw exchanges of a slot, which the gateway keeps; `None`: there are none.
+fn recent(config: &Config, slot: &str) -> Option<Result<Recording, String>> {
+    let text = match kept(&config.gateway.state_dir, slot, false) {
+        Ok(text) => text,
+        Err(sentence) => return (sentence != control::nothing_kept(slot, false)).then_some(Err(sentence)),
+    };
+    let record = Record::read(&text).map_err(|fault| fault.to_string());
+    Some(record.map(|record| Recording {
+        name: KEPT.to_owned(),
+        record,
+        asked: false,
+    }))
 }
 
 fn listen(recording: &Recording, swap: &Swap) -> Heard {
     let record = &recording.record;
     let header = &record.header;
-    let mut heard = Heard {
-        name: recording.name.clone(),
-        lines: record.lines.len(),
-        before: None,
-        after: None,
-        notes: Vec::new(),
-        counts: false,
-    };
+    let mut heard = Heard::nothing(recording.name.clone(), record.lines.len());
     let is = |profile: &Profile| {
         let identity = profile.identity();
         identity.vendor == header.vendor && identity.model == header.model

@@ -135,6 +135,19 @@ impl Where {
         Ok(target)
     }
 
+    /// The slot that is meant, and the state directory of its gateway, whatever its device file is like; else the exit code.
+    pub(in crate::cli) fn slot(&self) -> Result<(SlotName, PathBuf), ExitCode> {
+        match self.slot_of_a_gateway() {
+            Ok(Some((_, contract, state_dir))) => Ok((contract.slot, state_dir)),
+            Ok(None) => {
+                let sentence = "only a gateway keeps what was exchanged last: name a slot (st10.spindle-1), and its gateway \
+                                with --config gateway.toml";
+                Err(NoTarget::Because(sentence.to_owned()).complain())
+            }
+            Err(fault) => Err(fault.complain()),
+        }
+    }
+
     fn find(&self) -> Result<Target, NoTarget> {
         let found = self.slot_of_a_gateway()?;
         let (name, slot, state_dir) = match found {

@@ -4,6 +4,7 @@
 //! Owns the files `accepted/<station>.<slot>.json`: their form, and that one is there whole or not at all.
 
 use super::folder::Texts;
+use crate::gateway::overlay::Overlay;
 use crate::model::{DeviceIdentity, SlotName};
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
@@ -16,15 +17,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Of the profile.
+    #[serde(default)]
     pub vendor: String,
     /// Of the profile.
+    #[serde(default)]
     pub model: String,
     /// Which individual, where the file says so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub serial: Option<String>,
     /// `sha256:…` of the profile as it was resolved.
+    #[serde(default)]
     pub digest: String,
     /// When it was accepted, RFC 3339.
+    #[serde(default)]
     pub at: String,
     /// Texts by path: relative to the profiles folder, absolute where they do not stand in it.
     pub files: BTreeMap<PathBuf, String>,
@@ -63,23 +68,16 @@ impl Accepted {
     /// Its texts, as if they stood in the profiles folder.
     #[must_use]
     pub fn texts(&self, root: &Path) -> Texts {
-        let given = self.files.iter().map(|(name, text)| (root.join(name), text.clone()));
-        Texts::with(given.collect())
+        Texts::new(Overlay::accepted(self), root)
     }
 
-    /// The last accepted text of a slot's device file. `None`: there is none, or it cannot be read. Blocking.
+    /// [`accepted`]; a damaged one counts as none, and is told in the log. Blocking.
     #[must_use]
     pub fn read(state_dir: &Path, slot: &SlotName) -> Option<Self> {
-        let text = std::fs::read(path(state_dir, slot)).ok()?;
-        match serde_json::from_slice(&text) {
-            Ok(accepted) => Some(accepted),
-            Err(fault) => {
-                tracing::warn!(
-                    "{slot}: the last accepted text in the state directory is damaged ({fault}), and not used"
-                );
-                None
-            }
-        }
+        accepted(state_dir, slot).unwrap_or_else(|fault| {
+            tracing::warn!("{slot}: {fault}");
+            None
+        })
     }
 
     /// Keeps it, durably. Blocking.
@@ -105,6 +103,45 @@ impl Accepted {
             _ => Ok(()),
         }
     }
+}
+
+/// Why what was accepted cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptedFault {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}; run this as the gateway's own user, or as root")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is none of the gateway's.
+    #[error("{path} is damaged: {reason}; it is written anew when the gateway next accepts a device file")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The last accepted text of a slot's device file; `None`: there is none. Blocking.
+///
+/// # Errors
+/// It is there, but cannot be read.
+pub fn accepted(state_dir: &Path, slot: &SlotName) -> Result<Option<Accepted>, AcceptedFault> {
+    let path = path(state_dir, slot);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(AcceptedFault::Unreadable { path, source }),
+    };
+    let read = serde_json::from_slice(&text);
+    read.map(Some).map_err(|fault| AcceptedFault::Damaged {
+        reason: fault.to_string(),
+        path,
+    })
 }
 
 fn folder(state_dir: &Path) -> PathBuf {

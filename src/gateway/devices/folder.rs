@@ -2,7 +2,7 @@
 //!
 //! Owns looking at files. Does not own what a text means ([`crate::profile`]) nor whether it is accepted ([`super::judge`]).
 
-use crate::gateway::setup::Disk;
+use crate::gateway::overlay::Overlay;
 use crate::model::Moment;
 use crate::profile::{FileFault, Files};
 use std::cell::RefCell;
@@ -105,19 +105,21 @@ impl Settling {
     }
 }
 
-/// Texts as they stood at one moment: each file is read once. Some may be given in place of what is on disk.
-#[derive(Debug, Default)]
+/// Texts as they stood at one moment: each file is read once.
+#[derive(Debug, Clone, Default)]
 pub struct Texts {
-    given: BTreeMap<PathBuf, String>,
+    overlay: Overlay,
+    profiles: PathBuf,
     read: RefCell<BTreeMap<PathBuf, Result<String, FileFault>>>,
 }
 
 impl Texts {
-    /// These in place of what stands on disk.
+    /// Of the files below `profiles`, with what stands in their place.
     #[must_use]
-    pub fn with(given: BTreeMap<PathBuf, String>) -> Self {
+    pub fn new(overlay: Overlay, profiles: &Path) -> Self {
         Self {
-            given,
+            overlay,
+            profiles: profiles.to_owned(),
             read: RefCell::default(),
         }
     }
@@ -125,18 +127,12 @@ impl Texts {
     /// The text that was read of a file.
     #[must_use]
     pub fn text(&self, path: &Path) -> Option<String> {
-        match self.given.get(path) {
-            Some(text) => Some(text.clone()),
-            None => self.read.borrow().get(path)?.as_ref().ok().cloned(),
-        }
+        self.read.borrow().get(path)?.as_ref().ok().cloned()
     }
 }
 
 impl Files for Texts {
     fn read(&self, path: &Path) -> Result<String, FileFault> {
-        if let Some(text) = self.given.get(path) {
-            return Ok(text.clone());
-        }
         if let Some(read) = self.read.borrow().get(path) {
             return read.clone();
         }
@@ -147,10 +143,14 @@ impl Files for Texts {
                 LONGEST >> 20
             )))
         } else {
-            Disk.read(path)
+            self.overlay.over(&self.profiles).read(path)
         };
         self.read.borrow_mut().insert(path.to_owned(), read.clone());
         read
+    }
+
+    fn shown(&self, path: &Path) -> PathBuf {
+        self.overlay.over(&self.profiles).shown(path)
     }
 }
 
@@ -197,8 +197,11 @@ mod tests {
         std::fs::write(&path, "b").unwrap();
         assert_eq!(texts.read(&path).unwrap(), "a");
         assert_eq!(texts.text(&path).unwrap(), "a");
-        let other = Texts::with([(path.clone(), "given".to_owned())].into());
+        let mut overlay = Overlay::new();
+        overlay.put(Path::new("x.toml"), "given".to_owned(), Path::new("y.toml"));
+        let other = Texts::new(overlay, dir.path());
         assert_eq!(other.read(&path).unwrap(), "given");
+        assert_eq!(other.shown(&path), Path::new("y.toml"));
         assert_eq!(Texts::default().text(&path), None);
     }
 }

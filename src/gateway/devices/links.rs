@@ -124,6 +124,11 @@ impl Links {
         names
     }
 
+    /// What was exchanged last with the device of a slot that is replaced is kept.
+    pub(in crate::gateway) async fn keep(&self, slot: &SlotName) {
+        self.ends.keep(slot).await;
+    }
+
     /// Starts every link that `slots` want and that does not run.
     pub(in crate::gateway) fn start_wanted(&mut self, slots: &[SlotSetup], mut states: States) {
         for plans in groups(slots) {

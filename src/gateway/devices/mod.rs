@@ -11,6 +11,7 @@ pub(super) mod judge;
 mod links;
 
 use super::changes::{self, Entry, What};
+use super::overlay::Overlay;
 use super::setup::SlotSetup;
 use super::store::{Install, Request, Store, Told};
 use super::triggers::States;
@@ -198,7 +199,7 @@ impl Devices {
         let (files, held, now) = (self.files.clone(), self.held.clone(), self.clock.now().rfc3339());
         blocking(move || {
             let signature = files.signature();
-            let texts = Texts::default();
+            let texts = Texts::new(Overlay::new(), &files.profiles);
             let verdicts = judge(&files.profiles, &held, &texts, &files.approval(), &now);
             (files.signature() == signature).then_some(Judged { signature, verdicts })
         })
@@ -332,6 +333,7 @@ impl Devices {
         let mut states = States::new();
         for (installing, who) in installs.into_iter().zip(told) {
             let slot = installing.slot.clone();
+            self.links.keep(&slot).await;
             let install = installing.install(who);
             let found = match self.install(install).await {
                 Some(Some(found)) => Some(found),

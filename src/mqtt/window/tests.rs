@@ -14,8 +14,16 @@ fn ready(topic: &str, sequence: u64) -> Ready {
     Ready {
         topic: topic.into(),
         sequence,
+        again: false,
         id: sequence.to_string(),
         body: Bytes::from(sequence.to_string()),
+    }
+}
+
+fn asked_again(topic: &str, place: u64) -> Ready {
+    Ready {
+        again: true,
+        ..ready(topic, place)
     }
 }
 
@@ -260,4 +268,57 @@ fn what_is_held_is_bounded() {
         next += 1;
     }
     assert!(window.held() <= AHEAD);
+}
+
+#[test]
+fn what_is_sent_again_has_its_own_lane_and_first_deliveries_keep_their_order() {
+    let mut window = Window::new(true, WAITS);
+    window.connected(10);
+    window.offer(vec![
+        ready("a", 7),
+        ready("a", 8),
+        asked_again("a", 1),
+        asked_again("a", 2),
+    ]);
+    let first = window.next(NOW).unwrap();
+    let again = window.next(NOW).unwrap();
+    assert_eq!((first.sequence, again.sequence), (7, 1), "side by side");
+    assert_eq!(window.next(NOW), None, "one of each");
+    let ruling = window.answered(again.id, Verdict::Taken, NOW);
+    let settled = ruling.settlement.unwrap();
+    assert_eq!((settled.sequence, settled.outcome), (1, Outcome::Resent));
+    let wanted = window.wanted().unwrap();
+    assert_eq!(wanted.after.get("a"), Some(&8));
+    assert_eq!(wanted.again.0.get("a"), Some(&2));
+    // The connection breaks: both begin behind what was settled, each in its lane.
+    let flying = window.next(NOW).unwrap();
+    assert_eq!(flying.sequence, 2);
+    window.disconnected(NOW);
+    window.connected(10);
+    let wanted = window.wanted().unwrap();
+    assert_eq!(wanted.after.get("a"), None);
+    assert_eq!(wanted.again.0.get("a"), Some(&1));
+    window.offer(vec![ready("a", 7), asked_again("a", 2)]);
+    let mut settled = Vec::new();
+    while let Some(flight) = window.next(NOW) {
+        settled.extend(window.answered(flight.id, Verdict::Taken, NOW).settlement);
+    }
+    let mut of: Vec<_> = settled.iter().map(|one| (one.outcome.clone(), one.sequence)).collect();
+    of.sort_by_key(|(_, sequence)| *sequence);
+    assert_eq!(of, [(Outcome::Resent, 2), (Outcome::Delivered, 7)]);
+}
+
+#[test]
+fn what_is_sent_again_and_refused_is_no_rejected_event_and_no_trouble_of_its_topic() {
+    let mut window = Window::new(true, WAITS);
+    window.connected(10);
+    window.offer(vec![asked_again("a", 1)]);
+    let flight = window.next(NOW).unwrap();
+    let ruling = window.answered(flight.id, Verdict::NobodyListens, NOW);
+    assert_eq!(ruling, Ruling::default(), "it waits, and first deliveries say why");
+    let due = window.due().unwrap();
+    let flight = window.next(due).unwrap();
+    let ruling = window.answered(flight.id, Verdict::Refused("too large".into()), due);
+    let reason = "too large".to_owned();
+    assert_eq!(ruling.settlement.unwrap().outcome, Outcome::NotResent { reason });
 }

@@ -66,7 +66,7 @@ pub(super) fn begins_anew(before: &Profile, after: &Profile, contract: &SlotCont
     };
     Some(Difference {
         what: "at the swap".to_owned(),
-        from: None,
+        from: Some("goes on where it stood".to_owned()),
         to: Some(to.to_owned()),
     })
 }
