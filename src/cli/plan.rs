@@ -137,7 +137,13 @@ fn swaps(arguments: &Arguments, out: &mut Diagnostics) -> Option<Vec<Swap>> {
         if named.is_none() && arguments.profiles.is_none() {
             continue;
         }
-        let Some(profile) = &is.profile else { continue };
+        let Some(profile) = &is.profile else {
+            // Refused for what was wrong before as well: told all the same, since it was asked for.
+            if named.is_some() && !out.has_errors() {
+                out.extend(anew.clone());
+            }
+            continue;
+        };
         let to = profile.files().first().cloned().unwrap_or_default();
         let to = named.map_or(to, |(_, file)| file.clone());
         let (known, from) = match &was.profile {

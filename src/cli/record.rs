@@ -110,7 +110,7 @@ fn recent(arguments: &Arguments) -> ExitCode {
 }
 
 /// The text that a gateway has kept: the running one, else what the last one wrote when it ended.
-fn kept(state_dir: &Path, slot: &str, before: bool) -> Result<String, String> {
+pub(super) fn kept(state_dir: &Path, slot: &str, before: bool) -> Result<String, String> {
     let question = LinkQuestion::Recent {
         slot: slot.to_owned(),
         before,

@@ -4,7 +4,7 @@ use super::Swap;
 use super::recorded::{Change, Heard, Sum, known_factor, noticed};
 use crate::cli::replay::{event, many, two_json};
 use crate::diagnostic::Diagnostics;
-use crate::model::DeviceIdentity;
+use crate::model::{Decimal, DeviceIdentity};
 use crate::profile::Profile;
 use crate::profile::compare::Difference;
 use crate::replay::Replayed;
@@ -44,7 +44,7 @@ fn one(swap: &Swap) -> String {
     } else {
         section(&mut text, "For the MES", &comparison.contract, "");
         if !comparison.gained.is_empty() {
-            text.push_str("\n  new, and passed over by who does not know it:");
+            text.push_str("\n  besides, and no break of the contract:");
             lines(&mut text, &comparison.gained, "  ");
         }
         section(&mut text, "For the device link", &comparison.link, "");
@@ -239,13 +239,7 @@ fn changed(change: &Change) -> String {
 
 /// Four significant digits.
 fn rounded(factor: f64) -> String {
-    let digits = 3 - factor.abs().log10().floor().clamp(-6.0, 3.0) as i32;
-    let text = format!("{factor:.*}", usize::try_from(digits).unwrap_or(0));
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    Decimal::from_f64(factor).map_or_else(|| factor.to_string(), |factor| factor.round_significant(4).to_string())
 }
 
 /// For machines.
