@@ -164,6 +164,29 @@ fn schemas_of_every_type_are_written() {
         let schema: Value = serde_json::from_str(&text).unwrap();
         assert!(jsonschema::meta::is_valid(&schema), "{kind}");
     }
+    let text = std::fs::read_to_string(out.join("asyncapi.json")).unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["asyncapi"], "3.0.0");
+}
+
+#[test]
+fn a_quarantine_is_tried_again_where_somebody_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = plant(folder.path());
+    let config = config.to_str().unwrap();
+    for (more, says) in [
+        (["retry", "--config", config].as_slice(), "say which"),
+        (&["list", "--config", config], "no gateway has run"),
+        (
+            &["list", "--config", config, "--slot", "st10.nobody"],
+            "there is no slot `st10.nobody`",
+        ),
+    ] {
+        let output = lineside(&[&["quarantine"], more].concat());
+        let (_, err) = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
 }
 
 #[test]

@@ -253,6 +253,68 @@ fn a_record_of_a_virtual_device_is_replayed_and_compared() {
     assert!(said(&invalid).1.contains("no record"), "{:?}", said(&invalid));
 }
 
+/// Values, structures and events of a server: what is recorded by a link of its own makes the events that the device says it
+/// made, and another profile finds what it wants in it.
+#[test]
+fn what_an_opcua_server_says_is_recorded_and_replayed() {
+    for (profile, other) in [
+        ("example/opcua", ("MeasuredValue", "NoSuchField")),
+        (
+            "joining/opc-40450",
+            ("Result/ResultMetaData/ResultId", "Result/ResultMetaData/SequenceNumber"),
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (out, root) = (path("r.jsonl"), catalog());
+        let root = root.to_str().unwrap();
+        let installed = path("a.toml");
+        let text = format!("profile = 1\nextends = \"{profile}\"\n[connection]\nsecurity = \"None\"\n");
+        std::fs::write(&installed, text).unwrap();
+        let (mut device, address) = simulate(profile, &["--every", "400ms", "--no-wait"]);
+        let recorded = lineside(&[
+            "record",
+            &installed,
+            "--root",
+            root,
+            "--address",
+            &address,
+            "--out",
+            &out,
+            "--for",
+            "5s",
+        ]);
+        assert!(recorded.status.success(), "{:?}", said(&recorded));
+        let replayed = json(&lineside(&["replay", &out, profile, "--json"]));
+        let results = of_type(&replayed, "tightening");
+        assert!(results.len() > 5, "{replayed:#}");
+        assert_eq!(of_type(&replayed, "quarantine").len(), 0, "{replayed:#}");
+        assert_eq!(replayed["torn"].as_array().unwrap().len(), 0, "{replayed:#}");
+        assert_eq!(replayed["notes"].as_array().unwrap().len(), 0, "{replayed:#}");
+        device.types("quit");
+        device.ends();
+        device.heard.extend(device.lines.iter());
+        // Every result that is replayed was made by the device, with this verdict.
+        for event in &results {
+            let id = format!("result_id {}", event["result_id"].as_str().unwrap());
+            let verdict = event["result"].as_str().unwrap();
+            let made = device.heard.iter().filter(|line| {
+                line.contains("tightening") && line.contains(verdict) && line.split(", ").any(|part| part.trim() == id)
+            });
+            assert!(made.count() > 0, "{id} {verdict}: {:#?}", device.heard);
+        }
+        let same = lineside(&["replay", &out, profile, &installed, "--root", root]);
+        assert_eq!(same.status.code(), Some(0), "{:?}", said(&same));
+        // A profile that reads something else in the same structure.
+        let text = std::fs::read_to_string(catalog().join(format!("{profile}.toml"))).unwrap();
+        let (from, to) = other;
+        assert!(text.contains(from), "{profile} has no {from}");
+        std::fs::write(path("other.toml"), text.replace(from, to)).unwrap();
+        let differs = lineside(&["replay", &out, profile, &path("other.toml"), "--root", root]);
+        assert_eq!(differs.status.code(), Some(3), "{:?}", said(&differs));
+    }
+}
+
 /// Events of one type in a replay.
 fn of_type<'a>(replayed: &'a Value, kind: &str) -> Vec<&'a Value> {
     let events = replayed["events"].as_array().unwrap().iter();
@@ -528,7 +590,7 @@ fn every_handshake_of_the_catalog_works_between_virtual_device_and_gateway() {
     let unknown = lineside(&["probe", "st10.nobody", "--config", &config, "--once"]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(said(&unknown).1.contains("is no slot of"), "{:?}", said(&unknown));
-    for name in ["level", "clear-on-read", "counter-echo", "toggle"] {
+    for name in ["level", "clear-on-read", "counter-echo", "toggle", "ring"] {
         let out = line.folder.path().join(format!("{name}.jsonl"));
         let out = out.to_str().unwrap();
         let slot = format!("st10.{name}");
@@ -567,6 +629,22 @@ fn every_handshake_of_the_catalog_works_between_virtual_device_and_gateway() {
         let mut once = ids.clone();
         once.dedup();
         assert_eq!(once, ids, "{name}");
+        // What the gateway has kept by itself holds the same results, and those before.
+        let kept = line.folder.path().join(format!("{name}-recent.jsonl"));
+        let kept = kept.to_str().unwrap();
+        let recent = lineside(&["record", &slot, "--recent", "--config", &config, "--out", kept]);
+        assert!(recent.status.success(), "{:?}", said(&recent));
+        let replayed = json(&lineside(&["replay", kept, profile.to_str().unwrap(), "--json"]));
+        for id in &ids {
+            let same = |event: &&Value| event["event"]["result_id"] == **id;
+            let number = replayed["events"].as_array().unwrap().iter().filter(same).count();
+            assert_eq!(number, 1, "{name} {id}: {replayed:#}");
+        }
+        let nothing = lineside(&[
+            "record", &slot, "--recent", "--before", "--config", &config, "--out", kept, "--force",
+        ]);
+        assert_eq!(nothing.status.code(), Some(1));
+        assert!(said(&nothing).1.contains("no device filled"), "{:?}", said(&nothing));
     }
     for (name, device) in &mut line.devices {
         device.types("quit");

@@ -15,7 +15,9 @@ use fake_broker::{Act, Fake, Packet, puback, publish};
 use lineside::device::modbus::simulator::Simulator;
 use lineside::diagnostic::Diagnostics;
 use lineside::gateway::changes::{self, What};
+use lineside::gateway::control;
 use lineside::gateway::lock::{self, Lock};
+use lineside::gateway::store::Question;
 use lineside::gateway::{self, GatewayError, setup};
 use lineside::model::SlotName;
 use lineside::model::plan::Table::Holding;
@@ -473,10 +475,15 @@ fn what_waits_for_a_broker_is_sent_as_it_was_made() {
     for _ in 0..5 {
         a.tighten_and_wait();
     }
-    let log = || changes::read(&plant.state()).unwrap().len();
-    for (index, scale) in ["0.1", "1", "10"].iter().enumerate() {
+    let told = || {
+        let stats = control::ask(&plant.state(), &Question::OutboxStats).unwrap().unwrap();
+        stats["topics"]["acme/s/a/l/st10/tool/change"]["waiting"]
+            .as_u64()
+            .unwrap_or(0)
+    };
+    for (index, scale) in (0..).zip(["0.1", "1", "10"]) {
         plant.write("tool", &profile("A", &a).replace("0.01", scale));
-        until("the change is taken", || log() == 2 + index);
+        until("the change is made", || told() == 1 + index);
         a.tighten_and_wait();
     }
     plant.stop(running);

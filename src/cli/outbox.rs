@@ -95,6 +95,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(None) => directly(&config, &question),
         Err(fault) => Err(fault.to_string()),
     };
+    let answer = answer.and_then(|answer| match answer["error"].as_str() {
+        Some(fault) => Err(fault.to_owned()),
+        None => Ok(answer),
+    });
     match answer {
         Ok(answer) => {
             print(&if json {
@@ -141,9 +145,6 @@ pub(super) fn directly(config: &crate::config::Config, question: &Question) -> R
 }
 
 fn readable(question: &Question, answer: &Value) -> String {
-    if let Some(error) = answer["error"].as_str() {
-        return format!("error: {error}");
-    }
     match question {
         Question::Seen { .. } => match answer["seen"].as_array().map_or(0, Vec::len) {
             0 => "nothing that the MES rejected was left to be looked at".to_owned(),

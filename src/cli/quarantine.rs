@@ -219,31 +219,30 @@ fn listed(found: &Value) -> String {
     if all.is_empty() {
         return "no quarantine is held".to_owned();
     }
-    let mut out = String::new();
-    for one in all {
-        out += &format!(
-            "{}  {}  {}  {}  {}\n    {}\n    raw {}\n",
+    let row = |one: &Value| {
+        let standing = if one["state"] == "solved" {
+            "solved".to_owned()
+        } else {
+            text(&one["standing"])
+        };
+        format!(
+            "{}  {}  {}  {}  {standing}\n    {}\n    raw {}",
             text(&one["id"]),
             text(&one["when"]),
             text(&one["slot"]),
             text(&one["of"]),
-            if one["state"] == "solved" {
-                "solved".to_owned()
-            } else {
-                text(&one["standing"])
-            },
             reasons(&one["reasons"]),
             text(&one["raw"]),
-        );
-    }
-    out.trim_end().to_owned()
+        )
+    };
+    all.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 fn told(tried: &[Value]) -> String {
     if tried.is_empty() {
         return "nothing to try again".to_owned();
     }
-    let mut out = String::new();
+    let mut rows = Vec::new();
     for one in tried {
         let events = one["events"].as_array().map(Vec::as_slice).unwrap_or_default();
         let shown: Vec<String> = events
@@ -272,8 +271,9 @@ fn told(tried: &[Value]) -> String {
             }
             _ => format!("still is none: {}", reasons(&one["reasons"])),
         };
-        out += &format!("{}  {}  {said}\n", text(&one["id"]), text(&one["slot"]));
+        rows.push(format!("{}  {}  {said}", text(&one["id"]), text(&one["slot"])));
     }
     let made = tried.iter().filter(|one| one["outcome"] == "made").count();
-    out + &format!("{made} of {} are events now", tried.len())
+    rows.push(format!("{made} of {} are events now", tried.len()));
+    rows.join("\n")
 }

@@ -57,10 +57,6 @@ pub(super) fn run(arguments: &Arguments, log: &Log) -> ExitCode {
         Ok(target) => target,
         Err(code) => return code,
     };
-    if let Link::Opcua(_) = target.plan.link {
-        complain("error: what an OPC UA server says cannot be recorded yet; `lineside probe` shows it");
-        return ExitCode::FAILURE;
-    }
     let outcome = open(&arguments.out, arguments.force).and_then(|file| {
         let runtime = runtime().map_err(|fault| fault.to_string())?;
         let outcome = runtime.block_on(record(arguments, &target, file));
@@ -202,7 +198,7 @@ async fn record(arguments: &Arguments, target: &Target, file: File) -> Result<St
     let header = header(arguments, target, begun);
     let (lines, written) = mpsc::channel(WAITING);
     let writer = tokio::task::spawn_blocking(move || write(file, &header, written));
-    let way = target.way();
+    let way = target.way_to_record();
     let mut count = Count::default();
     let mut ended = String::new();
     {
@@ -335,7 +331,7 @@ async fn polled(
     let mut beat = tokio::time::interval(target.plan.link.modbus().map_or(BEAT, |link| link.poll));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let looking = async {
-        if target.plan.link.modbus().is_none() {
+        if let Link::Framed(_) | Link::OpenProtocol(_) = target.plan.link {
             // It speaks by itself: there is nothing to ask.
             return std::future::pending().await;
         }
@@ -343,6 +339,8 @@ async fn polled(
         loop {
             beat.tick().await;
             match way.look(target, arguments.clears).await {
+                // All of a server is read once; then it tells what changes.
+                Ok(_) if target.plan.link.opcua().is_some() => return std::future::pending().await,
                 Ok(_) => told.clear(),
                 Err(reason) if reason == told => {}
                 Err(reason) => {

@@ -202,8 +202,8 @@ fn slot_channels(of: &Described<'_>, slot: &SlotDescribed<'_>, all: &mut Vec<Cha
         let mut about = about(kind).to_owned();
         if slot.delivers.contains(&kind) && !ALWAYS.contains(&kind) {
             if !slot.requires.is_empty() {
-                about += &format!(
-                    " Of this slot also these are always there: {}.",
+                about = format!(
+                    "{about} Of this slot also these are always there: {}.",
                     slot.requires.join(", ")
                 );
                 more.insert("x-lineside-requires".into(), slot.requires.clone().into());
@@ -219,7 +219,7 @@ fn slot_channels(of: &Described<'_>, slot: &SlotDescribed<'_>, all: &mut Vec<Cha
                     .iter()
                     .map(|(name, uom)| format!("{name} in {uom}"))
                     .collect();
-                about += &format!(" Names and units of measure: {}.", named.join(", "));
+                about = format!("{about} Names and units of measure: {}.", named.join(", "));
                 more.insert("x-lineside-values".into(), values.into());
             }
         }
@@ -330,19 +330,19 @@ fn components(of: &Described<'_>) -> Value {
         );
     }
     let mut components = json!({"schemas": schemas, "messages": messages});
-    let mut schemes = Map::new();
+    let mut security = Map::new();
     if of.broker.user {
         let about = "each client has a user of its own; docs/broker-security.md says what it may read and write";
-        schemes.insert("user".into(), json!({"type": "userPassword", "description": about}));
+        security.insert("user".into(), json!({"type": "userPassword", "description": about}));
     }
     if of.broker.certificate {
-        schemes.insert(
+        security.insert(
             "certificate".into(),
             json!({"type": "X509", "description": "a client certificate"}),
         );
     }
-    if let (Some(components), false) = (components.as_object_mut(), schemes.is_empty()) {
-        components.insert("securitySchemes".into(), schemes.into());
+    if let (Some(components), false) = (components.as_object_mut(), security.is_empty()) {
+        components.insert("securitySchemes".into(), security.into());
     }
     components
 }

@@ -4,7 +4,9 @@
 
 use crate::model::{Moment, Raw, SlotName};
 use crate::record::What;
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -13,13 +15,43 @@ const BEHIND: usize = 1024;
 /// Questions that may wait.
 const WAITING: usize = 4;
 
+/// What is needed to read later words at most: the descriptions of a server's data types.
+const CONTEXT: usize = 4096;
+
 /// The driver's end of a tap.
 #[derive(Debug, Clone)]
-pub struct Tap(broadcast::Sender<What>);
+pub struct Tap {
+    sender: broadcast::Sender<What>,
+    /// What whoever looks later needs, too.
+    context: Arc<Mutex<Vec<What>>>,
+}
 
 impl Default for Tap {
     fn default() -> Self {
-        Self(broadcast::Sender::new(BEHIND))
+        Self {
+            sender: broadcast::Sender::new(BEHIND),
+            context: Arc::default(),
+        }
+    }
+}
+
+/// Everything that is exchanged, from when this was asked for; before it what is needed to read that.
+#[derive(Debug)]
+pub struct Exchanges {
+    before: VecDeque<What>,
+    rest: broadcast::Receiver<What>,
+}
+
+impl Exchanges {
+    /// The next word.
+    ///
+    /// # Errors
+    /// The link has ended, or this was read too slowly: so many are missing.
+    pub async fn recv(&mut self) -> Result<What, broadcast::error::RecvError> {
+        match self.before.pop_front() {
+            Some(what) => Ok(what),
+            None => self.rest.recv().await,
+        }
     }
 }
 
@@ -27,19 +59,37 @@ impl Tap {
     /// Whether anybody looks.
     #[must_use]
     pub fn is_used(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.sender.receiver_count() > 0
     }
 
     /// Tells an exchange to whoever looks.
     pub fn send(&self, what: What) {
         // Nobody looks any more: nothing is lost by that.
-        drop(self.0.send(what));
+        drop(self.sender.send(what));
+    }
+
+    /// Tells what whoever looks later needs, too. With the table of namespaces a session begins, and what was told before is
+    /// forgotten.
+    pub fn send_context(&self, what: What) {
+        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(what, What::Namespaces(_)) {
+            context.clear();
+        }
+        if context.len() < CONTEXT {
+            context.push(what.clone());
+        }
+        self.send(what);
     }
 
     /// Looks at what is exchanged from now on.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<What> {
-        self.0.subscribe()
+    pub fn subscribe(&self) -> Exchanges {
+        // Nothing is told meanwhile, so that nothing is missed and nothing comes twice.
+        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        Exchanges {
+            rest: self.sender.subscribe(),
+            before: context.iter().cloned().collect(),
+        }
     }
 }
 
@@ -123,7 +173,7 @@ impl Probe {
 
     /// Everything that is exchanged on the link from now on.
     #[must_use]
-    pub fn exchanges(&self) -> broadcast::Receiver<What> {
+    pub fn exchanges(&self) -> Exchanges {
         self.tap.subscribe()
     }
 }

@@ -861,7 +861,9 @@ impl Committer {
         let mut ready = Vec::new();
         self.fetch_again(request, &mut ready);
         let mut damaged: Vec<(Arc<str>, u64, u64)> = Vec::new();
-        let (mut events, mut bytes) = (request.max_events, request.max_bytes);
+        let again: usize = ready.iter().map(|ready| ready.body.len()).sum();
+        let mut events = request.max_events.saturating_sub(ready.len());
+        let mut bytes = request.max_bytes.saturating_sub(again);
         for state in outbox.topics() {
             if state.waiting == 0 || events == 0 || request.skip.contains(&state.topic) {
                 continue;

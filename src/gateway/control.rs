@@ -280,7 +280,10 @@ impl End {
     /// Passes exchanges on as lines of a record until who asked goes away.
     async fn record(&self, clock: &Clock, reader: OwnedReadHalf, writer: &mut OwnedWriteHalf) -> std::io::Result<()> {
         let mut exchanges = self.probe.exchanges();
-        let server = self.plan.link.modbus().map(|link| link.server_id);
+        let (slot, server) = (
+            self.plan.slot.to_string(),
+            self.plan.link.modbus().map(|link| link.server_id),
+        );
         let begun = clock.now();
         say(writer, &serde_json::json!({ "ok": self.linked() })).await?;
         // Who records says nothing more; the end of what it says is that it went away.
@@ -290,7 +293,7 @@ impl End {
             let what = tokio::select! {
                 _ = reader.read(&mut nothing) => return Ok(()),
                 exchange = exchanges.recv() => match exchange {
-                    Ok(record::What::Exchange { server: of, .. }) if Some(of) != server => continue,
+                    Ok(what) if !what.concerns(&slot, server) => continue,
                     Ok(what) => what,
                     Err(broadcast::error::RecvError::Lagged(missed)) => record::What::Missed(missed),
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),

@@ -171,8 +171,8 @@ async fn run_with(setup: Setup, stop: CancellationToken, hangup: Arc<Notify>) ->
         started,
         caught_up: Some(Box::new({
             let files = files.clone();
-            let (acceptances, gone) = (beginning.acceptances, beginning.gone);
-            move || devices::catch_up(&files, acceptances, gone, &started.rfc3339())
+            let acceptances = beginning.acceptances;
+            move || devices::catch_up(&files, acceptances, &started.rfc3339())
         })),
     };
     let (mut opened, committer) = start_committer(opening, said, asked)?;

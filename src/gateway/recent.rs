@@ -7,6 +7,7 @@
 //! that filled the slot before. Both are records (docs/record-format.md), readable by their owner only.
 
 use crate::clock::Clock;
+use crate::device::tap::Exchanges;
 use crate::model::SlotName;
 use crate::model::name::check_id;
 use crate::model::plan::{Link, SlotPlan, Trigger};
@@ -80,7 +81,7 @@ struct Listener {
     slot: String,
     of: Attached,
     server: Option<u8>,
-    exchanges: broadcast::Receiver<What>,
+    exchanges: Exchanges,
     clock: Clock,
     guard: DropGuard,
 }
@@ -116,7 +117,7 @@ impl Recent {
 
     /// Keeps from now on what is exchanged with the device of `plan`. What was kept of the slot before is forgotten, unless it was
     /// given to [`Self::keep`].
-    pub(super) fn attach(&self, plan: &SlotPlan, profile: Option<&Profile>, exchanges: broadcast::Receiver<What>) {
+    pub(super) fn attach(&self, plan: &SlotPlan, profile: Option<&Profile>, exchanges: Exchanges) {
         let header = header(plan, profile, &self.0.clock);
         let attached = Attached {
             ring: Arc::new(Mutex::new(Ring::new(header, KEPT, repeats(plan)))),
@@ -217,11 +218,12 @@ impl Listener {
     async fn run(mut self, recent: Recent, stop: CancellationToken) {
         let _ended = self.guard;
         let begun = self.clock.now().tick;
-        let (slot, digest) = (self.slot, lock(&self.of.ring).header().digest.clone());
+        let (slot, digest) = (self.slot.clone(), lock(&self.of.ring).header().digest.clone());
         let looked = tokio::task::spawn_blocking(move || recent.another_was_before(&slot, &digest)).await;
         if let Err(fault) = looked {
             tracing::error!("{fault}");
         }
+        let slot = self.slot;
         loop {
             let what = tokio::select! {
                 biased;
@@ -230,7 +232,7 @@ impl Listener {
                 () = self.of.end.cancelled() => return,
             };
             let what = match what {
-                Ok(What::Exchange { server, .. }) if self.server.is_some_and(|own| own != server) => continue,
+                Ok(what) if !what.concerns(&slot, self.server) => continue,
                 Ok(what) => what,
                 Err(broadcast::error::RecvError::Lagged(missed)) => What::Missed(missed),
                 Err(broadcast::error::RecvError::Closed) => return,

@@ -7,10 +7,10 @@ use super::committer::Committer;
 use super::mes::Response;
 use crate::model::commit::space;
 use crate::model::{Commit, EventType, Moment, SlotName, StateChange};
-use crate::outbox::{Outbox, Search};
+use crate::outbox::{Outbox, Search, Searched};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Rejections that are kept; the oldest go first.
@@ -173,9 +173,11 @@ impl Committer {
                     );
                 }
                 let mut topics: Vec<(u64, Arc<str>)> = Vec::new();
-                for state in self.outbox.iter().flat_map(Outbox::topics) {
-                    if self.owner(&state.topic).is_some_and(|(owner, _)| owner == *slot) {
-                        topics.push((state.next, state.topic));
+                for kind in EventType::ALL {
+                    let topic = self.plant.slot_topic(slot, kind.word());
+                    let count = self.outbox.as_ref().map_or(0, |outbox| outbox.last_given(&topic));
+                    if count > 0 {
+                        topics.push((count, topic.into()));
                     }
                 }
                 // The next one is the last: what has the fewest events is looked through first.
@@ -217,8 +219,9 @@ impl Committer {
             return false;
         };
         let found = match outbox.search(&mut pending.search, STEP) {
-            Ok(None) => return true,
-            Ok(Some(found)) => found,
+            Ok(Searched::Going) => return true,
+            Ok(Searched::Found { topic, sequence }) => Some((topic, sequence)),
+            Ok(Searched::Nowhere) => None,
             Err(fault) => {
                 tracing::error!("looking for an event that the MES rejected: {fault}");
                 return false;
@@ -228,26 +231,25 @@ impl Committer {
             return false;
         };
         let id = pending.search.id().to_owned();
-        match found {
-            Some((topic, sequence)) => self.reject(&pending, &id, topic, sequence),
-            None => {
-                let why = format!(
-                    "a response of the MES was refused: no event of this slot that is still held has the id `{id}` \
-                     (how much is held says keep_sent)"
-                );
-                self.disobey(&pending.slot, "response_refused", &why, pending.at);
-            }
+        if let Some((topic, sequence)) = found {
+            self.reject(&pending, &id, &topic, sequence);
+        } else {
+            let why = format!(
+                "a response of the MES was refused: no event of this slot that is still held has the id `{id}` \
+                 (how much is held says keep_sent)"
+            );
+            self.disobey(&pending.slot, "response_refused", &why, pending.at);
         }
         !self.mes.rejections.pending.is_empty()
     }
 
-    fn reject(&mut self, pending: &Pending, id: &str, topic: Arc<str>, sequence: u64) {
-        let Some((slot, kind)) = self.owner(&topic) else { return };
+    fn reject(&mut self, pending: &Pending, id: &str, topic: &str, sequence: u64) {
+        let Some((slot, kind)) = self.owner(topic) else { return };
         let reason = pending.reason.clone();
         tracing::warn!("{slot}: the MES rejected {kind} {sequence} ({id}): {reason}");
         let mut commit = Commit::default();
         let rejection = Rejection {
-            topic: topic.to_string(),
+            topic: topic.to_owned(),
             sequence,
             reason: reason.clone(),
             at: pending.at.wall,
@@ -280,8 +282,9 @@ impl Committer {
         let unseen = self.mes.rejections.kept.iter().filter(|(_, rejection)| !rejection.seen);
         let mine: Vec<(&str, &Rejection, EventType)> = unseen
             .filter_map(|(id, rejection)| {
-                let (owner, kind) = self.owner(&rejection.topic)?;
-                (owner == *slot).then_some((id.as_str(), rejection, kind))
+                let kind = EventType::of(rejection.topic.rsplit('/').next()?)?;
+                let topic = self.plant.slot_topic(slot, kind.word());
+                (topic == rejection.topic).then_some((id.as_str(), rejection, kind))
             })
             .collect();
         let (id, last, kind) = mine.last()?;
@@ -375,15 +378,12 @@ impl Committer {
                 Some(0)
             }
         };
-        let told: Vec<SlotName> = if self.mes.rejections.kept.is_empty() {
-            Vec::new()
-        } else {
-            let slots = self.slots.names().iter();
-            slots
-                .filter(|slot| self.rejected_sentence(slot).is_some())
-                .cloned()
-                .collect()
-        };
+        let unseen = self.mes.rejections.kept.iter().filter(|(_, rejection)| !rejection.seen);
+        let topics: BTreeSet<&str> = unseen.map(|(_, rejection)| rejection.topic.as_str()).collect();
+        let told: BTreeSet<SlotName> = topics
+            .into_iter()
+            .filter_map(|topic| Some(self.owner(topic)?.0))
+            .collect();
         let rejections = self.mes.rejections.prune(&held);
         let quarantines = self.mes.kept.prune(&held);
         let fewer = !rejections.is_empty();

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Quarantines of which is kept what they were made of; the oldest are forgotten first.
 const KEPT: usize = 10_000;
+/// Pieces of their records over all, 68 MB: few have more than one.
+const PIECES: usize = 20_000;
 /// Events that a command is shown at most.
 const LISTED: usize = 10_000;
 /// Quarantines that one question may try again.
@@ -43,7 +45,10 @@ struct One {
 
 /// Which records are in the store, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Kept(VecDeque<One>);
+pub(super) struct Kept {
+    all: VecDeque<One>,
+    pieces: usize,
+}
 
 impl Kept {
     /// What a store holds.
@@ -58,17 +63,23 @@ impl Kept {
             }
         })?;
         all.sort_by_key(|one| (one.head.wall, one.head.sequence));
-        Ok(Self(all.into()))
+        let pieces = all.iter().map(|one| usize::from(one.head.pieces)).sum();
+        Ok(Self {
+            all: all.into(),
+            pieces,
+        })
     }
 
     /// Adds one, and returns what is to be removed for it.
     fn add(&mut self, one: One) -> Vec<StateChange> {
-        self.0.push_back(one);
+        self.pieces += usize::from(one.head.pieces);
+        self.all.push_back(one);
         let mut changes = Vec::new();
-        while self.0.len() > KEPT {
-            if let Some(oldest) = self.0.pop_front() {
-                changes.extend(material::remove(&oldest.id, 0, oldest.head.pieces));
-            }
+        while (self.all.len() > KEPT || self.pieces > PIECES)
+            && let Some(oldest) = self.all.pop_front()
+        {
+            self.pieces = self.pieces.saturating_sub(usize::from(oldest.head.pieces));
+            changes.extend(material::remove(&oldest.id, 0, oldest.head.pieces));
         }
         changes
     }
@@ -77,11 +88,13 @@ impl Kept {
     pub(super) fn prune(&mut self, held: &dyn Fn(&str) -> Option<u64>) -> Vec<StateChange> {
         let mut first: HashMap<String, Option<u64>> = HashMap::new();
         let mut changes = Vec::new();
-        self.0.retain(|one| {
+        let pieces = &mut self.pieces;
+        self.all.retain(|one| {
             let known = first.get(&one.head.topic).copied();
             let first = known.unwrap_or_else(|| *first.entry(one.head.topic.clone()).or_insert(held(&one.head.topic)));
             let stays = first.is_some_and(|first| one.head.sequence >= first);
             if !stays {
+                *pieces = pieces.saturating_sub(usize::from(one.head.pieces));
                 changes.extend(material::remove(&one.id, 0, one.head.pieces));
             }
             stays
@@ -89,8 +102,23 @@ impl Kept {
         changes
     }
 
-    fn find_mut(&mut self, id: &str) -> Option<&mut One> {
-        self.0.iter_mut().find(|one| one.id == id)
+    fn find(&self, id: &str) -> Option<&One> {
+        self.all.iter().find(|one| one.id == id)
+    }
+
+    /// It is solved: another record stands in its place.
+    fn solved(&mut self, id: &str, head: Head) -> Vec<StateChange> {
+        match self.all.iter_mut().find(|one| one.id == id) {
+            Some(one) => {
+                self.pieces = (self.pieces + usize::from(head.pieces)).saturating_sub(usize::from(one.head.pieces));
+                one.head = head;
+                Vec::new()
+            }
+            None => self.add(One {
+                id: id.to_owned(),
+                head,
+            }),
+        }
     }
 }
 
@@ -276,6 +304,8 @@ impl Committer {
         drafts: &[Draft],
     ) -> Result<Value, Vec<String>> {
         const ROOM: u64 = 64 << 10;
+        const EVENTS: usize = 64;
+        const TAKEN: &str = "the device gave its id to another result, which was stored: look at both";
         let Some(outbox) = &self.outbox else {
             return Err(vec!["the store is not open".to_owned()]);
         };
@@ -285,6 +315,12 @@ impl Committer {
             set: case.clock_set,
         };
         let incarnation = kept.map_or("", |kept| kept.incarnation.as_str());
+        if drafts.len() > EVENTS {
+            return Err(vec![format!(
+                "it would be {} events, and {EVENTS} at most are made of one quarantine",
+                drafts.len()
+            )]);
+        }
         // Nothing is numbered before all of it is known to be an event.
         for draft in drafts {
             let reasons = crate::contract::faults(draft);
@@ -317,14 +353,10 @@ impl Committer {
             });
         }
         if solved.is_empty() {
-            debug_assert!(taken && commit.events.is_empty());
-            return Err(vec![
-                "the device gave its id to another result, which was stored: look at both".to_owned(),
-            ]);
+            return Err(vec![TAKEN.to_owned()]);
         }
         let slot = drafts.first().map(|draft| draft.slot.clone());
-        let found = self.mes.kept.find_mut(&place.id);
-        let had = found.as_ref().map_or(0, |one| one.head.pieces);
+        let before = self.mes.kept.find(&place.id).map_or(0, |one| one.head.pieces);
         let head = Head {
             pieces: 1,
             sequence: place.sequence,
@@ -333,18 +365,11 @@ impl Committer {
             topic: place.topic.clone(),
         };
         let record = Record::Solved(solved);
-        let Some((pieces, changes)) = material::store(&place.id, &record, &head, had) else {
-            return Err(vec!["it makes more events than can be noted".to_owned()]);
-        };
+        // So few are never too long; and numbers that were given are never given back.
+        let (pieces, changes) = material::store(&place.id, &record, &head, before).unwrap_or_default();
         let head = Head { pieces, ..head };
         commit.state.extend(changes);
-        match found {
-            Some(one) => one.head = head,
-            None => {
-                let id = place.id.clone();
-                commit.state.extend(self.mes.kept.add(One { id, head }));
-            }
-        }
+        commit.state.extend(self.mes.kept.solved(&place.id, head));
         let numbered = commit.events.len();
         if let Some(entry) = slot.and_then(|slot| self.slots.get_mut(&slot)) {
             entry.counts.events = entry.counts.events.saturating_add(u64::try_from(numbered).unwrap_or(0));
@@ -355,6 +380,7 @@ impl Committer {
         }
         let outcome = if numbered == 0 { "duplicate" } else { "made" };
         let waits = self.unsynced.is_some() || self.broken.is_some();
-        Ok(json!({"outcome": outcome, "events": made, "durable": !waits}))
+        let reasons: Vec<&str> = taken.then_some(TAKEN).into_iter().collect();
+        Ok(json!({"outcome": outcome, "events": made, "reasons": reasons, "durable": !waits}))
     }
 }

@@ -61,9 +61,21 @@ impl Files for Disk {
     fn read(&self, path: &Path) -> Result<String, FileFault> {
         std::fs::read_to_string(path).map_err(|fault| match fault.kind() {
             std::io::ErrorKind::NotFound => FileFault::Missing,
+            std::io::ErrorKind::InvalidData => FileFault::Unreadable(no_text(path)),
             _ => FileFault::Unreadable(fault.to_string()),
         })
     }
+}
+
+/// Where a file begins to be no text.
+fn no_text(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let good = std::str::from_utf8(&bytes).map_or_else(|fault| fault.valid_up_to(), str::len);
+    let line = bytes.iter().take(good).filter(|byte| **byte == b'\n').count() + 1;
+    let byte = bytes.get(good).copied().unwrap_or_default();
+    format!(
+        "it is no text: line {line} has the byte 0x{byte:02X}, which is no UTF-8; was another file copied over it, or saved in another encoding?"
+    )
 }
 
 /// Reads gateway.toml alone.

@@ -21,6 +21,22 @@ pub struct Search {
     before: Option<u64>,
 }
 
+/// How far a search is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Searched {
+    /// There is more to look at.
+    Going,
+    /// It stands here.
+    Found {
+        /// Its topic.
+        topic: Arc<str>,
+        /// Its sequence there.
+        sequence: u64,
+    },
+    /// It is not held.
+    Nowhere,
+}
+
 impl Search {
     /// For the event `id` on one of `topics`.
     #[must_use]
@@ -40,10 +56,8 @@ impl Search {
 }
 
 impl Outbox {
-    /// Goes on with a search, over about `budget` records: where the event stands, topic and sequence; or that it is
-    /// not held (`Some(None)`). `None`: the search is not done.
-    #[expect(clippy::option_option, reason = "found, not there, not done: three answers")]
-    pub fn search(&self, search: &mut Search, budget: usize) -> Result<Option<Option<(Arc<str>, u64)>>, OutboxError> {
+    /// Goes on with a search, over about `budget` records.
+    pub fn search(&self, search: &mut Search, budget: usize) -> Result<Searched, OutboxError> {
         self.ready()?;
         let mut left = budget.max(1);
         while let Some(name) = search.topics.last().cloned() {
@@ -82,12 +96,12 @@ impl Outbox {
             });
             self.watch(scanned)?;
             if let Some(sequence) = found {
-                return Ok(Some(Some((name, sequence))));
+                return Ok(Searched::Found { topic: name, sequence });
             }
             match stopped {
                 Some(before) if before > 0 => {
                     search.before = Some(before);
-                    return Ok(None);
+                    return Ok(Searched::Going);
                 }
                 _ => {
                     search.topics.pop();
@@ -95,10 +109,10 @@ impl Outbox {
                 }
             }
             if left == 0 && !search.topics.is_empty() {
-                return Ok(None);
+                return Ok(Searched::Going);
             }
         }
-        Ok(Some(None))
+        Ok(Searched::Nowhere)
     }
 
     /// The event at one place, whether it waits or was delivered; `None` where it is not held, or cannot be read.

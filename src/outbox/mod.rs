@@ -29,7 +29,7 @@ mod tests;
 mod types;
 
 pub use frame::{MAX_EVENT, MAX_ID, MAX_STATE_KEY, MAX_STATE_VALUE};
-pub use look::Search;
+pub use look::{Search, Searched};
 pub use salvage::{Salvaged, salvage};
 pub use types::{
     Dropped, Entry, Full, Limits, Listed, Lost, OpenReport, OutboxError, Standing, Stats, Stored, Tally, TopicState,

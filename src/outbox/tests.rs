@@ -764,3 +764,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_event_is_found_by_its_id_in_steps_of_any_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut outbox, _) = open(dir.path());
+    // Some lie in parts.
+    outbox.append(&events("a", 1..=5, 9_000)).unwrap();
+    outbox.append(&events("b", 1..=3, 100)).unwrap();
+    outbox.delivered("a", 4).unwrap();
+    let topics: Vec<Arc<str>> = vec!["a".into(), "never".into(), "b".into()];
+    for budget in [1, 2, 7, 1_000] {
+        let look = |id: &str| {
+            let mut search = Search::new(id, topics.clone());
+            for _ in 0..100 {
+                match outbox.search(&mut search, budget).unwrap() {
+                    Searched::Going => {}
+                    done => return done,
+                }
+            }
+            panic!("{id}: no end with {budget} records a step");
+        };
+        for (topic, sequence) in [("a", 1), ("a", 4), ("a", 5), ("b", 1), ("b", 3)] {
+            let found = look(&format!("id-{topic}-{sequence}"));
+            let topic: Arc<str> = topic.into();
+            assert_eq!(found, Searched::Found { topic, sequence });
+        }
+        assert_eq!(look("id-a-6"), Searched::Nowhere);
+    }
+    assert_eq!(outbox.at("a", 3).unwrap().unwrap().body, body("a", 3, 9_000));
+    assert_eq!((outbox.at("a", 0).unwrap(), outbox.at("a", 6).unwrap()), (None, None));
+    assert_eq!(
+        (outbox.held_from("a").unwrap(), outbox.held_from("never").unwrap()),
+        (Some(1), None)
+    );
+    assert_eq!((outbox.last_given("a"), outbox.last_given("never")), (5, 0));
+}

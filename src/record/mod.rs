@@ -3,9 +3,11 @@
 //! Owns the format: its lines, its version, what of a damaged file is still read. Pure: no I/O, no clock. Does not own what
 //! bytes mean ([`crate::wire`]) nor what becomes of them ([`crate::replay`]).
 
+pub mod opcua;
 pub mod ring;
 
 use crate::model::value::hex;
+use opcua::{DataType, EventSaid, NodeSaid, Wrote};
 use serde::{Deserialize, Serialize};
 
 /// Version of the format that is written. Later versions only add keys; a reader refuses a higher one.
@@ -77,6 +79,18 @@ pub enum What {
     In(Vec<u8>),
     /// Bytes that went out by themselves.
     Out(Vec<u8>),
+    /// OPC UA: a session began, with these namespaces by their index.
+    Namespaces(Vec<String>),
+    /// OPC UA: how values of a data type are to be read.
+    Type(Box<DataType>),
+    /// OPC UA: what one notification told of variables.
+    Told(Vec<NodeSaid>),
+    /// OPC UA: what one Read was answered.
+    Read(Vec<NodeSaid>),
+    /// OPC UA: what was written.
+    Wrote(Box<Wrote>),
+    /// OPC UA: an event.
+    Event(Box<EventSaid>),
     /// The link came or went: a sentence.
     Link(String),
     /// So many lines are missing here: they came faster than they could be taken down.
@@ -100,6 +114,18 @@ struct Written {
     came: Option<String>,
     #[serde(rename = "out", skip_serializing_if = "Option::is_none", default)]
     went: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    namespaces: Option<Vec<String>>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    data_type: Option<DataType>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    told: Option<Vec<NodeSaid>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    read: Option<Vec<NodeSaid>>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    wrote: Option<Wrote>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    event: Option<EventSaid>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -182,6 +208,24 @@ impl Header {
     }
 }
 
+impl What {
+    /// Whether it concerns the device of this slot, which is this Modbus server: a link may have others, too.
+    #[must_use]
+    pub fn concerns(&self, slot: &str, server: Option<u8>) -> bool {
+        match self {
+            Self::Exchange { server: of, .. } => server.is_none_or(|server| server == *of),
+            Self::Event(event) => event.slot == slot,
+            _ => true,
+        }
+    }
+
+    /// Whether what comes later cannot be read without it.
+    #[must_use]
+    pub fn is_context(&self) -> bool {
+        matches!(self, Self::Namespaces(_) | Self::Type(_))
+    }
+}
+
 impl Line {
     /// The line, without its end.
     #[must_use]
@@ -203,6 +247,12 @@ impl Line {
             }
             What::In(bytes) => line.came = Some(hex(bytes)),
             What::Out(bytes) => line.went = Some(hex(bytes)),
+            What::Namespaces(uris) => line.namespaces = Some(uris.clone()),
+            What::Type(described) => line.data_type = Some((**described).clone()),
+            What::Told(values) => line.told = Some(values.clone()),
+            What::Read(values) => line.read = Some(values.clone()),
+            What::Wrote(wrote) => line.wrote = Some((**wrote).clone()),
+            What::Event(event) => line.event = Some((**event).clone()),
             What::Link(sentence) => line.link = Some(sentence.clone()),
             What::Missed(number) => line.missed = Some(*number),
         }
@@ -238,12 +288,27 @@ impl Line {
             Written { came: Some(came), .. } => What::In(hex("in", &came)?),
             Written { went: Some(went), .. } => What::Out(hex("out", &went)?),
             Written {
+                namespaces: Some(uris), ..
+            } => What::Namespaces(uris),
+            Written {
+                data_type: Some(described),
+                ..
+            } => What::Type(Box::new(described)),
+            Written { told: Some(values), .. } => What::Told(values),
+            Written { read: Some(values), .. } => What::Read(values),
+            Written { wrote: Some(wrote), .. } => What::Wrote(Box::new(wrote)),
+            Written { event: Some(event), .. } => What::Event(Box::new(event)),
+            Written {
                 link: Some(sentence), ..
             } => What::Link(sentence),
             Written {
                 missed: Some(missed), ..
             } => What::Missed(missed),
-            _ => return Err("it tells neither `sent`, `in`, `out`, `link` nor `missed`".to_owned()),
+            _ => {
+                return Err(
+                    "it tells neither `sent`, `in`, `out`, `told`, `read`, `event`, `link` nor `missed`".to_owned(),
+                );
+            }
         };
         Ok(Self {
             ms: line.ms,
@@ -263,6 +328,29 @@ impl Line {
                     32 + 2 * sent.len() + got.as_ref().map_or_else(String::len, |got| 2 * got.len())
                 }
                 What::In(bytes) | What::Out(bytes) => 2 * bytes.len(),
+                What::Namespaces(uris) => uris.iter().map(|uri| uri.len() + 3).sum(),
+                What::Type(described) => {
+                    let fields = described.fields.iter();
+                    96 + described.name.len()
+                        + fields
+                            .map(|field| 60 + field.name.len() + field.data_type.len())
+                            .sum::<usize>()
+                }
+                What::Told(values) | What::Read(values) => values
+                    .iter()
+                    .map(|said| 60 + said.node.len() + 2 * said.got.len())
+                    .sum(),
+                What::Wrote(wrote) => 64 + wrote.node.len() + 2 * wrote.put.len(),
+                What::Event(event) => {
+                    let fields = event.fields.iter();
+                    64 + event.slot.len()
+                        + event.kind.len()
+                        + fields
+                            .map(|field| {
+                                24 + field.path.iter().map(|name| name.len() + 3).sum::<usize>() + 2 * field.got.len()
+                            })
+                            .sum::<usize>()
+                }
                 What::Link(sentence) => sentence.len(),
                 What::Missed(_) => 8,
             }
@@ -448,6 +536,29 @@ mod tests {
             bytes().prop_map(What::In),
             bytes().prop_map(What::Out),
             ".*".prop_map(What::Link),
+            (".*", bytes(), proptest::option::of(".*")).prop_map(|(node, got, status)| What::Told(vec![NodeSaid {
+                node,
+                got,
+                status
+            }])),
+            (".*", bytes()).prop_map(|(node, put)| What::Wrote(Box::new(Wrote {
+                node,
+                put,
+                status: "Good".to_owned()
+            }))),
+            (".*", proptest::collection::vec((".*", bytes()), 0..4), any::<bool>()).prop_map(
+                |(kind, fields, again)| {
+                    let field = |(name, got): (String, Vec<u8>)| opcua::EventField { path: vec![name], got };
+                    let fields = fields.into_iter().map(field).collect();
+                    What::Event(Box::new(EventSaid {
+                        slot: "st10.tool".to_owned(),
+                        kind,
+                        fields,
+                        again,
+                    }))
+                }
+            ),
+            proptest::collection::vec(".*", 0..4).prop_map(What::Namespaces),
             any::<u64>().prop_map(What::Missed),
         ]
     }

@@ -3,13 +3,15 @@
 //! Owns what is left out: repeats that say nothing new, so that a device that is asked twenty times a second and says the same
 //! does not push its last results out. What is left out is counted in the line that stands for it ([`Line::same`]). Pure.
 
-use super::{Header, Line, What};
+use super::{Header, Line, What, opcua};
 use std::collections::{BTreeMap, HashMap};
 
 /// Repeats of a turn or of a word about the link of which each is kept; the last one then goes for the next.
 const KEPT: u64 = 2;
 /// Different requests of one device that are told apart.
 const REQUESTS: usize = 1024;
+/// Lines that others need, beyond the limit: descriptions of data types, of which a server has some hundreds.
+const CONTEXT: usize = 4096;
 /// Lines of one turn (what goes out, and all that comes until something goes out again) that are compared.
 const TURN: usize = 64;
 
@@ -48,6 +50,8 @@ pub struct Ring {
     limit: usize,
     repeats: Repeats,
     lines: BTreeMap<u64, Kept>,
+    /// Older than all of them, and needed to read them.
+    context: Vec<Line>,
     weight: usize,
     next: u64,
     asked: HashMap<Vec<u8>, Asked>,
@@ -69,6 +73,7 @@ impl Ring {
             limit,
             repeats,
             lines: BTreeMap::new(),
+            context: Vec::new(),
             weight: 0,
             next: 0,
             asked: HashMap::new(),
@@ -97,8 +102,8 @@ impl Ring {
     pub fn text(&self) -> String {
         let mut text = self.header.encode();
         text.push('\n');
-        for kept in self.lines.values() {
-            text.push_str(&kept.line.encode());
+        for line in self.context.iter().chain(self.lines.values().map(|kept| &kept.line)) {
+            text.push_str(&line.encode());
             text.push('\n');
         }
         text
@@ -107,7 +112,7 @@ impl Ring {
     /// Keeps a line; the oldest go where there is no room.
     pub fn push(&mut self, line: Line) {
         match &line.what {
-            What::Exchange { .. } => {
+            What::Exchange { .. } | What::Read(_) => {
                 self.turn_ends();
                 self.links.clear();
                 self.answered(line);
@@ -137,10 +142,10 @@ impl Ring {
                     self.turn_ends();
                 }
             }
-            What::Missed(_) => {
+            What::Namespaces(_) | What::Type(_) | What::Told(_) | What::Wrote(_) | What::Event(_) | What::Missed(_) => {
                 self.news();
                 self.turn_ends();
-                self.put(line);
+                self.fresh = self.put(line);
             }
         }
         while self.weight > self.limit {
@@ -148,6 +153,15 @@ impl Ring {
                 break;
             };
             self.weight = self.weight.saturating_sub(oldest.weight);
+            if oldest.line.what.is_context() {
+                if matches!(oldest.line.what, What::Namespaces(_)) {
+                    // Of the session before nothing is left.
+                    self.context.clear();
+                }
+                if self.context.len() < CONTEXT {
+                    self.context.push(oldest.line);
+                }
+            }
         }
     }
 
@@ -190,14 +204,24 @@ impl Ring {
     /// Puts an answer. Of repeats there stay the first of each request, one behind the first of every other request, and the
     /// last: so whatever was proven to be of one moment by all of them is proven by those that stay.
     fn answered(&mut self, mut line: Line) {
-        let What::Exchange { server, sent, .. } = &line.what else {
-            return;
+        let (key, reads): (Vec<u8>, bool) = match &line.what {
+            What::Exchange { server, sent, .. } => (
+                std::iter::once(*server).chain(sent.iter().copied()).collect(),
+                sent.first().is_some_and(|function| (1..=4).contains(function)),
+            ),
+            What::Read(values) => {
+                let nodes: Vec<&str> = values.iter().map(|said| &*said.node).collect();
+                (nodes.join("\n").into_bytes(), true)
+            }
+            _ => return,
         };
-        let key: Vec<u8> = std::iter::once(*server).chain(sent.iter().copied()).collect();
-        let reads = sent.first().is_some_and(|function| (1..=4).contains(function));
         let known = self.asked.get(&key).copied().filter(|_| reads);
         let said = |asked: &Asked| self.lines.get(&asked.last).map(|kept| &kept.line.what);
-        let Some(known) = known.filter(|asked| said(asked) == Some(&line.what)) else {
+        let same = |then: &What| match (then, &line.what) {
+            (What::Read(then), What::Read(now)) => opcua::same(now, then),
+            (then, now) => then == now,
+        };
+        let Some(known) = known.filter(|asked| said(asked).is_some_and(same)) else {
             self.news();
             let id = self.put(line);
             self.fresh = id;

@@ -11,13 +11,15 @@
 //! What a trigger shows without that is waited for while it stands; when it goes, or goes on, it is told as torn.
 
 pub mod differ;
+mod opcua;
 mod picture;
 mod reads;
+mod ring;
 mod said;
 #[cfg(test)]
 mod tests;
 
-use crate::model::plan::{EventPlan, ModbusLink, Trigger};
+use crate::model::plan::{EventPlan, Link, ModbusLink, SlotPlan, Trigger};
 use crate::model::{Moment, Sample, SlotName};
 use crate::profile::{Meaning, Profile, SlotContract, show};
 use crate::record::{Record, What};
@@ -96,23 +98,46 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
         notes: record.notes.clone(),
         ..Replayed::default()
     };
-    let Some(link) = plan.link.modbus() else {
-        let listened = said::listen(record, &plan)?;
-        made.notes.extend(listened.notes());
-        made.ignored = listened.ignored;
-        for sample in &listened.samples {
-            take(&mut made, profile, contract, sample);
+    let link = match &plan.link {
+        Link::Modbus(link) => link,
+        Link::Opcua(_) => {
+            let followed = opcua::follow(record, &plan);
+            made.notes.extend(followed.notes);
+            made.torn = followed.torn;
+            for sample in &followed.samples {
+                take(&mut made, profile, contract, sample);
+            }
+            return Ok(ended(made, record, &plan));
         }
-        return Ok(made);
+        Link::Framed(_) | Link::OpenProtocol(_) => {
+            let listened = said::listen(record, &plan)?;
+            made.notes.extend(listened.notes());
+            made.ignored = listened.ignored;
+            for sample in &listened.samples {
+                take(&mut made, profile, contract, sample);
+            }
+            return Ok(ended(made, record, &plan));
+        }
     };
     let server = server(record, link, &mut made)?;
     let mut reader = Reader::new(&plan);
     let scanned = reader.scan(record, server);
+    let reads = reads::reads(record, server);
+    let mut rings: Vec<ring::Following> = (0..plan.events.len())
+        .filter_map(|event| ring::Following::new(&plan, event, &reads))
+        .collect();
     let used: BTreeSet<usize> = plan.events.iter().flat_map(picture::points).collect();
     let name = |point: &usize| plan.points.get(*point).map_or("", |point| &*point.name);
+    let of_rings: BTreeSet<usize> = rings.iter().flat_map(|ring| ring.absent().iter().copied()).collect();
+    let in_rings: BTreeSet<usize> = plan
+        .events
+        .iter()
+        .filter(|event| event.ring.is_some())
+        .flat_map(picture::points)
+        .collect();
     let absent: Vec<String> = used
         .iter()
-        .filter(|point| !scanned.holds(**point))
+        .filter(|point| of_rings.contains(*point) || !in_rings.contains(*point) && !scanned.holds(**point))
         .map(|point| format!("`{}`", name(point)))
         .collect();
     if !absent.is_empty() {
@@ -135,24 +160,38 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
             name(&point)
         ));
     }
-    for event in plan.events.iter().filter(|event| event.ring.is_some()) {
+    for ring in rings.iter().filter(|ring| ring.is_blind()) {
         made.notes.push(format!(
-            "[events.{}] reads a ring buffer, which replay does not follow yet: it makes no event here",
-            event.name
+            "[events.{}] cannot happen: the record does not hold the index of its ring",
+            ring.name()
         ));
     }
-    let mut missed = 0_u64;
     for line in &record.lines {
         let now = Moment::new(line.wall, line.ms.saturating_add(1));
         let seen = match &line.what {
             What::Exchange { server: of, sent, got } if *of == server => reader.read(sent, got.as_deref().ok()),
-            What::Missed(number) => {
-                missed = missed.saturating_add(*number);
-                reads::Seen::Broken
-            }
-            What::Link(_) => reads::Seen::Broken,
+            What::Missed(_) | What::Link(_) => reads::Seen::Broken,
             _ => reads::Seen::Nothing,
         };
+        for ring in &mut rings {
+            match (&line.what, &seen) {
+                (
+                    What::Exchange {
+                        sent,
+                        got: Ok(got),
+                        server: of,
+                    },
+                    reads::Seen::Read(_),
+                ) if *of == server => {
+                    ring.take(now, sent, got);
+                }
+                (_, reads::Seen::Broken) => ring.broken(),
+                _ => {}
+            }
+            for sample in ring.drain() {
+                take(&mut made, profile, contract, &sample);
+            }
+        }
         for picture in &mut pictures {
             picture.take(now, &seen);
             for sample in picture.drain() {
@@ -160,15 +199,31 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
             }
         }
     }
+    for ring in &mut rings {
+        made.torn.extend(ring.end());
+    }
     for picture in &mut pictures {
         made.torn.extend(picture.end());
     }
+    Ok(ended(made, record, &plan))
+}
+
+/// What is to be said at the end, and everything in its order.
+fn ended(mut made: Replayed, record: &Record, plan: &SlotPlan) -> Replayed {
+    let missed: u64 = record
+        .lines
+        .iter()
+        .map(|line| match line.what {
+            What::Missed(number) => number,
+            _ => 0,
+        })
+        .fold(0, u64::saturating_add);
     if missed > 0 {
         made.notes.push(format!(
             "the record misses {missed} lines: what happened there is not in it"
         ));
     }
-    let same: u64 = record.lines.iter().map(|line| line.same).sum();
+    let same = record.lines.iter().map(|line| line.same).fold(0, u64::saturating_add);
     let by_time = |event: &EventPlan| {
         event
             .triggers
@@ -184,7 +239,7 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
     }
     made.events.sort_by_key(|event| event.ms);
     made.torn.sort();
-    Ok(made)
+    made
 }
 
 /// What `profile` makes of one sample.

@@ -52,7 +52,7 @@ pub(super) struct Picture {
     settles: bool,
     /// Looks before this time do not count.
     begins: u64,
-    /// Guard points: when they were read first and last in the run.
+    /// Guard points: when they were read first (the end of that) and last (its beginning) in the run.
     read: BTreeMap<PointIx, (u64, u64)>,
     newest: BTreeMap<PointIx, Held>,
     waiting: BTreeMap<PointIx, Held>,
@@ -133,7 +133,8 @@ impl Picture {
             triggers: triggers.into_iter().collect(),
             flags,
             loose,
-            settles: event.stable > 1,
+            // One answer of an OPC UA server is not of one moment.
+            settles: event.stable > 1 || plan.link.opcua().is_some(),
             begins: echo.map_or(0, |(_, first)| if first <= earliest + FIRST { first } else { 0 }),
             read: BTreeMap::new(),
             newest: BTreeMap::new(),
@@ -230,7 +231,7 @@ impl Picture {
             .iter()
             .filter(|value| self.body.contains(&value.point) || self.flags.contains(&value.point))
             .collect();
-        let Some(number) = mine.iter().map(|value| value.to).max() else {
+        let Some(number) = mine.iter().map(|value| value.from).max() else {
             return;
         };
         let another = |value: &&&Value| {
@@ -257,7 +258,8 @@ impl Picture {
             to: value.to,
         };
         if self.guards.contains(&value.point) {
-            self.read.entry(value.point).or_insert((value.from, value.to)).1 = value.to;
+            // It is known to be so from when all of it was read, and when it was begun to be read again.
+            self.read.entry(value.point).or_insert((value.to, value.from)).1 = value.from;
         }
         if !self.flags.contains(&value.point) {
             // An earlier reading of the same waits on, where only what is read behind it is missing.

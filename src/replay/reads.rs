@@ -47,6 +47,21 @@ impl Scanned {
     }
 }
 
+/// Every table, first register and number of registers that a record reads of a server, each once.
+pub(super) fn reads(record: &Record, server: u8) -> Vec<(Table, u16, u16)> {
+    let mut found = BTreeSet::new();
+    for line in &record.lines {
+        if let What::Exchange { server: of, sent, got } = &line.what
+            && *of == server
+            && let (Some(ask), Ok(got)) = (Ask::parse_read(sent), got)
+            && let (Ask::Read { table, address, count }, Ok(Answer::Words(_))) = (&ask, ask.decode(got))
+        {
+            found.insert((*table, *address, *count));
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// A point of several requests, as far as it was read.
 #[derive(Debug, Clone)]
 struct Partly {

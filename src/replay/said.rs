@@ -112,7 +112,7 @@ fn frames(record: &Record, link: &FramedLink, hearing: &mut Hearing) -> Result<(
         let said = match &line.what {
             What::In(bytes) => framer.push(line.ms, bytes),
             What::Link(_) | What::Missed(_) => framer.close(),
-            What::Out(_) | What::Exchange { .. } => continue,
+            _ => continue,
         };
         for framed in said {
             hearing.frame(&mut watch, now, framed);
@@ -142,7 +142,7 @@ fn telegrams(record: &Record, link: &OpenProtocolLink, hearing: &mut Hearing) {
                 splitter.clear();
                 hearer.clear();
             }
-            What::Out(_) | What::Exchange { .. } => {}
+            _ => {}
         }
         for split in splitter.by_ref() {
             match split {

@@ -341,6 +341,80 @@ fn two_profiles_differ_by_result() {
     assert_eq!(differs(&fewer).1, ["|", "-\"42\"", "|"]);
 }
 
+/// Records of a number and its square, in a ring of four behind the index.
+const RING: &str = r#"
+max_gap = 0
+[points]
+count  = { at = "input:0", type = "u16" }
+number = { at = "input:10", type = "u16" }
+torque = { at = "input:11", type = "u16", uom = "N.m" }
+good   = { at = "input:12", type = "u16", map = { 1 = "ok", 2 = "nok" } }
+[events.tightening]
+ring    = { index = "count", slots = 4, stride = 3, wraps = 65536 }
+id      = ["number"]
+result  = "good"
+torque  = "torque"
+"#;
+
+#[test]
+fn records_of_a_ring_are_followed_as_the_driver_reads_them() {
+    let record = |tape: Tape, index: u16| tape.read(Input, 10 + 3 * (index % 4), &[index, index * index, 1]);
+    let look = |tape: Tape, index: u16| tape.read(Input, 0, &[index]);
+    let mut tape = look(look(Tape::new(), 2), 2);
+    // Two records between two looks, round the end of the ring.
+    tape = look(tape, 5);
+    for index in 2..5 {
+        tape = look(record(tape, index), 5);
+    }
+    tape = look(tape, 6);
+    tape = look(record(tape, 5), 6);
+    let made = tape.through(&profile(RING));
+    let ids: Vec<String> = made
+        .events
+        .iter()
+        .map(|made| format!("{} {}", made.json["result_id"], made.json["torque"]["value"]))
+        .collect();
+    assert_eq!(ids, ["\"2\" 4", "\"3\" 9", "\"4\" 16", "\"5\" 25"], "{made:?}");
+    assert!(made.torn.is_empty() && made.notes.is_empty(), "{made:?}");
+    // The whole ring in one answer.
+    let whole = |tape: Tape, count: u16| {
+        let slot = |slot: u16| {
+            let number = (0..count).rev().find(|number| number % 4 == slot).unwrap_or(0);
+            [number, number * number, 1]
+        };
+        let words: Vec<u16> = (0..10)
+            .map(|at| if at == 0 { count } else { 0 })
+            .chain((0..4).flat_map(slot))
+            .collect();
+        tape.read(Input, 0, &words)
+    };
+    let tape = whole(whole(whole(Tape::new(), 6), 8), 9);
+    let made = tape.through(&profile(RING));
+    let ids: Vec<&str> = made
+        .events
+        .iter()
+        .filter_map(|made| made.json["result_id"].as_str())
+        .collect();
+    assert_eq!(ids, ["6", "7", "8"], "{made:?}");
+}
+
+#[test]
+fn a_record_of_a_ring_that_nobody_read_is_torn_or_absent_and_never_made_up() {
+    let mut tape = Tape::new().read(Input, 0, &[2]).read(Input, 10, &[0, 0, 1]);
+    for _ in 0..40 {
+        tape = tape.read(Input, 0, &[3]);
+    }
+    let made = tape.through(&profile(RING));
+    assert!(made.events.is_empty(), "{made:?}");
+    assert_eq!(made.torn.len(), 1, "{made:?}");
+    assert!(made.torn[0].1.contains("record 2 of its ring was not read"), "{made:?}");
+    let blind = Tape::new().read(Input, 10, &[0, 0, 1]).through(&profile(RING));
+    assert!(
+        blind.notes.iter().any(|note| note.contains("the index of its ring")),
+        "{blind:?}"
+    );
+}
+
 /// What a reader does next to a device that goes on at any time.
 #[derive(Debug, Clone, Copy)]
 enum Act {

@@ -14,7 +14,7 @@ use crate::model::sample::Report;
 use crate::model::{Moment, Raw, SlotName};
 use crate::profile::{Profile, SlotContract};
 use crate::replay::nobody;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -329,13 +329,35 @@ fn whole_events(plan: &mut SlotPlan) {
 impl Target {
     /// Takes up the way: of a link of its own, starts that. Nothing is read before [`Way::look`].
     pub(in crate::cli) fn way(&self) -> Way {
-        if let Some((state_dir, linked)) = &self.gateway {
-            return Way::Gateway {
-                state_dir: state_dir.clone(),
-                slot: linked.slot.clone(),
-            };
-        }
+        self.way_of((*self.plan).clone())
+    }
+
+    /// The same for a record: of an OPC UA server all is read that its events look at, and whatever triggers one reads it whole.
+    pub(in crate::cli) fn way_to_record(&self) -> Way {
         let mut plan = (*self.plan).clone();
+        if let Link::Opcua(_) = plan.link {
+            let used: BTreeSet<PointIx> = plan.events.iter().flat_map(|event| &event.points).copied().collect();
+            let read = |point: &PointIx| {
+                let at = plan.points.get(*point).and_then(|point| point.at.opcua());
+                at.is_some_and(|at| at.node.is_some())
+            };
+            let nodes: Vec<PointIx> = used.into_iter().filter(read).collect();
+            for event in &mut plan.events {
+                event.ack = None;
+                let more: Vec<PointIx> = nodes
+                    .iter()
+                    .copied()
+                    .filter(|node| !event.points.contains(node))
+                    .collect();
+                event.points.extend(more);
+            }
+            whole_events(&mut plan);
+            return self.start(plan);
+        }
+        self.way_of(plan)
+    }
+
+    fn way_of(&self, mut plan: SlotPlan) -> Way {
         if plan.link.modbus().is_some() {
             // Without events nothing is read by itself, and nothing acknowledged.
             plan.events.clear();
@@ -345,6 +367,16 @@ impl Target {
         if matches!(plan.link, Link::Opcua(_)) {
             plan.events.retain(told);
             whole_events(&mut plan);
+        }
+        self.start(plan)
+    }
+
+    fn start(&self, mut plan: SlotPlan) -> Way {
+        if let Some((state_dir, linked)) = &self.gateway {
+            return Way::Gateway {
+                state_dir: state_dir.clone(),
+                slot: linked.slot.clone(),
+            };
         }
         plan.link.only_look();
         plan.alive = None;

@@ -21,6 +21,7 @@ use crate::device::tap::{Look, Service};
 use crate::model::Moment;
 use crate::model::plan::OpcuaLink;
 use crate::model::sample::Report;
+use crate::record::What;
 use opcua::types::{AttributeId, NodeId};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -101,13 +102,13 @@ impl<'a> Bus<'a> {
             link,
             reports,
             clock,
+            describer: Describer::new(service.tap.clone()),
             service,
             stop,
             own: None,
             refused: None,
             kept: None,
             namespaces: Vec::new(),
-            describer: Describer::new(),
             subscription: None,
             targets: HashMap::new(),
             asked: HashMap::new(),
@@ -133,6 +134,7 @@ impl<'a> Bus<'a> {
             }
             let now = self.clock.now();
             let reason = fault.to_string();
+            self.service.tap.send(What::Link(reason.clone()));
             for slot in &mut self.slots {
                 if slot.offline(now, &reason, self.reports).await.is_err() {
                     return;
@@ -324,6 +326,7 @@ impl<'a> Bus<'a> {
         self.namespaces.clone_from(&session.namespaces);
         self.heard = Some(self.clock.now());
         self.doubted = false;
+        self.service.tap.send(What::Link("connected".to_owned()));
         let goes_on = match &self.subscription {
             Some(_) if !same => false,
             Some(_) if resumed => true,
@@ -339,7 +342,8 @@ impl<'a> Bus<'a> {
             return self.take(session, caught).await;
         }
         self.subscription = None;
-        self.describer = Describer::new();
+        self.service.tap.send_context(What::Namespaces(self.namespaces.clone()));
+        self.describer = Describer::new(self.service.tap.clone());
         self.subscribe(session).await
     }
 

@@ -2,16 +2,20 @@
 //!
 //! Owns the types of one session. Decoding is [`crate::wire::opcua`]'s.
 
-use super::convert::{bytes, key, unkey};
+use super::convert::{bytes, key, status, unkey};
 use super::fault::Fault;
 use super::session::Session;
+use crate::device::tap::Tap;
 use crate::model::value::hex;
+use crate::record::What;
+use crate::record::opcua::{DataField, DataType, EventField, NodeSaid};
 use crate::wire::opcua::binary::{self, Fault as Unreadable};
 use crate::wire::opcua::types::{Builtin, Field, StructureKind, StructureType, Types};
 use crate::wire::opcua::{NodeKey, Tree};
 use opcua::types::{
-    AttributeId, BrowseDescription, BrowseDirection, BrowseResultMask, ContextOwned, DecodingOptions, EnumDefinition,
-    NamespaceMap, NodeClass, NodeId, ReadValueId, StructureDefinition, StructureType as Kind, Variant,
+    AttributeId, BinaryEncodable, BrowseDescription, BrowseDirection, BrowseResultMask, ContextOwned, DataValue,
+    DecodingOptions, EnumDefinition, NamespaceMap, NodeClass, NodeId, ReadValueId, StatusCode, StructureDefinition,
+    StructureType as Kind, Variant,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +29,14 @@ pub(super) struct Describer {
     /// What the server does not describe, and why.
     hopeless: BTreeMap<NodeKey, String>,
     context: ContextOwned,
+    tap: Tap,
 }
 
 impl Describer {
-    pub(super) fn new() -> Self {
+    /// Without types; who looks at `tap` is told of each that the server describes.
+    pub(super) fn new(tap: Tap) -> Self {
         Self {
+            tap,
             types: Types::core(),
             hopeless: BTreeMap::new(),
             context: ContextOwned::new_default(NamespaceMap::new(), DecodingOptions::default()),
@@ -53,6 +60,10 @@ impl Describer {
                         tracing::warn!("{reason}");
                         // A structure inside a value that nobody describes is left out; a field of unknown length cannot be.
                         self.types.give_up(key.clone());
+                        self.tell(DataType {
+                            builtin: None,
+                            ..simple(&key, 0)
+                        });
                         self.hopeless.insert(key, reason);
                     }
                 }
@@ -90,6 +101,33 @@ impl Describer {
                 Builtin::ExtensionObject | Builtin::Variant | Builtin::DataValue | Builtin::DiagnosticInfo
             )
         })
+    }
+
+    fn tell(&self, described: DataType) {
+        self.tap.send_context(What::Type(Box::new(described)));
+    }
+
+    /// Who looks at what is exchanged.
+    pub(super) fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// A value for who looks.
+    pub(super) fn said(&self, node: &NodeId, value: &DataValue) -> NodeSaid {
+        let code = value.status.unwrap_or(StatusCode::Good);
+        NodeSaid {
+            node: key(node).to_string(),
+            got: value.encode_to_vec(&self.context.context()),
+            status: (!code.is_good()).then(|| status(code)),
+        }
+    }
+
+    /// A field of an event for who looks.
+    pub(super) fn field(&self, place: &[Arc<str>], value: &Variant) -> EventField {
+        EventField {
+            path: place.iter().map(ToString::to_string).collect(),
+            got: bytes(value, &self.context),
+        }
     }
 
     /// What stood on the wire.
@@ -131,11 +169,13 @@ impl Describer {
                 };
                 // What stands in a value counts, whatever the description names.
                 let used = (*wanted != key(&data_type)).then(|| wanted.clone());
-                self.types
-                    .insert(described(&data_type, used.or(encoding), &name, structure));
+                let described = described(&data_type, used.or(encoding), &name, structure);
+                self.tell(written(&described));
+                self.types.insert(described);
                 return Ok(Ok(()));
             }
             if object.inner_is::<EnumDefinition>() {
+                self.tell(simple(&key(&data_type), Builtin::Int32.number()));
                 self.types.declare(key(&data_type), Builtin::Int32);
                 return Ok(Ok(()));
             }
@@ -154,6 +194,7 @@ impl Describer {
                         "the server does not describe the fields of `{name}` ({data_type}); it is too old for that, or set up without"
                     ))),
                     Some(builtin) => {
+                        self.tell(simple(&key(&data_type), builtin.number()));
                         self.types.declare(key(&data_type), builtin);
                         Ok(Ok(()))
                     }
@@ -212,6 +253,39 @@ pub(super) fn attribute(node: &NodeId, attribute: AttributeId) -> ReadValueId {
         node_id: node.clone(),
         attribute_id: attribute as u32,
         ..ReadValueId::default()
+    }
+}
+
+/// A data type that travels as a built-in one.
+fn simple(id: &NodeKey, builtin: u8) -> DataType {
+    DataType {
+        id: id.to_string(),
+        encoding: None,
+        name: String::new(),
+        builtin: Some(builtin),
+        kind: None,
+        fields: Vec::new(),
+    }
+}
+
+/// A structure as it stands in a record.
+fn written(structure: &StructureType) -> DataType {
+    DataType {
+        encoding: structure.encoding.as_ref().map(ToString::to_string),
+        name: structure.name.to_string(),
+        builtin: None,
+        kind: Some(structure.kind.number()),
+        fields: structure
+            .fields
+            .iter()
+            .map(|field| DataField {
+                name: field.name.to_string(),
+                data_type: field.data_type.to_string(),
+                rank: field.value_rank,
+                optional: field.flag,
+            })
+            .collect(),
+        ..simple(&structure.data_type, 0)
     }
 }
 

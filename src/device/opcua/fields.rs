@@ -7,7 +7,7 @@ use super::describe::follow;
 use super::fault::Fault;
 use super::session::Session;
 use crate::model::plan::FieldPath;
-use crate::wire::opcua::{NodeKey, Structure, Tree};
+use crate::wire::opcua::{NodeKey, Tree, event_tree};
 use opcua::types::{
     AttributeId, BrowseDirection, ContentFilter, ContentFilterElement, ElementOperand, EventFilter, ExtensionObject,
     FilterOperator, LiteralOperand, NodeClass, NodeId, NumericRange, QualifiedName, SimpleAttributeOperand, Variant,
@@ -185,18 +185,17 @@ impl Asked {
 
     /// The tree of an event, from its values in the order of the clauses.
     pub(super) fn tree(&self, values: Vec<Tree>) -> Tree {
-        let mut fields: Vec<(Arc<str>, Tree)> = Vec::new();
-        for (place, value) in self.places.iter().zip(values) {
-            match &place[..] {
-                [name] => fields.push((name.clone(), value)),
-                [name, below] if !matches!(value, Tree::Null) => put(&mut fields, name, below, value),
-                _ => {}
-            }
-        }
-        Tree::Struct(Arc::new(Structure {
-            name: Arc::from("Event"),
-            fields,
-        }))
+        event_tree(&self.places, values)
+    }
+
+    /// Where the value of each clause belongs.
+    pub(super) fn places(&self) -> &[Vec<Arc<str>>] {
+        &self.places
+    }
+
+    /// The type of events that is meant.
+    pub(super) fn wanted(&self) -> Option<&NodeId> {
+        self.types.first()
     }
 }
 
@@ -211,25 +210,6 @@ pub(super) enum Kind {
     Overflow,
     /// Of another type.
     Other,
-}
-
-/// Sets a field of a field that has no value of its own, or is a structure.
-fn put(fields: &mut [(Arc<str>, Tree)], name: &Arc<str>, below: &Arc<str>, value: Tree) {
-    let Some((_, tree)) = fields.iter_mut().find(|(known, _)| known == name) else {
-        return;
-    };
-    let (kind, mut inner) = match tree {
-        Tree::Null => (name.clone(), Vec::new()),
-        Tree::Struct(structure) => (structure.name.clone(), structure.fields.clone()),
-        Tree::Value(_) | Tree::List(_) => return,
-    };
-    if !inner.iter().any(|(known, _)| known == below) {
-        inner.push((below.clone(), value));
-    }
-    *tree = Tree::Struct(Arc::new(Structure {
-        name: kind,
-        fields: inner,
-    }));
 }
 
 /// A clause by browse path, from `BaseEventType`: servers find fields of subtypes by that, too.

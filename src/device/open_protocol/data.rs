@@ -19,6 +19,8 @@ use std::collections::VecDeque;
 const OPEN: usize = 32;
 /// Milliseconds after which an acknowledgement is late.
 const SLOW: u64 = 1_000;
+/// Milliseconds within which a copy of what was just acknowledged crossed the acknowledgement on its way.
+const CROSSED: u64 = 200;
 /// Telegrams that came by themselves and wait.
 const HELD: usize = 256;
 /// Milliseconds within which a controller that says what it kept goes on, where its clock does not tell.
@@ -79,10 +81,11 @@ impl Session {
                 // Where nothing is newer a controller says the last one once more.
                 self.catching = None;
             }
-            return self.duplicate(now, said, owed);
+            let crossed = !orphan && self.ledger.is_last(&incoming.key) && self.has_just_paid(now, &owed);
+            return self.duplicate(now, said, (!crossed).then_some(owed));
         }
         if said == Said::Alarm && self.is_status_again(&incoming, owed.mid) {
-            return self.duplicate(now, said, owed);
+            return self.duplicate(now, said, Some(owed));
         }
         if said != Said::Result {
             if self.ledger.waiting() >= HELD {
@@ -190,7 +193,7 @@ impl Session {
         match self.known {
             Some(known) if known == id && catching => {
                 self.catching = None;
-                self.duplicate(now, Said::Result, owed);
+                self.duplicate(now, Said::Result, Some(owed));
                 return false;
             }
             None if catching && !self.slots.iter().any(super::slot::Slot::takes_first) => {
@@ -230,8 +233,8 @@ impl Session {
         true
     }
 
-    /// The same again: acknowledged again, not taken again.
-    fn duplicate(&mut self, now: Moment, said: Said, owed: Owed) {
+    /// The same again: acknowledged again where something is owed, not taken again.
+    fn duplicate(&mut self, now: Moment, said: Said, owed: Option<Owed>) {
         for slot in self.slots.iter().filter(|slot| slot.wants(said)) {
             let counted = Report::Counted {
                 slot: slot.name().clone(),
@@ -240,7 +243,17 @@ impl Session {
             };
             self.out.push(Out::Report(counted, None));
         }
-        self.acknowledge(now, owed);
+        self.pay(now, owed);
+    }
+
+    /// Whether the acknowledgement of such a telegram is on its way. It names no result: a second one would be taken for the
+    /// next result's, which may not be durable. Where it was lost the controller says the telegram once more.
+    fn has_just_paid(&self, now: Moment, owed: &Owed) -> bool {
+        let paid = |(paid, tick): &(Owed, u64)| {
+            let same = paid.connection == owed.connection && paid.mid == owed.mid;
+            same && now.tick.saturating_sub(*tick) < CROSSED
+        };
+        owed.sequence.is_none() && self.paid.as_ref().is_some_and(paid)
     }
 
     /// Reports what waits, in order of the ids: what was fetched, then what came by itself.
@@ -443,6 +456,7 @@ impl Session {
             Acknowledge::Own | Acknowledge::Link => session::acknowledge(owed.mid),
             Acknowledge::Nothing => return,
         };
+        self.paid = Some((owed, now.tick));
         self.send(now, telegram);
     }
 

@@ -173,6 +173,11 @@ impl Ledger {
         self.settled.iter().any(|known| known == key)
     }
 
+    /// Whether this telegram is the last one that was acknowledged.
+    pub(super) fn is_last(&self, key: &str) -> bool {
+        self.settled.back().is_some_and(|known| known == key)
+    }
+
     /// When the telegram that waits longest was taken.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.groups.values().map(|group| group.opened).min()

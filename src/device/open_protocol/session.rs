@@ -6,7 +6,7 @@
 
 use super::data::Offset;
 use super::layer::{Came, Layer};
-use super::ledger::{Ledger, Ticket};
+use super::ledger::{Ledger, Owed, Ticket};
 use super::parting::Parting;
 use super::recover::Recovery;
 use super::results::{self, Incoming};
@@ -147,6 +147,8 @@ pub(super) struct Session {
     pub(super) looked: bool,
     pub(super) backlog: VecDeque<Backlog>,
     pub(super) held: VecDeque<Incoming>,
+    /// The last acknowledgement of the application, and when it was given.
+    pub(super) paid: Option<(Owed, u64)>,
     /// From where on something may be missing that could not be fetched.
     pub(super) debt: Option<i64>,
     /// Why nothing can be fetched, for good.
@@ -222,6 +224,7 @@ impl Session {
             looked: false,
             backlog: VecDeque::new(),
             held: VecDeque::new(),
+            paid: None,
             debt: None,
             no_recovery: None,
             trouble: None,
@@ -268,8 +271,6 @@ impl Session {
         self.catching = None;
         self.memory = None;
         self.fetched = None;
-        // Unacknowledged: it comes again.
-        self.held.clear();
         self.garbage = 0;
         self.last_sent = now.tick;
         self.last_heard = now.tick;
@@ -291,8 +292,7 @@ impl Session {
     pub(super) fn lost(&mut self, now: Moment, reason: &str) {
         self.stage = Stage::Down;
         self.ledger.connect(0);
-        self.request = None;
-        self.recovery = None;
+        self.drop_held();
         self.lost = Some(reason.to_owned());
         for slot in &mut self.slots {
             self.out
@@ -315,8 +315,16 @@ impl Session {
     pub(super) fn close(&mut self, reason: String, again: Again) {
         self.stage = Stage::Down;
         self.ledger.connect(0);
-        self.request = None;
+        self.drop_held();
         self.out.push(Out::Close(reason, again));
+    }
+
+    /// The connection ends: what waits here for what lies before it was not acknowledged, and comes again, or is fetched
+    /// behind that.
+    fn drop_held(&mut self) {
+        self.request = None;
+        self.recovery = None;
+        self.held.clear();
     }
 
     /// Sends a telegram, when the link layer lets it through.

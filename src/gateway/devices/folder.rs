@@ -74,17 +74,18 @@ fn walk(folder: &Path, depth: usize, found: &mut Signature) {
 /// Tells when a folder that changed has come to rest.
 #[derive(Debug)]
 pub(super) struct Settling {
-    judged: Signature,
+    /// As it was when it was read last; `None`: it was not read yet.
+    judged: Option<Signature>,
     last: Signature,
     since: Moment,
 }
 
 impl Settling {
-    /// Begins with what stands there.
-    pub(super) fn new(signature: Signature, now: Moment) -> Self {
+    /// Nothing was read yet: the first look counts as a change, so that what is written meanwhile is found.
+    pub(super) fn new(now: Moment) -> Self {
         Self {
-            judged: signature.clone(),
-            last: signature,
+            judged: None,
+            last: Signature::new(),
             since: now,
         }
     }
@@ -96,12 +97,12 @@ impl Settling {
             self.since = now;
         }
         let rested = u128::from(now.tick.saturating_sub(self.since.tick)) >= SETTLED.as_millis();
-        rested && self.last != self.judged
+        rested && self.judged.as_ref() != Some(&self.last)
     }
 
     /// The files were read while they stood like this.
     pub(super) fn judged(&mut self, signature: Signature) {
-        self.judged = signature;
+        self.judged = Some(signature);
     }
 }
 
@@ -166,7 +167,10 @@ mod tests {
     fn a_file_counts_once_it_has_rested() {
         let dir = tempfile::tempdir().unwrap();
         let look = || signature(dir.path(), &[dir.path().join("gateway.lock")]);
-        let mut settling = Settling::new(look(), at(0));
+        let mut settling = Settling::new(at(0));
+        assert!(!settling.see(look(), at(400)));
+        assert!(settling.see(look(), at(500)), "an empty folder is looked at, too");
+        settling.judged(look());
         assert!(!settling.see(look(), at(10_000)));
         std::fs::create_dir(dir.path().join("acme")).unwrap();
         std::fs::write(dir.path().join("acme/x.toml"), "a").unwrap();

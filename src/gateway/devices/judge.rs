@@ -155,7 +155,7 @@ fn one(profiles: &Path, held: &Held, texts: &Texts, approval: &Approval, now: &s
     let slot = &contract.slot;
     let file = profiles.join(format!("{slot}.toml"));
     if matches!(texts.read(&file), Err(FileFault::Missing)) {
-        let filled = held.setup.profile.is_some() || held.refused.is_some();
+        let filled = held.setup.profile.is_some() || held.refused.is_some() || held.accepted.is_some();
         return if filled { Verdict::Gone } else { Verdict::Same };
     }
     let mut out = Diagnostics::new();
@@ -181,7 +181,10 @@ fn one(profiles: &Path, held: &Held, texts: &Texts, approval: &Approval, now: &s
     }
     let before = held.setup.profile.as_deref();
     Verdict::Accept(Box::new(Acceptance {
-        from: before.map(|profile| (**profile.identity()).clone()),
+        // Its file was away at the start: it comes back to what filled the slot last.
+        from: before
+            .map(|profile| (**profile.identity()).clone())
+            .or_else(|| held.accepted.as_ref().map(Accepted::identity)),
         plan: before
             .map(|before| meaning(&compare::compare(before, &profile, contract)))
             .unwrap_or_default(),
@@ -300,8 +303,6 @@ pub(in crate::gateway) struct Beginning {
     pub(in crate::gateway) held: Vec<Held>,
     /// What was accepted while the gateway was down, by slot.
     pub(in crate::gateway) acceptances: Vec<(SlotName, Acceptance)>,
-    /// Slots whose files were removed.
-    pub(in crate::gateway) gone: Vec<SlotName>,
 }
 
 /// Decides it. `kept`: the last accepted text of a slot.
@@ -316,7 +317,6 @@ pub(in crate::gateway) fn begin(
     let mut beginning = Beginning {
         held: Vec::new(),
         acceptances: Vec::new(),
-        gone: Vec::new(),
     };
     for present in slots {
         let slot = present.contract.slot.clone();
@@ -327,13 +327,11 @@ pub(in crate::gateway) fn begin(
             Err(FileFault::Missing)
         );
         if !enabled || missing {
-            if missing && former.is_some() {
-                beginning.gone.push(slot);
-            }
+            // A file that is missing now may be on its way: whether it was removed is judged once the folder has settled.
             beginning.held.push(Held {
                 setup: present,
                 enabled,
-                accepted: None,
+                accepted: former.filter(|_| enabled),
                 refused: None,
                 told: false,
             });

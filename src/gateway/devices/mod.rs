@@ -129,9 +129,8 @@ impl Devices {
                 self.tell_refused(slot, &refusal).await;
             }
         }
-        let files = self.files.clone();
-        let begun = blocking(move || files.signature()).await?;
-        let mut settling = Settling::new(begun, self.clock.now());
+        // What was written while the gateway started is found by a first look at everything.
+        let mut settling = Settling::new(self.clock.now());
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -382,7 +381,8 @@ impl Devices {
         for index in gone {
             let Some(held) = self.held.get_mut(index) else { continue };
             let slot = held.setup.contract.slot.clone();
-            let from = held.setup.profile.take().map(|profile| (**profile.identity()).clone());
+            let running = held.setup.profile.take().map(|profile| (**profile.identity()).clone());
+            let from = running.or_else(|| held.accepted.as_ref().map(Accepted::identity));
             held.setup.plan = None;
             held.setup.fault = Some(format!("there is no {slot}.toml"));
             held.accepted = None;
@@ -446,6 +446,11 @@ fn write_down(files: &Files, installs: &[Installing], now: &str) -> Vec<Option<S
             tracing::error!("{slot}: the state directory does not take its accepted text: {fault}");
         }
         let entry = entry(files, installing, now);
+        if entry.from.is_some() && entry.from == entry.to {
+            // Its file was away for a moment, or only its text changed.
+            told.push(None);
+            continue;
+        }
         let what = match entry.what {
             What::Removed => "its device file was removed, the slot goes offline".to_owned(),
             _ => {
@@ -493,14 +498,9 @@ fn entry(files: &Files, installing: &Installing, now: &str) -> Entry {
     }
 }
 
-/// Writes down what was accepted or removed while the gateway was down. Returns what the MES is told of each slot. Blocking.
-pub(super) fn catch_up(
-    files: &Files,
-    acceptances: Vec<(SlotName, Acceptance)>,
-    gone: Vec<SlotName>,
-    now: &str,
-) -> HashMap<SlotName, Told> {
-    let mut installs: Vec<Installing> = acceptances
+/// Writes down what was accepted while the gateway was down. Returns what the MES is told of each slot. Blocking.
+pub(super) fn catch_up(files: &Files, acceptances: Vec<(SlotName, Acceptance)>, now: &str) -> HashMap<SlotName, Told> {
+    let installs: Vec<Installing> = acceptances
         .into_iter()
         .map(|(slot, acceptance)| Installing {
             slot,
@@ -508,14 +508,6 @@ pub(super) fn catch_up(
             from: None,
         })
         .collect();
-    for slot in gone {
-        let from = Accepted::read(&files.state_dir, &slot).map(|accepted| accepted.identity());
-        installs.push(Installing {
-            slot,
-            acceptance: None,
-            from,
-        });
-    }
     let who = write_down(files, &installs, now);
     let told = installs.into_iter().zip(who);
     told.map(|(installing, who)| (installing.slot.clone(), installing.install(who).told))

@@ -49,7 +49,7 @@ pub(super) fn again(profile: &Profile, contract: &SlotContract, told: &Told<'_>)
     let mut drafts = Vec::new();
     let mut reasons = Vec::new();
     for sample in &mut samples {
-        sample.raw = told.raw.to_owned();
+        told.raw.clone_into(&mut sample.raw);
         sample.backfill = true;
         sample.since = told
             .material
@@ -168,9 +168,10 @@ impl Trial<'_> {
             if known {
                 return image.as_ref().and_then(|image| modbus::decode(at, image));
             }
+            // As it was read then: by the same type from the same place, else not at all.
             let said = self.said(&point.name, &point.at);
-            if said.is_none() && needed.contains(&index) && !kept.values.iter().any(|value| value.point == *point.name)
-            {
+            let was_there = || kept.values.iter().any(|value| *value.point == *point.name);
+            if said.is_none() && needed.contains(&index) && (image.is_some() || was_there()) {
                 missing.push(format!("`{}` ({} {})", point.name, at.table.word(), at.address));
             }
             said
@@ -210,13 +211,13 @@ impl Trial<'_> {
     fn frame(&self, link: &FramedLink) -> Result<Vec<Sample>, String> {
         let bytes = unescaped(self.told.raw).ok_or("its raw data cannot be read")?;
         let mut framer = Framer::new(link.frame.clone());
-        let mut framed = framer.push(0, &bytes);
-        framed.extend(framer.close());
-        let mut frames = framed.into_iter().filter_map(|framed| match framed {
+        let mut cut = framer.push(0, &bytes);
+        cut.extend(framer.close());
+        let mut whole_ones = cut.into_iter().filter_map(|one| match one {
             Framed::Frame { content, whole, fault } => Some((content, whole, fault)),
             Framed::Noise(_) => None,
         });
-        let (content, whole, fault) = frames.next().ok_or("by today's [frame] it is no frame")?;
+        let (content, whole, fault) = whole_ones.next().ok_or("by today's [frame] it is no frame")?;
         if let Some(fault) = fault {
             return Err(fault);
         }

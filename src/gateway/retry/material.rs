@@ -91,12 +91,22 @@ pub(super) struct Head {
     pub(super) topic: String,
 }
 
-/// Where a point is, in words that stay the same in another profile of the same device.
+/// Where a point is and how it is read, in words that stay the same in another profile of the same device: what has the same
+/// ones has the same raw value.
 pub(super) fn place(at: &Address) -> Option<String> {
     match at {
+        Address::Modbus(at) => Some(format!(
+            "{}:{} {:?} {:?} {:?} {:?}",
+            at.table.word(),
+            at.address,
+            at.kind,
+            at.order,
+            at.bits,
+            at.count
+        )),
         Address::Opcua(at) => Some(format!("{at} {:?}", at.bits)),
         Address::Field(name) => Some(name.to_string()),
-        Address::Modbus(_) | Address::Frame(_) => None,
+        Address::Frame(_) => None,
     }
 }
 
@@ -185,8 +195,8 @@ pub(super) fn parse_key(key: &[u8]) -> Option<(&str, u8)> {
 pub(super) const SPACE: [u8; 2] = [space::QUARANTINE, b'q'];
 
 /// The changes that store a record of the quarantine `id`, and how many pieces it has; pieces of a longer one before
-/// (`had`) go. `None`: it is too long to be kept.
-pub(super) fn store(id: &str, record: &Record, head: &Head, had: u8) -> Option<(u8, Vec<StateChange>)> {
+/// (`before` of them) go. `None`: it is too long to be kept.
+pub(super) fn store(id: &str, record: &Record, head: &Head, before: u8) -> Option<(u8, Vec<StateChange>)> {
     let json = serde_json::to_vec(record).ok()?;
     let solved = u8::from(matches!(record, Record::Solved(_)));
     let title = |pieces: usize| format!("{pieces} {} {} {solved} {}\n", head.sequence, head.wall, head.topic);
@@ -210,7 +220,7 @@ pub(super) fn store(id: &str, record: &Record, head: &Head, had: u8) -> Option<(
             value: Some(part.to_vec()),
         })
         .collect();
-    changes.extend(remove(id, count, had));
+    changes.extend(remove(id, count, before));
     Some((count, changes))
 }
 

@@ -4,6 +4,7 @@
 //! Owns no connection, no service and no message: `device/opcua` has those. All decoders are total.
 
 pub mod binary;
+mod event;
 mod json;
 pub mod node;
 pub mod path;
@@ -12,6 +13,7 @@ pub mod select;
 pub mod types;
 
 pub use binary::{Fault, decode_structure, decode_variant, encode_structure, encode_variant};
+pub use event::event_tree;
 pub use select::{elements, first, select};
 pub use types::{Builtin, Field, StructureKind, StructureType, Types};
 

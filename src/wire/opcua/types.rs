@@ -135,6 +135,18 @@ impl StructureKind {
         }
     }
 
+    /// Its number, 0 to 4.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Plain => 0,
+            Self::Optional => 1,
+            Self::Union => 2,
+            Self::Subtyped => 3,
+            Self::UnionSubtyped => 4,
+        }
+    }
+
     pub(super) const fn is_union(self) -> bool {
         matches!(self, Self::Union | Self::UnionSubtyped)
     }

@@ -7,6 +7,7 @@ use crate::device::opcua::convert::{self, status};
 use crate::device::opcua::describe::{Describer, attribute, follow};
 use crate::device::opcua::fault::Fault;
 use crate::device::opcua::session::Session;
+use crate::device::tap::Tap;
 use crate::model::plan::{NodeRef, OpcuaType};
 use crate::wire::opcua::Tree;
 use opcua::types::{
@@ -58,7 +59,7 @@ impl<'a> Desk<'a> {
         Self {
             session,
             found,
-            describer: Describer::new(),
+            describer: Describer::new(Tap::default()),
             types: HashMap::new(),
         }
     }

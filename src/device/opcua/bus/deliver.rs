@@ -1,6 +1,7 @@
 //! What the server published, given to whom it belongs: values round by round, events as trees, results in their order.
 
 use super::{Bus, Target};
+use crate::device::opcua::convert::key;
 use crate::device::opcua::fault::Fault;
 use crate::device::opcua::fields::Kind;
 use crate::device::opcua::joining;
@@ -8,6 +9,8 @@ use crate::device::opcua::session::Session;
 use crate::device::opcua::slot::{Broken, EventTold, NodeSaid, Read};
 use crate::device::opcua::subscribe::{Guard, Message, Published};
 use crate::model::Moment;
+use crate::record::What;
+use crate::record::opcua::EventSaid;
 use crate::wire::opcua::Tree;
 use opcua::types::{
     DataChangeNotification, DataValue, EventFieldList, EventNotificationList, StatusChangeNotification, Variant,
@@ -105,6 +108,19 @@ impl Bus<'_> {
             }
             *turn += 1;
         }
+        // Behind the descriptions of the types in it.
+        if self.service.tap.is_used() {
+            let said = items
+                .iter()
+                .filter_map(|(handle, value)| match self.targets.get(handle) {
+                    Some(Target::Value(_, item)) => Some(self.describer.said(&item.node, value)),
+                    _ => None,
+                });
+            let said: Vec<_> = said.collect();
+            if !said.is_empty() {
+                self.service.tap.send(What::Told(said));
+            }
+        }
         let since = self.heard;
         for ((slot, rounds), overflown) in self.slots.iter_mut().zip(rounds).zip(overflown) {
             if !rounds.is_empty() {
@@ -149,6 +165,7 @@ impl Bus<'_> {
             }
             Kind::Wanted | Kind::Requested => {}
         }
+        let (wanted, places) = (asked.wanted().map(key), asked.places().to_vec());
         let mut trees = Vec::with_capacity(values.len());
         let mut fault = None;
         for value in &values {
@@ -159,6 +176,18 @@ impl Bus<'_> {
                     trees.push(Tree::Null);
                 }
             }
+        }
+        // Behind the descriptions of the types in it.
+        if let (true, Some(slot)) = (self.service.tap.is_used(), self.slots.get(index)) {
+            let fields = places.iter().zip(&values);
+            self.service.tap.send(What::Event(Box::new(EventSaid {
+                slot: slot.name().to_string(),
+                kind: wanted.map(|wanted| wanted.to_string()).unwrap_or_default(),
+                fields: fields
+                    .map(|(place, value)| self.describer.field(place, value))
+                    .collect(),
+                again: kind == Kind::Requested || again,
+            })));
         }
         let fields = match fault {
             None => Ok(asked.tree(trees)),

@@ -8,6 +8,8 @@ use crate::device::opcua::fault::Fault;
 use crate::device::opcua::session::Session;
 use crate::model::plan::{OpcuaPart, PointIx, Trigger};
 use crate::model::{Decimal, Raw};
+use crate::record::What;
+use crate::record::opcua::Wrote;
 use crate::watch::Fault as PointFault;
 use crate::wire::opcua::{Tree, first};
 use opcua::types::{
@@ -275,11 +277,23 @@ impl Slot {
             .map(|(node, _)| attribute(node, AttributeId::Value))
             .collect();
         let values = reader.session.read(&asked).await?;
+        let mut decoded = Vec::with_capacity(values.len());
+        for ((_, points), value) in nodes.iter().zip(&values) {
+            decoded.push(self.decode(reader.session, reader.describer, points, value).await?);
+        }
+        // Behind the descriptions of the types in it.
+        if reader.describer.tap().is_used() && !values.is_empty() {
+            let said = nodes.iter().zip(&values);
+            let said = said
+                .map(|((node, _), value)| reader.describer.said(node, value))
+                .collect();
+            reader.describer.tap().send(What::Read(said));
+        }
         let publishing = self.plan.link.opcua().map_or(0, |link| link.publishing.as_millis());
         let until = u64::try_from(publishing).unwrap_or(u64::MAX).saturating_add(ON_ITS_WAY);
         let until = reader.clock.now().tick.saturating_add(until);
-        for ((_, points), value) in nodes.iter().zip(&values) {
-            for said in self.decode(reader.session, reader.describer, points, value).await? {
+        for said in decoded {
+            for said in said {
                 if let Some((text, transient)) = &said.fault {
                     faults.push(PointFault {
                         point: said.point,
@@ -337,19 +351,27 @@ impl Slot {
             Ok(value) => value,
             Err(reason) => return Ok(Err(fault(format!("{name} cannot be written: {reason}"), false))),
         };
+        // Many servers take no status and no time from clients.
+        let value = DataValue {
+            value: Some(value),
+            ..DataValue::default()
+        };
+        let said = reader.describer.said(&node, &value);
         let written = reader
             .session
             .write(&[WriteValue {
                 node_id: node,
                 attribute_id: AttributeId::Value as u32,
-                // Many servers take no status and no time from clients.
-                value: DataValue {
-                    value: Some(value),
-                    ..DataValue::default()
-                },
+                value,
                 ..WriteValue::default()
             }])
             .await?;
+        let code = written.first().copied().unwrap_or(StatusCode::Good);
+        reader.describer.tap().send(What::Wrote(Box::new(Wrote {
+            node: said.node,
+            put: said.got,
+            status: status(code),
+        })));
         match written.first() {
             Some(code) if code.is_bad() => Ok(Err(fault(
                 format!("{name} is not written: {}{}", status(*code), hint(*code)),

@@ -379,7 +379,8 @@ fn the_acknowledgement_is_of_the_kind_that_is_wanted_and_after_all_is_durable() 
         assert_eq!((desk.mids(), desk.samples.len()), (vec![], 1));
         desk.durable();
         assert_eq!(desk.mids(), [mid]);
-        // Again after that: acknowledged at once, not taken, counted.
+        // Again some time after that: acknowledged at once, not taken, counted.
+        desk.pass(1_000);
         desk.say(result(61, 1));
         assert_eq!((desk.mids(), desk.samples.len()), (vec![mid], 0));
         assert!(matches!(
@@ -822,4 +823,59 @@ fn any_telegrams_in_any_order_give_bounded_work_and_no_panic() {
             }
         }
     }
+}
+
+#[test]
+fn a_copy_that_crossed_its_acknowledgement_is_not_acknowledged_for_the_next_result() {
+    let mut desk = Desk::up(link());
+    desk.say(result(61, 1));
+    // Sent once more while the first copy was being stored: one acknowledgement for both.
+    desk.say(result(61, 1));
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+    // Sent once more before the acknowledgement was there; with it the next one is sent.
+    desk.pass(20);
+    desk.say(result(61, 1));
+    desk.say(result(61, 2));
+    assert_eq!(desk.mids(), [0_u16; 0], "result 2 is not durable");
+    desk.durable();
+    assert_eq!(desk.mids(), [62]);
+    // The acknowledgement was lost: after its time-out the controller says it once more.
+    desk.pass(1_000);
+    desk.say(result(61, 2));
+    assert_eq!(desk.mids(), [62]);
+    assert!(desk.samples.is_empty());
+}
+
+#[test]
+fn a_result_whose_gap_was_being_looked_for_when_the_line_broke_waits_for_the_next_connection() {
+    let mut link = link();
+    link.recover = Recover::ById;
+    let mut desk = Desk::new(link);
+    desk.say(controller(6, false));
+    desk.say(result(65, 1));
+    desk.say(session::accepted(60));
+    desk.say(result(65, 1));
+    assert_eq!(desk.state, Some((LinkState::Online, String::new())));
+    desk.say(result(61, 2));
+    let of_2 = std::mem::take(&mut desk.samples);
+    // 3 and 4 are missing before it, and are asked for.
+    desk.sent.clear();
+    desk.say(result(61, 5));
+    assert_eq!(desk.mids(), [64]);
+    desk.session.closed("cut".to_owned());
+    desk.work();
+    desk.session.lost(desk.now, "cut");
+    for (_, _, ticket) in of_2 {
+        desk.session.answered(desk.now, ticket, true);
+        desk.work();
+    }
+    assert!(desk.samples.is_empty(), "3 and 4 come first");
+    desk.session.connected(desk.now);
+    desk.say(controller(6, false));
+    for id in [5, 3, 4] {
+        desk.say(result(65, id));
+    }
+    let came: Vec<(i64, bool)> = desk.samples.iter().map(|(id, fetched, _)| (*id, *fetched)).collect();
+    assert_eq!(came, [(3, true), (4, true), (5, true)]);
 }

@@ -142,6 +142,20 @@ fn registers_are_decoded_by_the_types_of_today() {
     other.values.retain(|value| value.point != "torque");
     let missing = tried(&moved, EventType::Tightening, &raw, Some(&other)).unwrap_err();
     assert!(missing[0].contains("`torque` (holding 40)"), "{missing:?}");
+    // Where the registers are not known, only what is read as it was then is believed.
+    let unknown = Material {
+        registers: Vec::new(),
+        ..kept.clone()
+    };
+    let guessed = tried(&mended, EventType::Tightening, &raw, Some(&unknown)).unwrap_err();
+    assert!(guessed[0].contains("`torque` (holding 2)"), "{guessed:?}");
+    let scaled = profile(
+        &REGISTERS
+            .replace("1 = \"ok\"", "1 = \"nok\"")
+            .replace(", plausible = [0, 100]", ""),
+    );
+    let drafts = tried(&scaled, EventType::Tightening, &raw, Some(&unknown)).unwrap();
+    assert_eq!(drafts[0].data["result"], "nok");
     let nothing = tried(&mended, EventType::Tightening, &raw, None).unwrap_err();
     assert!(nothing[0].contains("not kept"), "{nothing:?}");
     let gone = profile(&REGISTERS.replace("[events.tightening]", "[events.screwing]\ntype = \"tightening\""));
