@@ -31,7 +31,7 @@ from opcua_joining import opcua_joining, opcua_same  # noqa: E402
 from reloads import reload  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
-from swaps import swap_kills, swaps  # noqa: E402
+from swaps import swap_full, swap_kills, swaps  # noqa: E402
 from tls import tls  # noqa: E402
 from torque import hold, torque  # noqa: E402
 from wires import wires  # noqa: E402
@@ -65,6 +65,7 @@ SCENARIOS: dict[str, Callable[[Rig, random.Random, Options], int]] = {
     "opcua_same": opcua_same,
     "swaps": swaps,
     "swap_kills": swap_kills,
+    "swap_full": swap_full,
     "reload": reload,
 }
 

@@ -107,7 +107,7 @@ class Reloads:
 
     def names(self, reason: str, slot: str, what: str) -> None:
         """A reason has to say which file, and where in it."""
-        if not re.search(rf"{re.escape(slot)}\.toml(:\d+:\d+|\b.*\bline \d+)", reason) and not (what in ("binary", "five megabytes") and f"{slot}.toml" in reason):
+        if not re.search(rf"{re.escape(slot)}\.toml(:\d+:\d+|\b.*\bline \d+)", reason) and not (what == "five megabytes" and f"{slot}.toml" in reason):
             self.fault(f"{what}: the status of {slot} names no file and line: {reason!r}")
 
     def alarmed(self, slot: str, active: bool) -> bool:

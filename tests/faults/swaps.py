@@ -505,3 +505,42 @@ def swap_kills(rig: Rig, chance: random.Random, options: Any) -> int:
     rig.drain()
     rig.units(0)
     return rig.verdict(Rules()).fault_count
+
+
+def swap_full(rig: Rig, chance: random.Random, options: Any) -> int:
+    """A swap while the outbox is full and the broker away: it is made when there is room again, at the latest, and nothing is lost by it."""
+    del options
+    rig.add_broker(calm=True)
+    rig.add_mes()
+    old = rig.add_tool("peer/torque-a", [SLOT], rate=0)
+    rig.install(old)
+    rig.configure(outbox='max_bytes = "1MiB"\nkeep_sent = "0"')
+    begin(rig)
+    start = time.time()
+    rig.broker_link.cut(refuse=True)
+
+    def still() -> bool:
+        before = rig.tool_stats()["acked"]
+        rig.pass_time(1)
+        return rig.tool_stats()["acked"] == before
+
+    rig.wait("no result is taken any more", still, 60)
+    rig.say(f"the outbox is full: {rig.tool_stats()}")
+    new = rig.add_tool("peer/torque-b", [SLOT], rate=20, first_counter=20_000)
+    rig.install(new)
+    new.peer.ask("resume")
+    rig.pass_time(3)
+    if chance.random() < 0.5:
+        if problem := rig.gateway.stop():
+            raise Failure(problem)
+        rig.gateway.start()
+        rig.pass_time(1)
+        rig.say("stopped and started meanwhile")
+    rig.broker_link.mend()
+    rig.away.append((start, time.time()))
+    rig.wait("results of the new tool flow", lambda: new.peer.ask("stats")["acked"] >= 20, 30)
+    old.last = old.peer.ask("stats") | {"showing": 0}
+    old.peer.end()
+    rig.drain()
+    rig.units(0)
+    return rig.verdict(Rules(check_units=False, schema_every=20)).fault_count
