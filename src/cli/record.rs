@@ -25,6 +25,7 @@ const WAITING: usize = 1024;
 const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Arguments {
     #[command(flatten)]
     device: Where,
