@@ -234,7 +234,7 @@ const BAD: &[Bad] = &[
     ),
     doubtful(
         "29-uom-that-is-none",
-        &["`inlbs` is no unit of measure"],
+        &["`newton` is no unit of measure"],
         &["new.toml:"],
     ),
     doubtful(

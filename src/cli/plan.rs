@@ -15,7 +15,7 @@ use crate::gateway::overlay::Overlay;
 use crate::gateway::setup::{self, Setup, SlotSetup};
 use crate::model::SlotName;
 use crate::profile::compare::{Comparison, compare};
-use crate::profile::{Profile, SlotContract};
+use crate::profile::{Files, Profile, SlotContract};
 use recorded::Heard;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -130,6 +130,7 @@ fn swaps(arguments: &Arguments, out: &mut Diagnostics) -> Option<Vec<Swap>> {
             out.push(diagnostic.clone());
         }
     }
+    let over = overlay.over(&config.gateway.profiles);
     let mut found = Vec::new();
     for (was, is) in before.slots.iter().zip(&after.slots) {
         let slot = &is.contract.slot;
@@ -144,7 +145,7 @@ fn swaps(arguments: &Arguments, out: &mut Diagnostics) -> Option<Vec<Swap>> {
             }
             continue;
         };
-        let to = profile.files().first().cloned().unwrap_or_default();
+        let to = profile.files().first().map(|file| over.shown(file)).unwrap_or_default();
         let to = named.map_or(to, |(_, file)| file.clone());
         let (known, from) = match &was.profile {
             Some(profile) => (Some(profile.clone()), "installed".to_owned()),

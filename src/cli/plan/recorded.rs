@@ -158,7 +158,8 @@ fn summed(pairs: &[Pair<'_>]) -> Sum {
         }
     }
     for (field, change) in &mut sum.fields {
-        change.factor = factors.get(field).copied().flatten();
+        // One event alone is no rule.
+        change.factor = factors.get(field).copied().flatten().filter(|_| change.events > 1);
     }
     sum
 }
