@@ -233,8 +233,8 @@ const BAD: &[Bad] = &[
         &["new.toml:"],
     ),
     doubtful(
-        "29-uom-that-is-none",
-        &["`newton` is no unit of measure"],
+        "29-uom-of-no-torque",
+        &["`newton` cannot be converted to `N.m`, the contract's uom of `torque`"],
         &["new.toml:"],
     ),
     doubtful(

@@ -119,7 +119,17 @@ pub fn check(path: &Path, out: &mut Diagnostics) -> (Option<Setup>, usize) {
 
 /// [`check`] with other device files in the place of those that are installed.
 pub fn check_with(path: &Path, overlay: &Overlay, out: &mut Diagnostics) -> (Option<Setup>, usize) {
-    everything(path, overlay, true, out)
+    let mut found = Diagnostics::new();
+    let (setup, passed) = everything(path, overlay, true, &mut found);
+    if let Some(setup) = &setup {
+        let over = overlay.over(&setup.config.gateway.profiles);
+        found.rename(&|path| {
+            let shown = over.shown(Path::new(path));
+            (shown != Path::new(path)).then(|| shown.display().to_string())
+        });
+    }
+    out.extend(found);
+    (setup, passed)
 }
 
 /// One slot with the device file that stands in the place of the installed one. Links are not held against those of others.

@@ -11,11 +11,17 @@ use crate::replay::Replayed;
 use crate::replay::differ::Pair;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
 /// Events that are shown of a record one by one.
 const SHOWN: usize = 5;
+
+/// Adds to a text, which does not fail.
+fn add(text: &mut String, part: fmt::Arguments<'_>) {
+    let added = text.write_fmt(part);
+    debug_assert!(added.is_ok());
+}
 
 /// For people.
 pub(super) fn text(swaps: &[Swap]) -> String {
@@ -41,11 +47,10 @@ fn one(swap: &Swap) -> String {
     if swap.before.is_none() {
         text.push_str("\n\nFor the MES\n  ");
         let kinds: Vec<&str> = swap.after.events().map(|(_, kind)| kind.word()).collect();
-        drop(write!(
-            text,
-            "nothing filled this slot before; it will send {}",
-            kinds.join(", ")
-        ));
+        add(
+            &mut text,
+            format_args!("nothing filled this slot before; it will send {}", kinds.join(", ")),
+        );
     } else {
         section(&mut text, "For the MES", &comparison.contract, "");
         if !comparison.gained.is_empty() {
@@ -58,11 +63,13 @@ fn one(swap: &Swap) -> String {
     text.push_str("\n\nWhat recorded data says");
     if swap.heard.is_empty() {
         let slot = swap.slot();
-        drop(write!(
-            text,
-            "\n  nothing is recorded of {slot}: `lineside record {slot} --out FILE` keeps what the device says now,\n  \
+        add(
+            &mut text,
+            format_args!(
+                "\n  nothing is recorded of {slot}: `lineside record {slot} --out FILE` keeps what the device says now,\n  \
              and `plan … --record FILE` runs both device files over it"
-        ));
+            ),
+        );
     }
     for heard in &swap.heard {
         recorded(&mut text, heard);
@@ -89,7 +96,7 @@ fn devices(swap: &Swap) -> String {
 }
 
 fn section(text: &mut String, title: &str, list: &[Difference], indent: &str) {
-    drop(write!(text, "\n\n{title}"));
+    add(text, format_args!("\n\n{title}"));
     if list.is_empty() {
         text.push_str("\n  nothing");
     }
@@ -105,7 +112,7 @@ fn lines(text: &mut String, list: &[Difference], indent: &str) {
             (None, Some(to)) => format!("{what}: new: {}", short(to)),
             (None, None) => what.clone(),
         };
-        drop(write!(text, "\n  {indent}{line}"));
+        add(text, format_args!("\n  {indent}{line}"));
     }
 }
 
@@ -137,26 +144,30 @@ fn counts(made: &Replayed) -> BTreeMap<&str, usize> {
 }
 
 fn recorded(text: &mut String, heard: &Heard) {
-    drop(write!(text, "\n  {} ({}):", heard.name, many(heard.lines, "line")));
+    add(
+        text,
+        format_args!("\n  {} ({}):", heard.name, many(heard.lines, "line")),
+    );
     for note in &heard.notes {
-        drop(write!(text, "\n    {note}"));
+        add(text, format_args!("\n    {note}"));
     }
     for (which, made) in [("present", &heard.before), ("new", &heard.after)] {
         let Some(made) = made else { continue };
-        drop(write!(
+        add(
             text,
-            "\n    the {which} device file makes of it: {}",
-            counted(made)
-        ));
+            format_args!("\n    the {which} device file makes of it: {}", counted(made)),
+        );
         for note in &made.notes {
-            drop(write!(text, "\n      {note}"));
+            add(text, format_args!("\n      {note}"));
         }
         if !made.torn.is_empty() {
-            drop(write!(
+            add(
                 text,
-                "\n      {} without a picture of one moment",
-                many(made.torn.len(), "change")
-            ));
+                format_args!(
+                    "\n      {} without a picture of one moment",
+                    many(made.torn.len(), "change")
+                ),
+            );
         }
     }
     match heard.pairs().zip(heard.sum()).filter(|_| heard.counts) {
@@ -164,7 +175,7 @@ fn recorded(text: &mut String, heard: &Heard) {
         None => {
             let alone = heard.after.as_ref().or(heard.before.as_ref());
             for made in alone.iter().flat_map(|made| made.events.iter().take(SHOWN)) {
-                drop(write!(text, "\n    {}", event(made)));
+                add(text, format_args!("\n    {}", event(made)));
             }
             rest(text, alone.map_or(0, |made| made.events.len()));
         }
@@ -173,17 +184,16 @@ fn recorded(text: &mut String, heard: &Heard) {
 
 fn rest(text: &mut String, all: usize) {
     if all > SHOWN {
-        drop(write!(
+        add(
             text,
-            "\n    … and {} more: `lineside replay` shows all",
-            all - SHOWN
-        ));
+            format_args!("\n    … and {} more: `lineside replay` shows all", all - SHOWN),
+        );
     }
 }
 
 fn both(text: &mut String, pairs: &[Pair<'_>], sum: &Sum) {
     let mut put = |line: String| {
-        drop(write!(text, "\n    {line}"));
+        add(text, format_args!("\n    {line}"));
     };
     let differ = sum.otherwise + sum.only_before + sum.only_after;
     if differ == 0 && sum.same == 0 {
@@ -242,9 +252,9 @@ fn changed(change: &Change) -> String {
         say(&change.second)
     );
     if let Some(factor) = change.factor {
-        drop(write!(line, ", always ×{}", rounded(factor)));
+        add(&mut line, format_args!(", always ×{}", rounded(factor)));
         if let Some(known) = known_factor(factor) {
-            drop(write!(line, " ({known})"));
+            add(&mut line, format_args!(" ({known})"));
         }
     }
     line
