@@ -4,6 +4,9 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::struct_excessive_bools,
+    clippy::similar_names,
     reason = "made weeks are rounded as they like"
 )]
 

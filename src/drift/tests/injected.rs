@@ -36,16 +36,14 @@ fn inject(seed: u64, code: &str, patience: u32, fault: &mut dyn FnMut(&mut Draft
         let known = programs.entry(program(&draft)).or_default();
         if all < place {
             known.0 += 1;
+        } else if since == 0 && (known.0 < 60 || draft.backfill || draft.seen.wall < later) {
+            // Where nothing is known nothing can be told.
+            place += 1;
+            known.0 += 1;
         } else {
-            if since == 0 && (known.0 < 60 || draft.backfill || draft.seen.wall < later) {
-                // Where nothing is known nothing can be told.
-                place += 1;
-                known.0 += 1;
-            } else {
-                since += 1;
-                known.1 += 1;
-                fault(&mut draft, since);
-            }
+            since += 1;
+            known.1 += 1;
+            fault(&mut draft, since);
         }
         for Finding {
             code: found,
@@ -161,7 +159,7 @@ fn foot_pounds_are_told_where_a_target_shows_them() {
         found += 1;
         // The values only, while the targets stay.
         let outcome = inject(seed, "drift_scale", 400, &mut |draft, _| {
-            scale(draft, 0.737_562_1, false)
+            scale(draft, 0.737_562_1, false);
         });
         let outcome = outcome.unwrap_or_else(|| panic!("seed {seed}"));
         assert!(
@@ -245,7 +243,7 @@ fn an_unknown_code_is_told_at_once_and_a_flood_of_what_cannot_be_read() {
         assert_eq!(outcome.all, 7);
         assert!(outcome.text.contains("unknown code 7 of `verdict`"), "{}", outcome.text);
         let outcome = inject(seed, "drift_code", 100, &mut |draft, _| {
-            quarantine(draft, "`result` is missing")
+            quarantine(draft, "`result` is missing");
         });
         let outcome = outcome.unwrap();
         assert_eq!(outcome.all, 5);
@@ -303,7 +301,7 @@ fn another_firmware_and_another_serial_are_told() {
             outcome.text
         );
         let outcome = inject(seed, "drift_device", 900, &mut |draft, _| {
-            draft.data["tool"]["serial"] = json!("T-99")
+            draft.data["tool"]["serial"] = json!("T-99");
         });
         let outcome = outcome.unwrap();
         assert!(
@@ -451,7 +449,7 @@ fn readings_that_change_their_scale_stop_or_come_at_another_beat_are_told() {
         );
 
         let found = machine(seed, 8, 2, &mut |draft, _| {
-            draft.data["values"]["voltage"] = json!(398.7)
+            draft.data["values"]["voltage"] = json!(398.7);
         });
         let (since, finding) = &found[0];
         assert_eq!(finding.code, "drift_stuck", "{}", finding.text);
