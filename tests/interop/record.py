@@ -66,7 +66,7 @@ def run(rig: Rig) -> int:
     joining.ask("raise", count=2)
     case.wait("the first results came", lambda: all(len(case.seen.tightenings[name]) >= 2 for name in ("simple", "joining")), 30)
     before = {name: len(case.seen.tightenings[name]) for name in case.slots}
-    records = {name: rig.folder / f"{name}.jsonl" for name in case.slots}
+    records = {name: rig.folder / f"{name}-record.jsonl" for name in case.slots}
     recorders = [
         subprocess.Popen(
             [str(rig.binary), "record", f"st10.{name}", "--config", str(rig.config), "--out", str(path), "--for", "60s"],
