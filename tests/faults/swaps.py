@@ -441,7 +441,7 @@ class Swaps:
                 self.fault(f"a change begins with {two['from']}, and the one before ended with {one['to']}")
         if strange := [change for change in self.watch.changes.values() if change["slot"] != SLOT]:
             self.fault(f"changes of another slot: {strange}")
-        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--json"))
+        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--last", "1000", "--json"))
         found = [(entry.get("from", {}).get("model"), entry.get("to", {}).get("model")) for entry in listed if entry["slot"] == SLOT and entry["what"] != "installed"]
         if found != wanted:
             self.fault(f"`lineside changes` lists {found}; the swaps were {wanted}")
