@@ -258,11 +258,8 @@ fn a_record_of_a_virtual_device_is_replayed_and_compared() {
 #[test]
 fn what_an_opcua_server_says_is_recorded_and_replayed() {
     for (profile, other) in [
-        ("example/opcua", ("MeasuredValue", "NoSuchField")),
-        (
-            "joining/opc-40450",
-            ("Result/ResultMetaData/ResultId", "Result/ResultMetaData/SequenceNumber"),
-        ),
+        ("example/opcua", ("field = \"Number\"", "field = \"Verdict\"")),
+        ("joining/opc-40450", ("MeasuredValue", "NoSuchField")),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -1110,7 +1110,7 @@ async fn a_look_shows_what_was_said_last_and_the_tap_every_telegram() {
     let reading = probe.look(&slot, false).await.unwrap();
     assert_eq!(reading.values[0], Some(Raw::Int(1)));
     let mut seen = Vec::new();
-    while let Ok(what) = exchanges.try_recv() {
+    while let Ok(Ok(what)) = tokio::time::timeout(Duration::from_millis(100), exchanges.recv()).await {
         seen.push(match what {
             What::In(bytes) => format!("in {}", String::from_utf8_lossy(&bytes[4..8])),
             What::Out(bytes) => format!("out {}", String::from_utf8_lossy(&bytes[4..8])),

@@ -15,7 +15,7 @@ use crate::gateway::overlay::Overlay;
 use crate::gateway::setup::{self, Setup, SlotSetup};
 use crate::model::SlotName;
 use crate::profile::compare::{Comparison, compare};
-use crate::profile::{Profile, SlotContract};
+use crate::profile::{Files, Profile, SlotContract};
 use recorded::Heard;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -130,6 +130,7 @@ fn swaps(arguments: &Arguments, out: &mut Diagnostics) -> Option<Vec<Swap>> {
             out.push(diagnostic.clone());
         }
     }
+    let over = overlay.over(&config.gateway.profiles);
     let mut found = Vec::new();
     for (was, is) in before.slots.iter().zip(&after.slots) {
         let slot = &is.contract.slot;
@@ -137,8 +138,14 @@ fn swaps(arguments: &Arguments, out: &mut Diagnostics) -> Option<Vec<Swap>> {
         if named.is_none() && arguments.profiles.is_none() {
             continue;
         }
-        let Some(profile) = &is.profile else { continue };
-        let to = profile.files().first().cloned().unwrap_or_default();
+        let Some(profile) = &is.profile else {
+            // Refused for what was wrong before as well: told all the same, since it was asked for.
+            if named.is_some() && !out.has_errors() {
+                out.extend(anew.clone());
+            }
+            continue;
+        };
+        let to = profile.files().first().map(|file| over.shown(file)).unwrap_or_default();
         let to = named.map_or(to, |(_, file)| file.clone());
         let (known, from) = match &was.profile {
             Some(profile) => (Some(profile.clone()), "installed".to_owned()),

@@ -25,6 +25,7 @@ const WAITING: usize = 1024;
 const BEAT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Arguments {
     #[command(flatten)]
     device: Where,
@@ -110,7 +111,7 @@ fn recent(arguments: &Arguments) -> ExitCode {
 }
 
 /// The text that a gateway has kept: the running one, else what the last one wrote when it ended.
-fn kept(state_dir: &Path, slot: &str, before: bool) -> Result<String, String> {
+pub(super) fn kept(state_dir: &Path, slot: &str, before: bool) -> Result<String, String> {
     let question = LinkQuestion::Recent {
         slot: slot.to_owned(),
         before,

@@ -131,6 +131,7 @@ impl Allocator {
 
     /// Numbers and seals `draft` into `commit`, with the gap before it where its counter jumped, and the alarm where
     /// its device uses ids again.
+    #[expect(clippy::needless_pass_by_value, reason = "who seals a draft has no more use for it")]
     pub fn seal(
         &mut self,
         draft: Draft,

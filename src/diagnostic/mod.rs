@@ -174,6 +174,25 @@ impl Diagnostics {
         }
     }
 
+    /// Shows files under other names: what is read in the place of another file is told as itself.
+    pub fn rename(&mut self, shown: &dyn Fn(&str) -> Option<String>) {
+        // One file stays one: places in it are shown together.
+        let mut renamed: Vec<(Arc<Source>, Arc<Source>)> = Vec::new();
+        let mut one = |place: &mut Place| {
+            if let Some((_, new)) = renamed.iter().find(|(old, _)| Arc::ptr_eq(old, &place.source)) {
+                place.source = new.clone();
+            } else if let Some(path) = shown(&place.source.path) {
+                let text = place.source.text.clone();
+                let new = Arc::new(Source { path, text });
+                renamed.push((std::mem::replace(&mut place.source, new.clone()), new));
+            }
+        };
+        for diagnostic in &mut self.list {
+            diagnostic.place.iter_mut().for_each(&mut one);
+            diagnostic.related.iter_mut().for_each(|(place, _)| one(place));
+        }
+    }
+
     /// Whether one of them is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {

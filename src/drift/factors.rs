@@ -9,8 +9,25 @@ pub(super) struct Factor {
     pub(super) ratio: f64,
     /// So near to 1 that a program may have been given such a target.
     pub(super) near: bool,
+    /// What it is the ratio of.
+    meaning: &'static str,
+    /// Another one that is as near.
+    other: Option<&'static str>,
+}
+
+impl Factor {
     /// What it is the ratio of, and what to ask.
-    pub(super) meaning: &'static str,
+    pub(super) fn words(&self) -> String {
+        let ask = if self.meaning == WORDS {
+            "is `word_order` of the profile right?"
+        } else {
+            "was the unit or the scale of the device changed?"
+        };
+        match self.other {
+            Some(other) => format!("{} or {other}; {ask}", self.meaning),
+            None => format!("{}; {ask}", self.meaning),
+        }
+    }
 }
 
 /// What a uom measures, as far as it matters for conversions.
@@ -24,21 +41,21 @@ enum Quantity {
     Other,
 }
 
-const DECIMAL: &str = "a decimal point moved: was the scale, the number of decimals or the unit of the device changed?";
-const WORDS: &str = "65,536: the two words of a 32-bit value are exchanged; see `word_order` of the profile";
-const IN_LBF: &str = "the factor between N.m and in.lbf; was the unit of the device changed?";
-const FT_LBF: &str = "the factor between N.m and ft.lbf; was the unit of the device changed?";
-const KGF_M: &str = "the factor between N.m and kgf.m; was the unit of the device changed?";
-const KGF_CM: &str = "the factor between N.m and kgf.cm; was the unit of the device changed?";
-const OZF_IN: &str = "the factor between N.m and ozf.in; was the unit of the device changed?";
-const FT_IN: &str = "the factor between ft.lbf and in.lbf; was the unit of the device changed?";
-const RAD: &str = "the factor between rad and deg; was the unit of the device changed?";
-const TURNS: &str = "the factor between turns and deg; was the unit of the device changed?";
-const KGF: &str = "the factor between N and kgf; was the unit of the device changed?";
-const LBF: &str = "the factor between N and lbf; was the unit of the device changed?";
-const PSI_BAR: &str = "the factor between bar and psi; was the unit of the device changed?";
-const PSI_KPA: &str = "the factor between kPa and psi; was the unit of the device changed?";
-const INCH: &str = "the factor between mm and inch; was the unit of the device changed?";
+const DECIMAL: &str = "a decimal point that moved";
+const WORDS: &str = "as if the two words of a 32-bit value were exchanged";
+const IN_LBF: &str = "the factor between N.m and in.lbf";
+const FT_LBF: &str = "the factor between N.m and ft.lbf";
+const KGF_M: &str = "the factor between N.m and kgf.m";
+const KGF_CM: &str = "the factor between N.m and kgf.cm";
+const OZF_IN: &str = "the factor between N.m and ozf.in";
+const FT_IN: &str = "the factor between ft.lbf and in.lbf";
+const RAD: &str = "the factor between rad and deg";
+const TURNS: &str = "the factor between turns and deg";
+const KGF: &str = "the factor between N and kgf";
+const LBF: &str = "the factor between N and lbf";
+const PSI_BAR: &str = "the factor between bar and psi";
+const PSI_KPA: &str = "the factor between kPa and psi";
+const INCH: &str = "the factor between mm and inch";
 
 /// Of every quantity; upwards, and its reciprocal downwards.
 const ANY: &[(f64, &str)] = &[
@@ -64,6 +81,8 @@ const LENGTH: &[(f64, &str)] = &[(25.4, INCH)];
 
 /// Ratios below this, and above its reciprocal, are what programs are given as well.
 const NEAR: f64 = 2.5;
+/// Ratios that are as near as this, as logarithms, cannot be told apart by what is measured.
+const ALIKE: f64 = 0.03;
 
 impl Quantity {
     fn of(uom: &str) -> Self {
@@ -92,15 +111,19 @@ impl Quantity {
 
 /// The known ratio nearest to one whose natural logarithm is `log`, within `tolerance` of that logarithm.
 pub(super) fn nearest(log: f64, uom: &str, tolerance: f64) -> Option<Factor> {
-    let all = ANY.iter().chain(Quantity::of(uom).factors());
-    let directed = all.flat_map(|(ratio, meaning)| [(*ratio, *meaning), (ratio.recip(), *meaning)]);
-    directed
+    let all = || ANY.iter().chain(Quantity::of(uom).factors());
+    let directed = all().flat_map(|(ratio, meaning)| [(*ratio, *meaning), (ratio.recip(), *meaning)]);
+    let mut found: Vec<(f64, f64, &'static str)> = directed
         .map(|(ratio, meaning)| ((ratio.ln() - log).abs(), ratio, meaning))
-        .filter(|(distance, _, _)| *distance <= tolerance)
-        .min_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, ratio, meaning)| Factor {
-            ratio,
-            near: (NEAR.recip()..NEAR).contains(&ratio),
-            meaning,
-        })
+        .filter(|(distance, _, _)| *distance <= tolerance + ALIKE)
+        .collect();
+    found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (distance, ratio, meaning) = *found.first().filter(|(distance, _, _)| *distance <= tolerance)?;
+    let other = found.get(1).filter(|(other, _, _)| *other <= distance + ALIKE);
+    Some(Factor {
+        ratio,
+        near: (NEAR.recip()..NEAR).contains(&ratio),
+        meaning,
+        other: other.map(|(_, _, meaning)| *meaning),
+    })
 }

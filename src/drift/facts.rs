@@ -10,6 +10,8 @@ const FACTS: usize = 16;
 const VALUES: usize = 8;
 /// Results with known values before a new one is told.
 const SETTLED: u32 = 50;
+/// How long tools are learned: those of another shift, and the one that is charged meanwhile, take turns.
+const TURNS: i64 = 86_400_000;
 /// Bytes of a value that are kept.
 const BYTES: usize = 40;
 
@@ -19,6 +21,8 @@ struct Fact {
     name: String,
     values: Vec<String>,
     results: u32,
+    /// Wall milliseconds of the first.
+    since: i64,
     /// A value that was said once and is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate: Option<String>,
@@ -57,8 +61,8 @@ fn cut(text: &str) -> &str {
 }
 
 impl Facts {
-    /// The next value of `name`.
-    pub(super) fn hear(&mut self, name: &str, value: &str) -> Option<Changed> {
+    /// The next value of `name`, at wall time `at`.
+    pub(super) fn hear(&mut self, name: &str, value: &str, at: i64) -> Option<Changed> {
         let value = cut(value);
         if value.is_empty() {
             return None;
@@ -68,6 +72,7 @@ impl Facts {
                 self.facts.push(Fact {
                     name: name.to_owned(),
                     values: vec![value.to_owned()],
+                    since: at,
                     ..Fact::default()
                 });
             }
@@ -97,7 +102,8 @@ impl Facts {
         let before = fact.values.join(" or ");
         let results = std::mem::take(&mut fact.results);
         fact.values.insert(0, value.to_owned());
-        (results >= SETTLED).then(|| Changed {
+        let turns = name.starts_with("tool.") && at.saturating_sub(fact.since) < TURNS;
+        (results >= SETTLED && !turns).then(|| Changed {
             before,
             results,
             now: value.to_owned(),

@@ -11,7 +11,7 @@ const BYTES: usize = 2_800;
 /// Times in a row after which a field counts as always there.
 const ALWAYS: u16 = 50;
 /// Results without a field after which it counts as never there.
-const NEVER: u32 = 200;
+const NEVER: u32 = 40;
 /// Times in a row that a new one must be there.
 const STAYS: u16 = 20;
 /// Results after which an absent one is usual.

@@ -151,8 +151,12 @@ impl Ids {
 
     fn compare(&mut self, heard: Heard<'_>, told: &mut Vec<Told>) {
         let Some(values) = heard.values_hash else { return };
+        // Where all results are alike nothing can be told.
+        let before = self.recent.len().checked_sub(2).and_then(|at| self.recent.get(at));
+        let moves = before.is_some_and(|before| before.values != values);
         let twin = self.recent.last().is_some_and(|past| {
-            past.values == values
+            moves
+                && past.values == values
                 && past.id != heard.id_hash
                 && !past.doubled
                 && heard.tick.saturating_sub(past.tick) <= AT_ONCE

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 const WINDOW: usize = 40;
 /// Values before anything is judged.
 const LEARNED: u32 = 30;
+/// What counts as learned of a program that was changed: it is known again after five more.
+const AGAIN: u32 = LEARNED - 5;
 /// Departing values that are looked at, at most; a departure without a reason of as many is the new level.
 const OFF: usize = 16;
 /// Departing values that are looked at, at least.
@@ -25,6 +27,11 @@ const USUAL: u8 = 5;
 const BAND: f64 = 0.1;
 /// Logarithm within which a ratio is a known one.
 const SAME: f64 = 0.02;
+/// A target that moved by less is the same.
+const UNCHANGED: f64 = 0.004;
+/// Spreads beyond these tell nothing of a known ratio, and of one that is near to 1.
+const WIDE: f64 = 0.25;
+const NARROW: f64 = 0.05;
 /// Beyond this no word of a program explains it: 20 times.
 const WILD: f64 = 3.0;
 /// After a swap, beyond this: twice.
@@ -170,6 +177,14 @@ impl Level {
         let log = heard.value.abs().ln();
         if !self.is_known() {
             self.negative = heard.value < 0.0;
+            if let (Some(before), Some(now)) = (self.reference, heard.reference)
+                && (now / before - 1.0).abs() > UNCHANGED
+            {
+                // The program was changed while it was learned.
+                self.window.clear();
+                self.at = 0;
+                self.learned = 0;
+            }
             self.learn(log, heard.reference);
             return;
         }
@@ -198,7 +213,9 @@ impl Level {
         }
         self.off.clear();
         self.off_total = 0;
-        self.learn(log, heard.reference);
+        // A result that failed may be as usual by chance while the program is another.
+        let settled = self.reference.is_none() || self.usual_run >= USUAL;
+        self.learn(log, heard.reference.filter(|_| settled));
         if self.usual_run > 20 {
             self.inherited = None;
         }
@@ -256,12 +273,13 @@ impl Level {
             (enough && tight && together)
                 .then(|| factors::nearest(log, heard.uom, tolerance))
                 .flatten()
+                .filter(|factor| usual.spread <= if factor.near { NARROW } else { WIDE })
         };
         let steady = self.reference_of_all();
         if let (Some(before), Some(now)) = (self.reference, steady) {
             let moved = (now / before).abs().ln();
             let follows = ratio - moved;
-            if follows.abs() <= (3.0 * usual.spread).max(BAND) && moved.abs() > 0.004 {
+            if follows.abs() <= (3.0 * usual.spread).max(BAND) && moved.abs() > UNCHANGED {
                 // Value and target went together.
                 let converted = known(moved, SAME).filter(|factor| !factor.near || was_converted(before, now, *factor));
                 return match converted {
@@ -271,12 +289,12 @@ impl Level {
                     None => Judged::Follows,
                 };
             }
-            let beside = if moved.abs() < 0.004 {
+            let beside = if moved.abs() <= UNCHANGED {
                 format!(", while its target or limit still is {}", range(now, now, heard.uom))
             } else {
                 String::new()
             };
-            let factor = if moved.abs() < 0.004 {
+            let factor = if moved.abs() <= UNCHANGED {
                 known(ratio, tolerance)
             } else {
                 known(follows, tolerance)
@@ -337,7 +355,7 @@ impl Level {
             number(three(ratio.exp())),
         );
         match factor {
-            Some(factor) => format!("{begins}, {}", factor.meaning),
+            Some(factor) => format!("{begins}, {}", factor.words()),
             None => format!(
                 "{begins}, which no unit explains: are words or bytes exchanged (`word_order`, `type`), is a scale wrong, or is another point read?"
             ),
@@ -352,8 +370,7 @@ impl Level {
         self.told = false;
         self.off_total = 0;
         self.inherited = None;
-        // A program that was changed is known again after a few more.
-        self.learned = LEARNED.saturating_sub(FEWEST as u32);
+        self.learned = AGAIN;
         for off in std::mem::take(&mut self.off) {
             self.negative = off.value < 0.0;
             self.learn(off.log, off.reference);

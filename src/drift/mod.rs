@@ -74,18 +74,16 @@ pub struct Drift {
     slots: HashMap<SlotName, SlotMemory>,
     /// When everything was stored last (tick).
     kept: Option<u64>,
+    changes: Vec<StateChange>,
 }
 
 impl Drift {
     /// Brings back what was stored of a slot under [`crate::model::commit::space::DRIFT`]. What cannot be read is learned anew.
     pub fn restore(&mut self, key: &[u8], value: &[u8]) {
         if let Some((slot, part, which)) = keep::taken(key) {
-            self.slot(&slot).restore(part, which, value);
+            let memory = self.slots.entry(slot.clone()).or_insert_with(|| SlotMemory::new(&slot));
+            memory.restore(part, which, value);
         }
-    }
-
-    fn slot(&mut self, slot: &SlotName) -> &mut SlotMemory {
-        self.slots.entry(slot.clone()).or_insert_with(|| SlotMemory::new(slot))
     }
 
     /// A draft that became an event (a quarantine too), in the order of the topic. What was turned away as a duplicate does
@@ -95,12 +93,16 @@ impl Drift {
         if !draft.kind.is_mapped() || draft.event.is_empty() {
             return findings;
         }
-        let slot = self.slot(&draft.slot);
+        let slot = self
+            .slots
+            .entry(draft.slot.clone())
+            .or_insert_with(|| SlotMemory::new(&draft.slot));
         slot.said(draft, &mut findings);
         for finding in findings.iter().filter(|finding| finding.active) {
             let count = slot.tally.alarms.entry(finding.code).or_default();
             *count = count.saturating_add(1);
         }
+        slot.give_changes(&mut self.changes);
         findings
     }
 
@@ -117,6 +119,7 @@ impl Drift {
     pub fn keep_all(&mut self) {
         for slot in self.slots.values_mut() {
             slot.keep_all();
+            slot.give_changes(&mut self.changes);
         }
     }
 
@@ -129,7 +132,7 @@ impl Drift {
 
     /// What is to be stored; needs no sync of its own.
     pub fn take_changes(&mut self) -> Vec<StateChange> {
-        self.slots.values_mut().flat_map(SlotMemory::take_changes).collect()
+        std::mem::take(&mut self.changes)
     }
 
     /// What was told since the start, of each slot that said something.

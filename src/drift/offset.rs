@@ -11,6 +11,9 @@ const AGREE: usize = 5;
 const ALIKE: i64 = 2_000;
 /// A step beyond this is told.
 const STEP: i64 = 5_000;
+/// What a poor clock goes away by in a day while nothing is heard of it.
+const DAILY: i64 = 15_000;
+const DAY: i64 = 86_400_000;
 /// Going away beyond this is told.
 const AWAY: i64 = 60_000;
 /// A clock this near to the right time, zones aside, was corrected.
@@ -26,6 +29,9 @@ pub(super) struct Offset {
     base: Option<(i64, i64)>,
     /// The usual one, followed as it drifts.
     usual: i64,
+    /// When it was heard last (wall milliseconds).
+    #[serde(default)]
+    heard: i64,
     /// Extremes since the last step that was told.
     low: i64,
     high: i64,
@@ -63,8 +69,10 @@ impl Offset {
             self.settle(high, seen);
             return None;
         };
+        let pause = seen.saturating_sub(std::mem::replace(&mut self.heard, seen)).max(0);
+        let most = STEP.saturating_add(pause.saturating_mul(DAILY) / DAY);
         let step = high.saturating_sub(self.usual);
-        if step.abs() <= ALIKE {
+        if step.abs() <= ALIKE.max(most - STEP) {
             // It drifts, and is followed.
             self.usual = high;
             self.low = self.low.min(high);
@@ -83,7 +91,7 @@ impl Offset {
         }
         let usual = self.usual;
         let known = (self.low - STEP..=self.high + STEP).contains(&high);
-        if step.abs() <= STEP || known {
+        if step.abs() <= most || known {
             self.usual = high;
             return None;
         }
@@ -110,6 +118,7 @@ impl Offset {
 
     fn settle(&mut self, offset: i64, seen: i64) {
         self.base = Some((offset, seen));
+        self.heard = seen;
         (self.usual, self.low, self.high) = (offset, offset, offset);
     }
 }

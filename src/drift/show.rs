@@ -48,14 +48,14 @@ pub(super) fn range(low: f64, high: f64, uom: &str) -> String {
 
 /// A span of time in the largest unit of which there are at least two: `26 h`, `9 days`.
 pub(super) fn span(millis: i64) -> String {
-    let seconds = millis.abs() / 1_000;
-    match seconds {
+    let rounded = |size: i64| (millis.abs() + size / 2) / size;
+    match millis.abs() / 1_000 {
         0..120 => {
             let tenths = (millis.abs() + 50) / 100;
             format!("{}.{} s", tenths / 10, tenths % 10)
         }
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+        120..7_200 => format!("{} min", rounded(60_000)),
+        7_200..172_800 => format!("{} h", rounded(3_600_000)),
+        _ => format!("{} days", rounded(86_400_000)),
     }
 }

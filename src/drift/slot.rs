@@ -472,7 +472,7 @@ impl SlotMemory {
         }
         let before = self.names.all().len();
         let (mut mask, mut named) = (0_u128, 0_u128);
-        let (names, path) = (&mut self.names, &mut self.path);
+        let (known, path) = (&mut self.names, &mut self.path);
         let mut there = |which: &mut u128, parts: [&str; 2]| {
             path.clear();
             path.push_str(parts[0]);
@@ -480,7 +480,7 @@ impl SlotMemory {
                 path.push('.');
                 path.push_str(parts[1]);
             }
-            if let Some(at) = names.number(path) {
+            if let Some(at) = known.number(path) {
                 *which |= 1 << at;
             }
         };
@@ -597,7 +597,7 @@ impl SlotMemory {
                 Some((format!("extra.{name}"), text))
             });
         for (name, value) in members.chain(extra) {
-            if let Some(changed) = self.device.facts.hear(&name, &value) {
+            if let Some(changed) = self.device.facts.hear(&name, &value, draft.seen.wall) {
                 let text = format!(
                     "`{name}` was {} in the last {} results and is {} now, by the same device file: was the device, the tool or its software exchanged?",
                     changed.before, changed.results, changed.now
@@ -751,8 +751,9 @@ impl SlotMemory {
             .extend(keep::kept(&self.slot, Part::Device, "", &self.device));
     }
 
-    pub(super) fn take_changes(&mut self) -> Vec<StateChange> {
-        std::mem::take(&mut self.changes)
+    /// Hands over what is to be stored.
+    pub(super) fn give_changes(&mut self, to: &mut Vec<StateChange>) {
+        to.append(&mut self.changes);
     }
 }
 

@@ -115,26 +115,23 @@ impl Span {
                 self.begin_anew(value, at);
             }
         } else if self.off >= ELSEWHERE {
-            match self.meaning(uom, age) {
-                Some(meaning) => {
-                    self.told = true;
-                    told.push(Told::Scale(format!(
-                        "was {} in {}, the last {} readings are {}, from {} to {} at once: {meaning}",
-                        range(self.low, self.high, uom),
-                        span(age),
-                        self.off,
-                        range(self.off_low, self.off_high, uom),
-                        number(self.last),
-                        number(self.first),
-                    )));
-                }
-                None => {
-                    // It goes where it never was, by itself: that is usual from now on.
-                    self.off = 0;
-                    self.learn(self.off_low);
-                    self.learn(self.off_high);
-                    self.last = value;
-                }
+            if let Some(meaning) = self.meaning(uom, age) {
+                self.told = true;
+                told.push(Told::Scale(format!(
+                    "was {} in {}, the last {} readings are {}, from {} to {} at once: {meaning}",
+                    range(self.low, self.high, uom),
+                    span(age),
+                    self.off,
+                    range(self.off_low, self.off_high, uom),
+                    number(self.last),
+                    number(self.first),
+                )));
+            } else {
+                // It goes where it never was, by itself: that is usual from now on.
+                self.off = 0;
+                self.learn(self.off_low);
+                self.learn(self.off_high);
+                self.last = value;
             }
         }
     }
@@ -179,7 +176,7 @@ impl Span {
         let factor = factors::nearest(step, uom, STEP).filter(|factor| !factor.near)?;
         let fits = |value: f64| self.is_usual(value / factor.ratio);
         (fits(self.off_low) && fits(self.off_high))
-            .then(|| format!("{} times, {}", number(factor.ratio), factor.meaning))
+            .then(|| format!("{} times, {}", number(factor.ratio), factor.words()))
     }
 
     fn learn(&mut self, value: f64) {

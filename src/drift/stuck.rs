@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// Values before anything is judged.
 const LEARNED: u32 = 100;
-/// A value that repeats itself more often than this is not judged.
-const REPEATS: f64 = 0.7;
+/// A value that repeats itself more often than this is not judged: its last digit is as coarse as its spread, and it may come to
+/// rest between two steps by itself.
+const REPEATS: f64 = 0.25;
+/// A value that ever rested for longer is not judged: a machine that is off.
+const RESTS: u32 = 200;
 /// Fewer of the same are never told.
 const FEWEST: u32 = 20;
 /// Chance that as many of the same come by themselves.
@@ -25,6 +28,9 @@ pub(super) struct Repeats {
     /// Values, and how many of them were the same as the one before.
     values: u32,
     same: u32,
+    /// The run began when it could be judged.
+    #[serde(default)]
+    fair: bool,
     /// Told.
     #[serde(default)]
     told: bool,
@@ -60,13 +66,14 @@ impl Repeats {
             self.values += 1;
             self.last = bits;
             self.run = 1;
+            self.fair = judged;
             return if told { Stuck::Went } else { Stuck::No };
         }
         self.run = self.run.saturating_add(1);
         if self.told {
             return Stuck::No;
         }
-        if judged && self.values >= LEARNED && self.run >= self.most().unwrap_or(u32::MAX) {
+        if self.fair && self.values >= LEARNED && self.run >= self.most().unwrap_or(u32::MAX) {
             self.told = true;
             // What was counted of this run is no habit of the value.
             self.same = self.same.saturating_sub(self.run);
@@ -87,7 +94,7 @@ impl Repeats {
         let run = self.run.saturating_sub(2);
         let (values, same) = (self.values.saturating_sub(run), self.same.saturating_sub(run));
         let chance = (f64::from(same) + 1.0) / (f64::from(values) + 2.0);
-        if chance > REPEATS {
+        if chance > REPEATS || self.longest > RESTS {
             return None;
         }
         let improbable = (CHANCE.ln() / chance.ln()).ceil();

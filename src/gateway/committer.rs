@@ -492,7 +492,7 @@ impl Committer {
                     self.count(&slot, Counted::Ignored, 1);
                     self.pass(&draft, &mut commit);
                 }
-                Meaning::Draft(draft) => self.seal(*draft, &mut commit, &mut batch.latest),
+                Meaning::Draft(draft) => self.seal(&draft, &mut commit, &mut batch.latest),
             }
         }
         self.keep_quarantined(&sample, &mut commit);
@@ -526,7 +526,7 @@ impl Committer {
     }
 
     /// Binds, numbers and seals one draft.
-    pub(super) fn seal(&mut self, draft: Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
+    pub(super) fn seal(&mut self, draft: &Draft, commit: &mut Commit, latest: &mut Vec<(SlotName, Arc<str>, Vec<u8>)>) {
         let Some(outbox) = &self.outbox else { return };
         let slot = draft.slot.clone();
         if draft.kind == EventType::Identification && draft.quarantine.is_empty() {
@@ -538,8 +538,8 @@ impl Committer {
             let heard = code.map(|code| self.units.identified(&slot.station, &slot.slot, code, draft.seen));
             tracing::debug!("{slot}: identified: {heard:?}");
         }
-        let happened = self.allocator.happened(&draft);
-        let binding = self.units.bind_at(&draft, happened);
+        let happened = self.allocator.happened(draft);
+        let binding = self.units.bind_at(draft, happened);
         let unbound = binding.state == UnitState::Unbound;
         let unit = UnitOf {
             fields: binding.to_json(),
@@ -550,7 +550,7 @@ impl Committer {
             set: self.clock.is_set(),
         };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal_this(&draft, &unit, now, &Known(outbox), commit);
+        let sealing = self.allocator.seal_this(draft, &unit, now, &Known(outbox), commit);
         let gaps = commit
             .events
             .iter()
@@ -567,7 +567,7 @@ impl Committer {
                     .quarantined
                     .saturating_add(u64::from(kind == EventType::Quarantine));
                 counts.unbound = counts.unbound.saturating_add(u64::from(unbound));
-                self.watch(&draft, commit);
+                self.watch(draft, kind, commit);
             }
             Sealing::Duplicate => {
                 counts.add(Counted::Duplicate, 1);
@@ -576,7 +576,7 @@ impl Committer {
             Sealing::NoResult => counts.add(Counted::Ignored, 1),
             Sealing::Latest { topic, body } => {
                 latest.push((slot, topic, body));
-                self.watch(&draft, commit);
+                self.watch(draft, draft.kind, commit);
             }
         }
     }
@@ -835,7 +835,7 @@ impl Committer {
         commit: &mut Commit,
     ) {
         let draft = contract::gateway_alarm(slot, code, active, text, at, &self.device_of(slot));
-        self.seal(draft, commit, &mut Vec::new());
+        self.seal(&draft, commit, &mut Vec::new());
     }
 
     fn gap(
@@ -847,7 +847,7 @@ impl Committer {
         commit: &mut Commit,
     ) {
         let draft = contract::gap(slot, why, which, at, &self.device_of(slot));
-        self.seal(draft, commit, &mut Vec::new());
+        self.seal(&draft, commit, &mut Vec::new());
     }
 
     /// Who fills a slot, for what the gateway itself says about it.

@@ -74,7 +74,7 @@ impl Committer {
             });
             let at = self.clock.now();
             let draft = contract::change(slot, (from.as_ref(), to), &told.plan, told.who.as_deref(), at);
-            self.seal(draft, &mut commit, &mut Vec::new());
+            self.seal(&draft, &mut commit, &mut Vec::new());
         }
         commit.state.push(StateChange {
             key: key(slot),

@@ -12,6 +12,7 @@ pub mod devices;
 mod installing;
 pub mod lock;
 mod mes;
+mod neighbours;
 pub mod overlay;
 pub mod recent;
 mod rejections;

@@ -172,6 +172,7 @@ fn everything(path: &Path, overlay: &Overlay, examples: bool, out: &mut Diagnost
         stray_files(overlay.device_files(&profiles), &asked, out);
     }
     contradicting_links(&mut slots, out);
+    super::neighbours::same_results(&slots, out);
     let setup = config.map(|config| Setup {
         config,
         slots,

@@ -30,10 +30,10 @@ pub(super) fn counts(drift: &Drift) -> Value {
 }
 
 impl Committer {
-    /// An event of a device was sealed into `commit`: what is unusual of it is told behind it.
-    pub(super) fn watch(&mut self, draft: &Draft, commit: &mut Commit) {
-        // What the guard turned away has no fields to learn from.
-        if draft.event.is_empty() || draft.kind == EventType::Quarantine {
+    /// An event of a device was sealed into `commit` as `kind`: what is unusual of it is told behind it.
+    pub(super) fn watch(&mut self, draft: &Draft, kind: EventType, commit: &mut Commit) {
+        // What the last guard turned away is no result to learn from.
+        if kind == EventType::Quarantine && draft.quarantine.is_empty() {
             return;
         }
         for finding in self.drift.said(draft) {

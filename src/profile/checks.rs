@@ -2,6 +2,9 @@
 //!
 //! Owns judgements that need several keys at once. Single keys are checked where they are compiled.
 
+mod meaning;
+pub(super) mod twice;
+
 use super::connection::Connection;
 use super::curve;
 use super::events::{Event, single, verdict_points};
@@ -13,10 +16,16 @@ use super::plan::one_request;
 use super::points::Point;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::model::event::EventType;
-use crate::model::plan::{Address, Link, ModbusLink, ModbusType, Recover, Said, Trigger};
+use crate::model::plan::{Address, Alive, Link, ModbusLink, ModbusType, Recover, Said, Trigger};
 
 /// Checks every event.
-pub(super) fn events(events: &[Event], points: &[Point], connection: &Connection, out: &mut Diagnostics) {
+pub(super) fn events(
+    events: &[Event],
+    points: &[Point],
+    connection: &Connection,
+    alive: Option<&Alive>,
+    out: &mut Diagnostics,
+) {
     for event in events {
         id(event, points, out);
         if let Some(link) = connection.link.modbus() {
@@ -30,6 +39,8 @@ pub(super) fn events(events: &[Event], points: &[Point], connection: &Connection
         uom(event, points, out);
         curve::check(event, points, out);
     }
+    meaning::events(events, points, out);
+    twice::events(events, points, connection, alive, out);
 }
 
 /// An id must tell one result from the next, also after the device was switched off.

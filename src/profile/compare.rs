@@ -11,6 +11,7 @@ mod tests;
 use super::{Maturity, Profile, SlotContract};
 use crate::model::Uom;
 use promise::Promise;
+pub(super) use promise::said;
 use std::collections::BTreeMap;
 
 /// One thing that is otherwise.
@@ -91,6 +92,7 @@ pub fn compare(before: &Profile, after: &Profile, contract: &SlotContract) -> Co
         }
     }
     found.link = listed(&link::of(before, after), &link::of(after, before));
+    found.link.extend(link::begins_anew(before, after, contract));
     found.beside = listed(&beside(before), &beside(after));
     found
 }

@@ -50,7 +50,7 @@ fn climb(
         }
     };
     let source = Arc::new(Source {
-        path: files.shown(path).display().to_string(),
+        path: path.display().to_string(),
         text,
     });
     let mut syntax = Diagnostics::new();

@@ -394,7 +394,7 @@ fn compile(layer: &merge::Layer, out: &mut Diagnostics) -> Option<Profile> {
     }
     let alive = connection::alive(top.get("connection"), &points, out);
     if !out.iter().any(|fault| fault.severity == Severity::Error) {
-        checks::events(&events, &points, &connection, out);
+        checks::events(&events, &points, &connection, alive.as_ref(), out);
     }
     Some(Profile {
         identity,

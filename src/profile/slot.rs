@@ -67,6 +67,9 @@ pub(super) fn check(profile: &Profile, contract: &SlotContract, out: &mut Diagno
         }
     }
     for event in &profile.events {
+        if let Some((_, place)) = contract.delivers.iter().find(|(kind, _)| *kind == event.kind) {
+            super::checks::twice::level(event, &profile.points, &profile.connection, place, out);
+        }
         if !contract.delivers.iter().any(|(kind, _)| *kind == event.kind) {
             out.push(
                 Diagnostic::warning(

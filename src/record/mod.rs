@@ -464,6 +464,29 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_document_is_read_and_written_as_it_stands_there() {
+        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/record-format.md")).unwrap();
+        let lines: Vec<&str> = document.lines().filter(|line| line.starts_with("{\"ms\"")).collect();
+        assert!(lines.len() >= 8, "{lines:?}");
+        for line in lines {
+            assert_eq!(Line::decode(line).unwrap().encode(), line);
+        }
+    }
+
+    #[test]
+    fn a_data_value_is_taken_apart_by_its_mask() {
+        let bytes = bytes("0f1607000000803e0000003ea8347b387bdd01c8b83f7b387bdd01").unwrap();
+        let whole = opcua::DataValue::of(&bytes).unwrap();
+        assert_eq!(whole.value, Some(&bytes[1..7]));
+        assert!(whole.status != 0 && whole.source < whole.server);
+        assert_eq!(opcua::DataValue::of(&[0]).map(|value| value.value), Some(None));
+        // A mask that promises what is not there, and bytes that no mask promises.
+        for broken in [&[1_u8][..], &[2, 0], &[0, 1], &[]] {
+            assert_eq!(opcua::DataValue::of(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
     fn a_record_that_a_power_cut_broke_off_is_read_up_to_there() {
         let whole = line(1, What::Missed(3)).encode();
         let text = format!("{}\n{whole}\n{}", header().encode(), &whole[..20]);

@@ -285,6 +285,8 @@ struct Following {
     quality: Vec<Option<Arc<str>>>,
     /// Points that were told or read in this session.
     seen: BTreeSet<PointIx>,
+    /// Those of variables that are subscribed to: while nothing else is told of them they stand.
+    subscribed: BTreeSet<PointIx>,
     told: Vec<Told>,
     pictures: Vec<Picture>,
     hearing: Watcher,
@@ -322,6 +324,7 @@ impl Following {
             image: vec![None; plan.points.len()],
             quality: vec![None; plan.points.len()],
             seen: BTreeSet::new(),
+            subscribed: BTreeSet::new(),
             told,
             pictures,
             hearing: Watcher::new(plan.clone(), &HashMap::new()),
@@ -341,6 +344,7 @@ impl Following {
                 self.late(None);
                 self.session.begin(namespaces);
                 self.seen.clear();
+                self.subscribed.clear();
                 self.show(now, &Seen::Broken);
             }
             What::Type(described) => self.session.describe(described),
@@ -383,7 +387,15 @@ impl Following {
         for round in rounds {
             self.number += 1;
             let (from, to) = (self.number, self.number);
-            self.round(now, round, from, to);
+            self.subscribed.extend(round.iter().map(|one| one.point));
+            // Of what else is subscribed to nothing is told, since it has not changed.
+            let others: Vec<PointIx> = self
+                .subscribed
+                .iter()
+                .copied()
+                .filter(|point| !round.iter().any(|one| one.point == *point))
+                .collect();
+            self.round(now, round, &others, from, to);
         }
     }
 
@@ -397,11 +409,11 @@ impl Following {
         self.number = to;
         let shown: Vec<Shown> = values.iter().flat_map(|said| self.session.shown(said)).collect();
         self.late(Some(&shown));
-        self.round(now, shown, from, to);
+        self.round(now, shown, &[], from, to);
     }
 
-    /// Values that came together.
-    fn round(&mut self, now: Moment, shown: Vec<Shown>, from: u64, to: u64) {
+    /// Values that came together, and points that stand meanwhile.
+    fn round(&mut self, now: Moment, shown: Vec<Shown>, others: &[PointIx], from: u64, to: u64) {
         if shown.is_empty() {
             return;
         }
@@ -428,14 +440,12 @@ impl Following {
                     .push(Sample::picture(&self.plan, told.index, values, happening.before, now));
             }
         }
+        let stands = |point: &PointIx| (*point, self.image.get(*point).cloned().flatten());
         let values = shown
             .into_iter()
-            .map(|one| Value {
-                point: one.point,
-                raw: one.raw,
-                from,
-                to,
-            })
+            .map(|one| (one.point, one.raw))
+            .chain(others.iter().map(stands))
+            .map(|(point, raw)| Value { point, raw, from, to })
             .collect();
         self.show(now, &Seen::Read(values));
         self.qualify();

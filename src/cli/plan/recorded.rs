@@ -4,15 +4,19 @@
 //! notice. Does not own the replay itself ([`crate::replay`]).
 
 use super::{Arguments, Swap};
+use crate::cli::record::kept;
 use crate::config::Config;
-use crate::gateway::setup;
+use crate::gateway::{control, setup};
 use crate::profile::Profile;
 use crate::record::Record;
 use crate::replay::differ::{Pair, differ};
 use crate::replay::{Replayed, replay};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// What the gateway keeps is called so.
+const KEPT: &str = "the last exchanges that the gateway keeps";
 
 /// A record and where it comes from.
 #[derive(Debug)]
@@ -70,6 +74,18 @@ pub(super) struct Sum {
 }
 
 impl Heard {
+    /// Nothing yet.
+    fn nothing(name: String, lines: usize) -> Self {
+        Self {
+            name,
+            lines,
+            before: None,
+            after: None,
+            notes: Vec::new(),
+            counts: false,
+        }
+    }
+
     /// Whether the MES would notice nothing.
     pub(super) fn keeps(&self) -> bool {
         !self.counts || self.sum().is_none_or(|sum| sum.same == sum.all())
@@ -142,7 +158,8 @@ fn summed(pairs: &[Pair<'_>]) -> Sum {
         }
     }
     for (field, change) in &mut sum.fields {
-        change.factor = factors.get(field).copied().flatten();
+        // One event alone is no rule.
+        change.factor = factors.get(field).copied().flatten().filter(|_| change.events > 1);
     }
     sum
 }
@@ -162,23 +179,22 @@ fn near(a: f64, b: f64) -> bool {
 /// What a factor usually comes from.
 pub(super) fn known_factor(factor: f64) -> Option<&'static str> {
     const KNOWN: &[(f64, &str)] = &[
-        (8.850_746, "N.m taken for lbf.in"),
-        (0.112_984_8, "lbf.in taken for N.m, or the other way round"),
-        (1.355_818, "ft.lbf and N.m"),
-        (0.737_562_1, "N.m and ft.lbf"),
-        (9.806_65, "kgf and N"),
-        (0.101_971_6, "N and kgf"),
-        (0.098_066_5, "kgf.cm and N.m"),
-        (10.197_16, "N.m and kgf.cm"),
-        (57.295_78, "radians and degrees"),
-        (0.017_453_29, "degrees and radians"),
-        (60.0, "minutes and seconds, or seconds and hours"),
+        (8.850_746, "as between N.m and lbf.in"),
+        (0.112_984_8, "as between lbf.in and N.m"),
+        (1.355_818, "as between lbf.ft and N.m"),
+        (0.737_562_1, "as between N.m and lbf.ft"),
+        (9.806_65, "as between kgf and N"),
+        (0.101_971_6, "as between N and kgf"),
+        (0.098_066_5, "as between kgf.cm and N.m"),
+        (10.197_16, "as between N.m and kgf.cm"),
+        (57.295_78, "as between radians and degrees"),
+        (0.017_453_29, "as between degrees and radians"),
         (10.0, "a decimal point one digit further"),
         (0.1, "a decimal point one digit further"),
-        (100.0, "a decimal point two digits further, or N.cm for N.m"),
-        (0.01, "a decimal point two digits further, or N.cm for N.m"),
-        (1000.0, "thousands: N and kN, mm and m"),
-        (0.001, "thousands: N and kN, mm and m"),
+        (100.0, "a decimal point two digits further"),
+        (0.01, "a decimal point two digits further"),
+        (1000.0, "as between kN and N, m and mm"),
+        (0.001, "as between N and kN, mm and m"),
         (65_536.0, "two words the wrong way round: word_order"),
         (-1.0, "the sign"),
     ];
@@ -222,10 +238,15 @@ pub(super) fn hear(arguments: &Arguments, swaps: &mut [Swap]) -> Result<(), Stri
         return Ok(());
     };
     for swap in swaps {
-        if let Some(recording) = recent(&config, &swap.slot().to_string()) {
-            let heard = listen(&recording, swap);
-            swap.heard.push(heard);
-        }
+        let heard = match recent(&config, &swap.slot().to_string()) {
+            None => continue,
+            Some(Ok(recording)) => listen(&recording, swap),
+            Some(Err(sentence)) => Heard {
+                notes: vec![sentence],
+                ..Heard::nothing(KEPT.to_owned(), 0)
+            },
+        };
+        swap.heard.push(heard);
     }
     Ok(())
 }
@@ -239,27 +260,24 @@ fn read(path: &Path, asked: bool) -> Result<Recording, String> {
     })
 }
 
-/// The last raw exchanges of a slot, which the gateway keeps.
-fn recent(config: &Config, slot: &str) -> Option<Recording> {
-    let file: PathBuf = config.gateway.state_dir.join("recent").join(format!("{slot}.jsonl"));
-    let recording = read(&file, false).ok()?;
-    Some(Recording {
-        name: "the last exchanges that the gateway keeps".to_owned(),
-        ..recording
-    })
+/// The last raw exchanges of a slot, which the gateway keeps; `None`: there are none.
+fn recent(config: &Config, slot: &str) -> Option<Result<Recording, String>> {
+    let text = match kept(&config.gateway.state_dir, slot, false) {
+        Ok(text) => text,
+        Err(sentence) => return (sentence != control::nothing_kept(slot, false)).then_some(Err(sentence)),
+    };
+    let record = Record::read(&text).map_err(|fault| fault.to_string());
+    Some(record.map(|record| Recording {
+        name: KEPT.to_owned(),
+        record,
+        asked: false,
+    }))
 }
 
 fn listen(recording: &Recording, swap: &Swap) -> Heard {
     let record = &recording.record;
     let header = &record.header;
-    let mut heard = Heard {
-        name: recording.name.clone(),
-        lines: record.lines.len(),
-        before: None,
-        after: None,
-        notes: Vec::new(),
-        counts: false,
-    };
+    let mut heard = Heard::nothing(recording.name.clone(), record.lines.len());
     let is = |profile: &Profile| {
         let identity = profile.identity();
         identity.vendor == header.vendor && identity.model == header.model
@@ -290,7 +308,7 @@ fn listen(recording: &Recording, swap: &Swap) -> Heard {
         heard.before = run(before, "present", &mut heard.notes);
     }
     let addresses = !matches!(header.protocol.as_str(), "open-protocol");
-    if of_old && !of_new && addresses && !recording.asked {
+    if !of_new && addresses && !recording.asked {
         heard.notes.push(format!(
             "it is of {device}: what its addresses hold says nothing of {} {}; record the new device at the bench, and say --record FILE",
             swap.after.identity().vendor,

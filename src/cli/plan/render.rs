@@ -4,7 +4,7 @@ use super::Swap;
 use super::recorded::{Change, Heard, Sum, known_factor, noticed};
 use crate::cli::replay::{event, many, two_json};
 use crate::diagnostic::Diagnostics;
-use crate::model::DeviceIdentity;
+use crate::model::{Decimal, DeviceIdentity};
 use crate::profile::Profile;
 use crate::profile::compare::Difference;
 use crate::replay::Replayed;
@@ -20,11 +20,16 @@ const SHOWN: usize = 5;
 /// For people.
 pub(super) fn text(swaps: &[Swap]) -> String {
     let mut sections: Vec<String> = swaps.iter().map(one).collect();
+    let promised = swaps.iter().all(|swap| swap.comparison.keeps_contract());
     let changing = swaps.iter().filter(|swap| !swap.keeps()).count();
     sections.push(match (swaps.len(), changing) {
         (0, _) => "no slot has a device file: nothing changes".to_owned(),
         (_, 0) => "the contract is kept: the MES notices nothing that it relies on".to_owned(),
-        (1, _) => "the contract changes: see \"For the MES\" and the recorded data before you swap".to_owned(),
+        _ if promised => {
+            "the fields stay, the values do not: what is recorded would reach the MES otherwise; see above before you swap"
+                .to_owned()
+        }
+        (1, _) => "the contract changes: see \"For the MES\" before you swap".to_owned(),
         (all, changing) => format!("the contract changes in {changing} of {all} slots"),
     });
     sections.join("\n\n")
@@ -36,15 +41,15 @@ fn one(swap: &Swap) -> String {
     if swap.before.is_none() {
         text.push_str("\n\nFor the MES\n  ");
         let kinds: Vec<&str> = swap.after.events().map(|(_, kind)| kind.word()).collect();
-        let _ = write!(
+        drop(write!(
             text,
             "nothing filled this slot before; it will send {}",
             kinds.join(", ")
-        );
+        ));
     } else {
         section(&mut text, "For the MES", &comparison.contract, "");
         if !comparison.gained.is_empty() {
-            text.push_str("\n  new, and passed over by who does not know it:");
+            text.push_str("\n  besides, and no break of the contract:");
             lines(&mut text, &comparison.gained, "  ");
         }
         section(&mut text, "For the device link", &comparison.link, "");
@@ -53,11 +58,11 @@ fn one(swap: &Swap) -> String {
     text.push_str("\n\nWhat recorded data says");
     if swap.heard.is_empty() {
         let slot = swap.slot();
-        let _ = write!(
+        drop(write!(
             text,
             "\n  nothing is recorded of {slot}: `lineside record {slot} --out FILE` keeps what the device says now,\n  \
              and `plan … --record FILE` runs both device files over it"
-        );
+        ));
     }
     for heard in &swap.heard {
         recorded(&mut text, heard);
@@ -84,7 +89,7 @@ fn devices(swap: &Swap) -> String {
 }
 
 fn section(text: &mut String, title: &str, list: &[Difference], indent: &str) {
-    let _ = write!(text, "\n\n{title}");
+    drop(write!(text, "\n\n{title}"));
     if list.is_empty() {
         text.push_str("\n  nothing");
     }
@@ -100,7 +105,7 @@ fn lines(text: &mut String, list: &[Difference], indent: &str) {
             (None, Some(to)) => format!("{what}: new: {}", short(to)),
             (None, None) => what.clone(),
         };
-        let _ = write!(text, "\n  {indent}{line}");
+        drop(write!(text, "\n  {indent}{line}"));
     }
 }
 
@@ -132,22 +137,26 @@ fn counts(made: &Replayed) -> BTreeMap<&str, usize> {
 }
 
 fn recorded(text: &mut String, heard: &Heard) {
-    let _ = write!(text, "\n  {} ({}):", heard.name, many(heard.lines, "line"));
+    drop(write!(text, "\n  {} ({}):", heard.name, many(heard.lines, "line")));
     for note in &heard.notes {
-        let _ = write!(text, "\n    {note}");
+        drop(write!(text, "\n    {note}"));
     }
     for (which, made) in [("present", &heard.before), ("new", &heard.after)] {
         let Some(made) = made else { continue };
-        let _ = write!(text, "\n    the {which} device file makes of it: {}", counted(made));
+        drop(write!(
+            text,
+            "\n    the {which} device file makes of it: {}",
+            counted(made)
+        ));
         for note in &made.notes {
-            let _ = write!(text, "\n      {note}");
+            drop(write!(text, "\n      {note}"));
         }
         if !made.torn.is_empty() {
-            let _ = write!(
+            drop(write!(
                 text,
                 "\n      {} without a picture of one moment",
                 many(made.torn.len(), "change")
-            );
+            ));
         }
     }
     match heard.pairs().zip(heard.sum()).filter(|_| heard.counts) {
@@ -155,7 +164,7 @@ fn recorded(text: &mut String, heard: &Heard) {
         None => {
             let alone = heard.after.as_ref().or(heard.before.as_ref());
             for made in alone.iter().flat_map(|made| made.events.iter().take(SHOWN)) {
-                let _ = write!(text, "\n    {}", event(made));
+                drop(write!(text, "\n    {}", event(made)));
             }
             rest(text, alone.map_or(0, |made| made.events.len()));
         }
@@ -164,13 +173,17 @@ fn recorded(text: &mut String, heard: &Heard) {
 
 fn rest(text: &mut String, all: usize) {
     if all > SHOWN {
-        let _ = write!(text, "\n    … and {} more: `lineside replay` shows all", all - SHOWN);
+        drop(write!(
+            text,
+            "\n    … and {} more: `lineside replay` shows all",
+            all - SHOWN
+        ));
     }
 }
 
 fn both(text: &mut String, pairs: &[Pair<'_>], sum: &Sum) {
     let mut put = |line: String| {
-        let _ = write!(text, "\n    {line}");
+        drop(write!(text, "\n    {line}"));
     };
     let differ = sum.otherwise + sum.only_before + sum.only_after;
     if differ == 0 && sum.same == 0 {
@@ -229,9 +242,9 @@ fn changed(change: &Change) -> String {
         say(&change.second)
     );
     if let Some(factor) = change.factor {
-        let _ = write!(line, ", always ×{}", rounded(factor));
+        drop(write!(line, ", always ×{}", rounded(factor)));
         if let Some(known) = known_factor(factor) {
-            let _ = write!(line, " ({known})");
+            drop(write!(line, " ({known})"));
         }
     }
     line
@@ -239,13 +252,7 @@ fn changed(change: &Change) -> String {
 
 /// Four significant digits.
 fn rounded(factor: f64) -> String {
-    let digits = 3 - factor.abs().log10().floor().clamp(-6.0, 3.0) as i32;
-    let text = format!("{factor:.*}", usize::try_from(digits).unwrap_or(0));
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    Decimal::from_f64(factor).map_or_else(|| factor.to_string(), |factor| factor.round_significant(4).to_string())
 }
 
 /// For machines.

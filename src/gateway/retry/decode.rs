@@ -177,9 +177,9 @@ impl Trial<'_> {
             said
         });
         let values: Vec<Option<Raw>> = values.collect();
-        if !missing.is_empty() && image.is_some() {
+        if !missing.is_empty() {
             return Err(format!(
-                "today's profile needs {}, which was not read then",
+                "today's profile needs {}, which was not read then, or not like this",
                 missing.join(", ")
             ));
         }

@@ -2,17 +2,18 @@
 //!
 //! Owns those words. Does not own defaults ([`super::super::connection`]): what is compared is what a driver is given.
 
+use super::Difference;
 use crate::model::plan::{
-    Ack, AckValue, Acknowledge, Address, ByteTransport, Checksum, ChecksumAt, FramedLink, Identity, Link, ModbusLink,
-    ModbusTransport, OnStart, OpcuaLink, OpenProtocolLink, Parity, PointIx, Recover, ResultSource, Said, Security,
-    SerialSettings, TelegramTransport, Trigger,
+    Ack, AckValue, Acknowledge, Address, ByteTransport, Checksum, ChecksumAt, EventPlan, FramedLink, Identity, Link,
+    ModbusLink, ModbusTransport, OnStart, OpcuaLink, OpenProtocolLink, Parity, PointIx, Recover, ResultSource, Said,
+    Security, SerialSettings, TelegramTransport, Trigger,
 };
 use crate::model::value::hex;
-use crate::profile::Profile;
 use crate::profile::decode::Value;
 use crate::profile::events::{Event, Filtered};
 use crate::profile::format::ORDERS;
 use crate::profile::points::Point;
+use crate::profile::{Profile, SlotContract};
 use crate::wire::escaped;
 use std::time::Duration;
 
@@ -43,6 +44,31 @@ pub(super) fn of(profile: &Profile, other: &Profile) -> List {
         points(profile, other, &mut put);
     }
     found
+}
+
+/// Where the trigger's state is not carried over: what the device shows at first is where counting begins.
+pub(super) fn begins_anew(before: &Profile, after: &Profile, contract: &SlotContract) -> Option<Difference> {
+    let known = before.plan(&contract.slot).events;
+    let plan = after.plan(&contract.slot);
+    let anew = |event: &&EventPlan| {
+        let looks = |trigger: &Trigger| !matches!(trigger, Trigger::Every(_) | Trigger::Said(_));
+        event.triggers.iter().any(looks) && !known.iter().any(|had| had.fingerprint == event.fingerprint)
+    };
+    let events: Vec<&EventPlan> = plan.events.iter().filter(anew).collect();
+    let first = events.first()?;
+    let waits = events.iter().any(|event| event.ack.is_some());
+    let to = match (first.on_start, waits) {
+        (OnStart::Take, _) => "the first value seen is taken as a result",
+        (OnStart::Baseline, true) => {
+            "what the device shows unacknowledged is taken as a result, anything else is where it begins"
+        }
+        (OnStart::Baseline, false) => "what the device shows at first is where it begins, and no result",
+    };
+    Some(Difference {
+        what: "at the swap".to_owned(),
+        from: Some("goes on where it stood".to_owned()),
+        to: Some(to.to_owned()),
+    })
 }
 
 fn same_model(one: &Profile, other: &Profile) -> bool {

@@ -188,7 +188,8 @@ fn the_link_is_told_in_words() {
         lines(&found.link),
         "point torque: { at = \"input:101\", type = \"f32\", uom = \"N.m\" } → \
          { at = \"input:101\", type = \"f32\", word_order = \"cdab\", uom = \"N.m\" }\n\
-         tightening: acknowledged: - → what `n` (input:100) showed is written into `ack` (holding:10), within 5s"
+         tightening: acknowledged: - → what `n` (input:100) showed is written into `ack` (holding:10), within 5s\n\
+         at the swap: goes on where it stood → what the device shows unacknowledged is taken as a result, anything else is where it begins"
     );
     let beside = lines(&found.beside);
     assert!(beside.contains("serial: 1 → 2"), "{beside}");
