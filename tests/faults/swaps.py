@@ -291,7 +291,7 @@ class Swaps:
         path.parent.mkdir(exist_ok=True)
         path.write_text(new.text)
         said = rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}")
-        if "nothing" not in said.lower():
+        if "nothing changes for the MES" not in said:
             self.fault(f"`lineside plan` for {old.name} to {new.name} does not say that nothing changes for the MES: {said[:400]}")
 
     def swap(self, old: Device, new: Device, manner: str, away: bool) -> None:
