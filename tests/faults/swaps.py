@@ -290,9 +290,12 @@ class Swaps:
         path = rig.folder / "new" / f"{new.name}.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(new.text)
-        said = rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}")
-        if "nothing changes for the MES" not in said:
-            self.fault(f"`lineside plan` for {old.name} to {new.name} does not say that nothing changes for the MES: {said[:400]}")
+        said = json.loads(rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}", "--json"))
+        slots = said["slots"]
+        if not said["contract_kept"] or [(slot["slot"], slot["contract"]) for slot in slots] != [(SLOT, [])]:
+            self.fault(f"`lineside plan` for {old.name} to {new.name} does not say that nothing changes for the MES: {json.dumps(said)[:400]}")
+        elif (slots[0]["from"]["model"], slots[0]["to"]["model"]) != (old.model, new.model):
+            self.fault(f"`lineside plan` speaks of {slots[0]['from']} and {slots[0]['to']}, and {old.model} is to be replaced by {new.model}")
 
     def swap(self, old: Device, new: Device, manner: str, away: bool) -> None:
         """One device for another, while results flow."""
