@@ -31,7 +31,8 @@ from opcua_joining import opcua_joining, opcua_same  # noqa: E402
 from reloads import reload  # noqa: E402
 from rig import TARGET, Failure, Rig  # noqa: E402
 from scenarios import Options  # noqa: E402
-from swaps import swap_full, swap_kills, swaps  # noqa: E402
+from swap_moments import swap_full, swap_kills  # noqa: E402
+from swaps import swaps  # noqa: E402
 from tls import tls  # noqa: E402
 from torque import hold, torque  # noqa: E402
 from wires import wires  # noqa: E402
@@ -108,7 +109,6 @@ def main() -> None:
     parser.add_argument("--results", type=int, default=0, help="of each handshake")
     parser.add_argument("--only", default="", help="these handshakes, with commas")
     parser.add_argument("--registers", type=int, default=0, help="of the bus that are checked")
-    parser.add_argument("--restart", action="store_true", help="of swaps: start the gateway anew at each, as without a reload")
     parser.add_argument("--patience", type=float, default=90, help="seconds to wait for a condition")
     args = parser.parse_args()
     options = Options(
@@ -122,7 +122,6 @@ def main() -> None:
         results=args.results,
         only=args.only,
         registers=args.registers,
-        restart=args.restart,
     )
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:

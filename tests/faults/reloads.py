@@ -322,7 +322,7 @@ class Reloads:
 
     def changes(self) -> dict[str, int]:
         """Lines of `lineside changes` of each slot."""
-        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--json"))
+        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--last", "1000", "--json"))
         slots = [entry["slot"] for entry in listed]
         return {slot: slots.count(slot) for slot in slots}
 

@@ -29,7 +29,6 @@ class Options:
     results: int = 0
     only: str = ""
     registers: int = 0
-    restart: bool = False
 
 
 def plant(rig: Rig, profile: str = "peer/torque-a", *, link: bool = False, mode: str = "copy", rate: float = 20) -> None:

@@ -19,7 +19,6 @@ from typing import Any
 import inch_tool
 from follow import Follower
 from rig import Failure, Rig
-from scenarios import begin, plant
 from swap_devices import Controller, Device, Inches, Joining, Wrench
 from telegrams import expected, vin
 from verify import Report, Rules, Verifier, look_up
@@ -238,10 +237,9 @@ def differences(one: Any, other: Any, at: str = "") -> list[str]:
 class Swaps:
     """The line, its devices, and the swaps."""
 
-    def __init__(self, rig: Rig, count: int, restart: bool) -> None:
+    def __init__(self, rig: Rig, count: int) -> None:
         self.rig = rig
         self.count = count
-        self.restart = restart
         rig.add_broker(calm=True)
         rig.add_mes()
         self.watch = Watch(rig.received)
@@ -292,11 +290,12 @@ class Swaps:
         path = rig.folder / "new" / f"{new.name}.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(new.text)
-        if self.restart:
-            return
-        said = rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}")
-        if "nothing" not in said.lower():
-            self.fault(f"`lineside plan` for {old.name} to {new.name} does not say that nothing changes for the MES: {said[:400]}")
+        said = json.loads(rig.command("plan", "--config", str(rig.config), "--replace", f"{SLOT}={path}", "--json"))
+        slots = said["slots"]
+        if not said["contract_kept"] or [(slot["slot"], slot["contract"]) for slot in slots] != [(SLOT, [])]:
+            self.fault(f"`lineside plan` for {old.name} to {new.name} does not say that nothing changes for the MES: {json.dumps(said)[:400]}")
+        elif (slots[0]["from"]["model"], slots[0]["to"]["model"]) != (old.model, new.model):
+            self.fault(f"`lineside plan` speaks of {slots[0]['from']} and {slots[0]['to']}, and {old.model} is to be replaced by {new.model}")
 
     def swap(self, old: Device, new: Device, manner: str, away: bool) -> None:
         """One device for another, while results flow."""
@@ -314,11 +313,6 @@ class Swaps:
             new.begin(RATE)
         put(rig, self.file, new.text, manner)
         written = time.monotonic()
-        if self.restart and (problem := rig.gateway.stop()):
-            raise Failure(problem)
-        if self.restart:
-            rig.gateway.start()
-            process = rig.gateway.process
         rig.wait(f"the gateway has let go of {old.name}", old.gone, 20, every=0.01)
         ended = time.monotonic() - written
         self.arrived(new, online=not away)
@@ -350,8 +344,6 @@ class Swaps:
         device.text = text
         told = len(self.told())
         put(rig, self.file, text, "direct")
-        if self.restart:
-            return
         rig.wait(f"the MES is told of the edit of {device.name}", lambda: len(self.told()) > told, 20, every=0.02)
         self.flow(device, self.done(device) + 20)
         self.turns.append((device, device))
@@ -393,13 +385,12 @@ class Swaps:
         rig.wait("nothing is shown any more", lambda: last.stats()["showing"] + self.other.peer.ask("stats")["showing"] == 0, 20)
         rig.wait(f"all results of {last.name} have come", lambda: self.watch.count(last.model) >= last.stats()["acked"], 30)
         rig.quiet()
-        if not self.restart:
-            self.changes()
+        self.changes()
         self.same_contract()
         for device in self.devices:
             if device is not last and not device.gone():
                 self.fault(f"{device.name} is still connected to, though {last.name} fills the slot")
-        if rig.gateway.starts > 1 and not self.restart:
+        if rig.gateway.starts > 1:
             self.fault(f"the gateway was started {rig.gateway.starts} times")
         if problem := rig.gateway.stop():
             self.fault(problem)
@@ -415,8 +406,7 @@ class Swaps:
         turns = [device.name for device in [*self.devices, self.devices[0]]]
         if (found := [name for name, _ in groupby(name for _, name in sorted(verifier.models))]) != turns:
             self.fault(f"in order of sequence the devices come as {found[:12]}, and filled the slot as {turns}")
-        if not self.restart:
-            self.undisturbed()
+        self.undisturbed()
         for text in [*self.faults, *rig.gateway.exits]:
             report.fault(text)
         report.counts["gateway starts"] = rig.gateway.starts
@@ -441,7 +431,7 @@ class Swaps:
                 self.fault(f"a change begins with {two['from']}, and the one before ended with {one['to']}")
         if strange := [change for change in self.watch.changes.values() if change["slot"] != SLOT]:
             self.fault(f"changes of another slot: {strange}")
-        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--json"))
+        listed = json.loads(self.rig.command("changes", "--config", str(self.rig.config), "--last", "1000", "--json"))
         found = [(entry.get("from", {}).get("model"), entry.get("to", {}).get("model")) for entry in listed if entry["slot"] == SLOT and entry["what"] != "installed"]
         if found != wanted:
             self.fault(f"`lineside changes` lists {found}; the swaps were {wanted}")
@@ -473,74 +463,4 @@ class Swaps:
 def swaps(rig: Rig, chance: random.Random, options: Any) -> int:
     """Four devices in turn, and the first once more; long with 200 results of each."""
     del chance
-    return Swaps(rig, 200 if options.long else 60, options.restart).run()
-
-
-def swap_kills(rig: Rig, chance: random.Random, options: Any) -> int:
-    """One tool after another in the slot, and kill -9 at any moment of each swap: what was acknowledged has come, once and in order."""
-    plant(rig)
-    begin(rig)
-    for at in range(25 if options.long else 5):
-        old = rig.tools[-1]
-        new = rig.add_tool(chance.choice(["peer/torque-a", "peer/torque-b"]), [SLOT], rate=20, first_counter=1000 * (at + 1))
-        rig.install(new)
-        # Two of a model are two devices by their serial numbers.
-        file = rig.devices / f"{SLOT}.toml"
-        file.write_text(file.read_text().replace("profile = 1\n", f'profile = 1\nserial = "{at}"\n'))
-        rig.pass_time(chance.uniform(0, 1.4))
-        rig.gateway.kill()
-        rig.pass_time(chance.choice([0, chance.uniform(0, 1)]))
-        rig.gateway.start()
-        new.peer.ask("resume")
-        rig.wait("the new tool is acknowledged", lambda new=new: new.peer.ask("stats")["acked"] >= 1, 20)
-        left = old.peer.ask("stats")
-        rig.wait("results of the new tool flow", lambda new=new: new.peer.ask("stats")["acked"] >= 20, 20)
-        old.last = old.peer.ask("stats")
-        if old.last["acked"] != left["acked"]:
-            raise Failure(f"the old tool was acknowledged {old.last['acked'] - left['acked']} results after the new one had begun")
-        # What it still shows stays with it.
-        old.last["showing"] = 0
-        old.peer.end()
-    rig.say(f"{rig.gateway.kills} swaps, each with a kill")
-    rig.drain()
-    rig.units(0)
-    return rig.verdict(Rules()).fault_count
-
-
-def swap_full(rig: Rig, chance: random.Random, options: Any) -> int:
-    """A swap while the outbox is full and the broker away: it is made when there is room again, at the latest, and nothing is lost by it."""
-    del options
-    rig.add_broker(calm=True)
-    rig.add_mes()
-    old = rig.add_tool("peer/torque-a", [SLOT], rate=0)
-    rig.install(old)
-    rig.configure(outbox='max_bytes = "1MiB"\nkeep_sent = "0"')
-    begin(rig)
-    start = time.time()
-    rig.broker_link.cut(refuse=True)
-
-    def still() -> bool:
-        before = rig.tool_stats()["acked"]
-        rig.pass_time(1)
-        return rig.tool_stats()["acked"] == before
-
-    rig.wait("no result is taken any more", still, 60)
-    rig.say(f"the outbox is full: {rig.tool_stats()}")
-    new = rig.add_tool("peer/torque-b", [SLOT], rate=20, first_counter=20_000)
-    rig.install(new)
-    new.peer.ask("resume")
-    rig.pass_time(3)
-    if chance.random() < 0.5:
-        if problem := rig.gateway.stop():
-            raise Failure(problem)
-        rig.gateway.start()
-        rig.pass_time(1)
-        rig.say("stopped and started meanwhile")
-    rig.broker_link.mend()
-    rig.away.append((start, time.time()))
-    rig.wait("results of the new tool flow", lambda: new.peer.ask("stats")["acked"] >= 20, 30)
-    old.last = old.peer.ask("stats") | {"showing": 0}
-    old.peer.end()
-    rig.drain()
-    rig.units(0)
-    return rig.verdict(Rules(check_units=False, schema_every=20)).fault_count
+    return Swaps(rig, 200 if options.long else 60).run()
