@@ -6,8 +6,8 @@
 pub mod opcua;
 pub mod ring;
 
+use self::opcua::{DataType, EventSaid, NodeSaid, Wrote};
 use crate::model::value::hex;
-use opcua::{DataType, EventSaid, NodeSaid, Wrote};
 use serde::{Deserialize, Serialize};
 
 /// Version of the format that is written. Later versions only add keys; a reader refuses a higher one.
@@ -476,13 +476,13 @@ mod tests {
     #[test]
     fn a_data_value_is_taken_apart_by_its_mask() {
         let bytes = bytes("0f1607000000803e0000003ea8347b387bdd01c8b83f7b387bdd01").unwrap();
-        let whole = opcua::DataValue::of(&bytes).unwrap();
+        let whole = super::opcua::DataValue::of(&bytes).unwrap();
         assert_eq!(whole.value, Some(&bytes[1..7]));
         assert!(whole.status != 0 && whole.source < whole.server);
-        assert_eq!(opcua::DataValue::of(&[0]).map(|value| value.value), Some(None));
+        assert_eq!(super::opcua::DataValue::of(&[0]).map(|value| value.value), Some(None));
         // A mask that promises what is not there, and bytes that no mask promises.
         for broken in [&[1_u8][..], &[2, 0], &[0, 1], &[]] {
-            assert_eq!(opcua::DataValue::of(broken), None, "{broken:?}");
+            assert_eq!(super::opcua::DataValue::of(broken), None, "{broken:?}");
         }
     }
 
@@ -571,7 +571,7 @@ mod tests {
             }))),
             (".*", proptest::collection::vec((".*", bytes()), 0..4), any::<bool>()).prop_map(
                 |(kind, fields, again)| {
-                    let field = |(name, got): (String, Vec<u8>)| opcua::EventField { path: vec![name], got };
+                    let field = |(name, got): (String, Vec<u8>)| super::opcua::EventField { path: vec![name], got };
                     let fields = fields.into_iter().map(field).collect();
                     What::Event(Box::new(EventSaid {
                         slot: "st10.tool".to_owned(),

@@ -3,7 +3,7 @@
 //! Owns what is left out: repeats that say nothing new, so that a device that is asked twenty times a second and says the same
 //! does not push its last results out. What is left out is counted in the line that stands for it ([`Line::same`]). Pure.
 
-use super::{Header, Line, What, opcua};
+use super::{Header, Line, What};
 use std::collections::{BTreeMap, HashMap};
 
 /// Repeats of a turn or of a word about the link of which each is kept; the last one then goes for the next.
@@ -218,7 +218,7 @@ impl Ring {
         let known = self.asked.get(&key).copied().filter(|_| reads);
         let said = |asked: &Asked| self.lines.get(&asked.last).map(|kept| &kept.line.what);
         let same = |then: &What| match (then, &line.what) {
-            (What::Read(then), What::Read(now)) => opcua::same(now, then),
+            (What::Read(then), What::Read(now)) => super::opcua::same(now, then),
             (then, now) => then == now,
         };
         let Some(known) = known.filter(|asked| said(asked).is_some_and(same)) else {

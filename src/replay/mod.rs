@@ -101,7 +101,7 @@ pub fn replay(record: &Record, profile: &Profile, contract: &SlotContract) -> Re
     let link = match &plan.link {
         Link::Modbus(link) => link,
         Link::Opcua(_) => {
-            let followed = opcua::follow(record, &plan);
+            let followed = self::opcua::follow(record, &plan);
             made.notes.extend(followed.notes);
             made.torn = followed.torn;
             for sample in &followed.samples {
