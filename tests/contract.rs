@@ -174,7 +174,7 @@ fn what_breaks_a_consumer_is_said_in_a_sentence() {
             new["properties"]["data"]["required"]
                 .as_array_mut()
                 .unwrap()
-                .push("joint".into())
+                .push("joint".into());
         }),
         &["`data.joint` has become required"],
     );
@@ -183,7 +183,7 @@ fn what_breaks_a_consumer_is_said_in_a_sentence() {
             new["properties"]["data"]["required"]
                 .as_array_mut()
                 .unwrap()
-                .retain(|name| name != "result")
+                .retain(|name| name != "result");
         }),
         &["`data.result` need not be there any more"],
     );
@@ -233,7 +233,7 @@ fn what_breaks_a_consumer_is_said_in_a_sentence() {
             data(new)["unit"]["properties"]["state"]["enum"]
                 .as_array_mut()
                 .unwrap()
-                .push("lost".into())
+                .push("lost".into());
         }),
         &["`data.unit.state` may say \"lost\""],
     );

@@ -162,7 +162,7 @@ pub struct LookedPoint {
 /// The commands' ends of the links that run, by slot. A handle: links come and go while commands ask.
 #[derive(Debug, Clone)]
 pub(super) struct Ends {
-    ends: Arc<Mutex<HashMap<String, End>>>,
+    by_slot: Arc<Mutex<HashMap<String, End>>>,
     clock: Clock,
     recent: Recent,
 }
@@ -177,7 +177,7 @@ struct End {
 impl Ends {
     pub(super) fn new(clock: Clock, recent: Recent) -> Self {
         Self {
-            ends: Arc::default(),
+            by_slot: Arc::default(),
             clock,
             recent,
         }
@@ -185,7 +185,7 @@ impl Ends {
 
     /// Nobody panics while it is held.
     fn all(&self) -> MutexGuard<'_, HashMap<String, End>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps one end for the slots of a link; the other one is the link's.

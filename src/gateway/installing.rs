@@ -19,11 +19,25 @@ fn key(slot: &SlotName) -> Vec<u8> {
     [&[space::DEVICE], slot.to_string().as_bytes()].concat()
 }
 
+/// Who filled a slot, as far as the store knows.
+enum Last {
+    /// Nobody ever.
+    Never,
+    /// Nobody any more.
+    Nobody,
+    /// This one.
+    Device(Device),
+}
+
 impl Committer {
-    /// Who filled a slot last: `None`, nobody ever; `Some(None)`, nobody any more.
-    fn filled(&self, slot: &SlotName) -> Option<Option<Device>> {
-        let stored = self.outbox.as_ref()?.state(&key(slot)).ok().flatten()?;
-        Some(serde_json::from_slice(&stored).unwrap_or_default())
+    /// Who filled a slot last.
+    fn filled(&self, slot: &SlotName) -> Last {
+        let stored = self.outbox.as_ref().and_then(|outbox| outbox.state(&key(slot)).ok());
+        match stored.flatten().map(|stored| serde_json::from_slice(&stored)) {
+            None => Last::Never,
+            Some(Ok(Some(device))) => Last::Device(device),
+            Some(_) => Last::Nobody,
+        }
     }
 
     /// Another device fills a slot, or none. Returns the states of its triggers.
@@ -59,14 +73,17 @@ impl Committer {
 
     /// A change is told where the store knows of another device.
     pub(super) fn tell_change(&mut self, slot: &SlotName, to: Option<&DeviceIdentity>, told: &Told) {
-        let known = self.filled(slot);
         let now_there = to.map(Device::from);
-        if known.as_ref() == Some(&now_there) || (known.is_none() && now_there.is_none()) {
-            return;
-        }
+        let from = match (self.filled(slot), &now_there) {
+            (Last::Device(before), Some(now)) if before == *now => return,
+            (Last::Never | Last::Nobody, None) => return,
+            (Last::Device(before), _) => Some(before),
+            (Last::Never | Last::Nobody, Some(_)) => None,
+        };
         let mut commit = Commit::default();
-        if let Some(before) = known {
-            let from = before.map(|device| DeviceIdentity {
+        // The first device of a slot replaces nothing.
+        if !matches!(self.filled(slot), Last::Never) {
+            let from = from.map(|device| DeviceIdentity {
                 vendor: device.vendor,
                 model: device.model,
                 serial: device.serial,

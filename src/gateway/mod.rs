@@ -265,25 +265,19 @@ async fn supervise(
     tasks: &mut JoinSet<(&'static str, Result<(), String>)>,
     committer: &CommitterThread,
 ) -> Result<(), GatewayError> {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = committer.ended.cancelled() => return Ok(()),
-            Some(ended) = tasks.join_next() => {
-                return Err(match ended {
-                    Ok((who, Ok(()))) => GatewayError::Ended(who, "no reason given".to_owned()),
-                    Ok((who, Err(fault))) => GatewayError::Ended(who, fault),
-                    Err(fault) => GatewayError::Ended("a task", fault.to_string()),
-                });
-            }
-            Some(ended) = drivers.join_next() => {
-                return match ended {
-                    Ok(Ok(())) => Ok(()),
-                    Ok(Err(fault)) => Err(GatewayError::Ended("a driver", fault)),
-                    Err(fault) => Err(GatewayError::Ended("the devices", fault.to_string())),
-                };
-            }
-        }
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = committer.ended.cancelled() => Ok(()),
+        Some(ended) = tasks.join_next() => Err(match ended {
+            Ok((who, Ok(()))) => GatewayError::Ended(who, "no reason given".to_owned()),
+            Ok((who, Err(fault))) => GatewayError::Ended(who, fault),
+            Err(fault) => GatewayError::Ended("a task", fault.to_string()),
+        }),
+        Some(ended) = drivers.join_next() => match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(fault)) => Err(GatewayError::Ended("a driver", fault)),
+            Err(fault) => Err(GatewayError::Ended("the devices", fault.to_string())),
+        },
     }
 }
 

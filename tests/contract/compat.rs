@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 const WORDS: [&str; 3] = ["description", "title", "examples"];
 
 /// What a consumer of `old` notices of `new`. Empty: nothing.
-pub fn breaks(old: &Value, new: &Value) -> Vec<String> {
+pub(crate) fn breaks(old: &Value, new: &Value) -> Vec<String> {
     let mut out = Vec::new();
     schema("", old, new, &mut out);
     out
@@ -102,20 +102,19 @@ fn properties(path: &str, old: &Value, new: &Value, around: &Map<String, Value>,
     let (old, new) = (old.as_object().unwrap_or(&empty), new.as_object().unwrap_or(&empty));
     for (name, before) in old {
         let path = below(path, name);
-        match new.get(name) {
-            Some(after) => schema(&path, before, after, out),
-            None => {
-                let mut same = new
-                    .iter()
-                    .filter(|(other, after)| !old.contains_key(*other) && *after == before);
-                let renamed = same
-                    .next()
-                    .map(|(other, _)| format!(" (it seems to be called `{other}` now)"));
-                out.push(format!(
-                    "`{path}` is gone{}: a consumer that reads it finds nothing",
-                    renamed.unwrap_or_default()
-                ));
-            }
+        if let Some(after) = new.get(name) {
+            schema(&path, before, after, out);
+        } else {
+            let mut same = new
+                .iter()
+                .filter(|(other, after)| !old.contains_key(*other) && *after == before);
+            let renamed = same
+                .next()
+                .map(|(other, _)| format!(" (it seems to be called `{other}` now)"));
+            out.push(format!(
+                "`{path}` is gone{}: a consumer that reads it finds nothing",
+                renamed.unwrap_or_default()
+            ));
         }
     }
     let required = around.get("required").and_then(Value::as_array);

@@ -170,15 +170,14 @@ fn recorded(text: &mut String, heard: &Heard) {
             );
         }
     }
-    match heard.pairs().zip(heard.sum()).filter(|_| heard.counts) {
-        Some((pairs, sum)) => both(text, &pairs, &sum),
-        None => {
-            let alone = heard.after.as_ref().or(heard.before.as_ref());
-            for made in alone.iter().flat_map(|made| made.events.iter().take(SHOWN)) {
-                add(text, format_args!("\n    {}", event(made)));
-            }
-            rest(text, alone.map_or(0, |made| made.events.len()));
+    if let Some((pairs, sum)) = heard.pairs().zip(heard.sum()).filter(|_| heard.counts) {
+        both(text, &pairs, &sum);
+    } else {
+        let alone = heard.after.as_ref().or(heard.before.as_ref());
+        for made in alone.iter().flat_map(|made| made.events.iter().take(SHOWN)) {
+            add(text, format_args!("\n    {}", event(made)));
         }
+        rest(text, alone.map_or(0, |made| made.events.len()));
     }
 }
 

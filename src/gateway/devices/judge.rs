@@ -257,14 +257,12 @@ fn inherited(profiles: &Path, held: &Held, verdict: &Verdict, texts: &Texts) -> 
 /// A slot that inherits a file with which another one is refused.
 fn held_back(index: usize, held: &[Held], verdicts: &[Verdict], inherited: &[BTreeSet<PathBuf>]) -> Option<Refusal> {
     let mine = inherited.get(index)?;
-    let others = held.iter().zip(verdicts).zip(inherited);
-    let (file, slot, why) = others
-        .filter_map(|((held, verdict), files)| {
-            let Verdict::Refuse(refusal) = verdict else { return None };
-            let file = mine.intersection(files).next()?;
-            Some((file, &held.setup.contract.slot, &refusal.sentence))
-        })
-        .next()?;
+    let mut others = held.iter().zip(verdicts).zip(inherited);
+    let (file, slot, why) = others.find_map(|((held, verdict), files)| {
+        let Verdict::Refuse(refusal) = verdict else { return None };
+        let file = mine.intersection(files).next()?;
+        Some((file, &held.setup.contract.slot, &refusal.sentence))
+    })?;
     let sentence = format!(
         "{} changed, and {slot}, which inherits it too, would be refused: {why}",
         file.display()

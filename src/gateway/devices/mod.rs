@@ -10,7 +10,7 @@ pub mod folder;
 pub(super) mod judge;
 mod links;
 
-use super::changes::{self, Entry, What};
+use super::changes::{self, What};
 use super::overlay::Overlay;
 use super::setup::SlotSetup;
 use super::store::{Install, Request, Store, Told};
@@ -25,6 +25,7 @@ use folder::{Settling, Signature, Texts, signature};
 use judge::{Acceptance, Approval, Held, Refusal, Verdict, judge};
 pub(super) use links::Links;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -334,34 +335,36 @@ impl Devices {
             let slot = installing.slot.clone();
             self.links.keep(&slot).await;
             let install = installing.install(who);
-            let found = match self.install(install).await {
-                Some(Some(found)) => Some(found),
-                Some(None) => self.store.states(&slot).await,
-                None => None,
+            let Some(found) = self.install(install).await else {
+                return Ok(());
             };
-            let Some(found) = found else { return Ok(()) };
             states.insert(slot, found);
         }
         for slot in ended {
-            if !states.contains_key(&slot) {
-                let Some(found) = self.store.states(&slot).await else {
+            if let Entry::Vacant(place) = states.entry(slot) {
+                let Some(found) = self.store.states(place.key()).await else {
                     return Ok(());
                 };
-                states.insert(slot, found);
+                place.insert(found);
             }
         }
         self.links.start_wanted(&setups, states);
         Ok(())
     }
 
-    async fn install(&self, install: Install) -> Option<Option<HashMap<String, TriggerState>>> {
+    /// The states of the slot's triggers; `None`: the store's thread has ended.
+    async fn install(&self, install: Install) -> Option<HashMap<String, TriggerState>> {
+        let slot = install.slot.clone();
         let (answer, answered) = oneshot::channel();
         let request = Request::Install {
             install: Box::new(install),
             answer,
         };
         self.store.requests.send(request).await.ok()?;
-        answered.await.ok()
+        match answered.await.ok()? {
+            Some(states) => Some(states),
+            None => self.store.states(&slot).await,
+        }
     }
 
     /// Takes what was decided as what is held, and says what is to be installed.
@@ -451,17 +454,16 @@ fn write_down(files: &Files, installs: &[Installing], now: &str) -> Vec<Option<S
             told.push(None);
             continue;
         }
-        let what = match entry.what {
-            What::Removed => "its device file was removed, the slot goes offline".to_owned(),
-            _ => {
-                let name = |device: &Option<changes::Device>| {
-                    device.as_ref().map_or_else(
-                        || "nothing".to_owned(),
-                        |device| format!("{} {}", device.vendor, device.model),
-                    )
-                };
-                format!("{} → {}: {}", name(&entry.from), name(&entry.to), entry.plan.join("; "))
-            }
+        let what = if entry.what == What::Removed {
+            "its device file was removed, the slot goes offline".to_owned()
+        } else {
+            let name = |device: &Option<changes::Device>| {
+                device.as_ref().map_or_else(
+                    || "nothing".to_owned(),
+                    |device| format!("{} {}", device.vendor, device.model),
+                )
+            };
+            format!("{} → {}: {}", name(&entry.from), name(&entry.to), entry.plan.join("; "))
         };
         tracing::info!("{slot}: {what}");
         told.push(entry.who.clone());
@@ -474,13 +476,13 @@ fn write_down(files: &Files, installs: &[Installing], now: &str) -> Vec<Option<S
 }
 
 /// The line of the log for a switch.
-fn entry(files: &Files, installing: &Installing, now: &str) -> Entry {
+fn entry(files: &Files, installing: &Installing, now: &str) -> changes::Entry {
     let acceptance = installing.acceptance.as_ref();
     let from = acceptance.map_or(installing.from.as_ref(), |acceptance| acceptance.from.as_ref());
     let written = acceptance
         .map(|acceptance| acceptance.files.clone())
         .unwrap_or_default();
-    Entry {
+    changes::Entry {
         at: now.to_owned(),
         slot: installing.slot.to_string(),
         what: match (acceptance, from) {

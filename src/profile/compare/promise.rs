@@ -257,7 +257,7 @@ impl Reader<'_> {
                     let promise = match &member.field {
                         Field::One(source @ Source::Const(..)) if name != "result" => self
                             .source(source, member.spec)
-                            .uom(Some(self.constant_uom(source, uom))),
+                            .uom(Some(Self::constant_uom(source, uom))),
                         Field::One(source) => self.source(source, member.spec),
                         _ => {
                             self.member(&at, member);
@@ -312,7 +312,7 @@ impl Reader<'_> {
     }
 
     /// The uom of a constant in a measure: its own, where it says one.
-    fn constant_uom(&self, source: &Source, contract: &Uom) -> String {
+    fn constant_uom(source: &Source, contract: &Uom) -> String {
         match source {
             Source::Const(_, Some(own)) => own.code().to_owned(),
             _ => contract.code().to_owned(),
