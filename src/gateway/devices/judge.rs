@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Differences that a change tells one by one; of another protocol every point is otherwise.
+const TOLD: usize = 20;
+
 /// A slot as it runs.
 #[derive(Debug, Clone)]
 pub(in crate::gateway) struct Held {
@@ -220,7 +223,11 @@ pub(super) fn meaning(comparison: &Comparison) -> Vec<String> {
                 (Some(from), None) => format!("{} {from} goes", difference.what),
                 (None, None) => difference.what.clone(),
             });
-        said.collect::<Vec<_>>().join(", ")
+        let mut shown: Vec<String> = said.take(TOLD).collect();
+        if let Some(more @ 1..) = differences.len().checked_sub(TOLD) {
+            shown.push(format!("and {more} more"));
+        }
+        shown.join(", ")
     };
     if !comparison.link.is_empty() {
         plan.push(format!("device link: {}", list(&comparison.link)));
