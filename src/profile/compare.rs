@@ -73,6 +73,8 @@ pub fn compare(before: &Profile, after: &Profile, contract: &SlotContract) -> Co
     let mut found = Comparison::default();
     let (old, new) = (promise::of(before, contract), promise::of(after, contract));
     let promised = |kind: &str| contract.delivers.is_empty() || contract.delivers.iter().any(|(k, _)| k.word() == kind);
+    let who = |profile: &Profile| (profile.identity.vendor.clone(), profile.identity.model.clone());
+    let same_device = who(before) == who(after);
     let mut kinds: Vec<&str> = old.keys().chain(new.keys()).copied().collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -87,7 +89,7 @@ pub fn compare(before: &Profile, after: &Profile, contract: &SlotContract) -> Co
                 }
             }
             (None, Some(_)) => found.gained.push(difference(kind, None, Some("sent".to_owned()))),
-            (Some(old), Some(new)) => fields(old, new, &mut found),
+            (Some(old), Some(new)) => fields(old, new, same_device, &mut found),
             (None, None) => {}
         }
     }
@@ -105,18 +107,28 @@ fn difference(what: &str, from: Option<String>, to: Option<String>) -> Differenc
     }
 }
 
-/// The fields of one type.
-fn fields(old: &BTreeMap<String, Promise>, new: &BTreeMap<String, Promise>, found: &mut Comparison) {
+/// The fields of one type. What a device's results are chosen by (`only`, `except`), whether it counts them and whether it has a
+/// clock is about that device: of another one the MES was promised nothing of it (interface, section 5).
+fn fields(old: &BTreeMap<String, Promise>, new: &BTreeMap<String, Promise>, same_device: bool, found: &mut Comparison) {
+    let counts = |what: &str, promise: &Promise| {
+        let its_own = promise.filters || what.ends_with(".gap") || what.ends_with(".times.device");
+        same_device || !its_own
+    };
     for (what, before) in old {
         let Some(after) = new.get(what) else {
-            found.contract.push(difference(what, Some(before.text()), None));
+            let goes = difference(what, Some(before.text()), None);
+            if counts(what, before) {
+                found.contract.push(goes);
+            } else {
+                found.gained.push(goes);
+            }
             continue;
         };
         if before == after {
             continue;
         }
         let change = difference(what, Some(before.text()), Some(after.text()));
-        if after.keeps(before) {
+        if after.keeps(before) || !counts(what, after) {
             found.gained.push(change);
         } else {
             found.contract.push(change);
@@ -124,7 +136,7 @@ fn fields(old: &BTreeMap<String, Promise>, new: &BTreeMap<String, Promise>, foun
     }
     for (what, after) in new.iter().filter(|(what, _)| !old.contains_key(*what)) {
         let come = difference(what, None, Some(after.text()));
-        if after.filters {
+        if after.filters && same_device {
             found.contract.push(come);
         } else {
             found.gained.push(come);

@@ -463,7 +463,11 @@ fn write_down(files: &Files, installs: &[Installing], now: &str) -> Vec<Option<S
                     |device| format!("{} {}", device.vendor, device.model),
                 )
             };
-            format!("{} → {}: {}", name(&entry.from), name(&entry.to), entry.plan.join("; "))
+            let means = entry
+                .plan
+                .first()
+                .map_or_else(String::new, |sentence| format!(": {sentence}"));
+            format!("{} → {}{means}", name(&entry.from), name(&entry.to))
         };
         tracing::info!("{slot}: {what}");
         told.push(entry.who.clone());

@@ -344,7 +344,7 @@ fn trigger(profile: &Profile, trigger: &Trigger) -> String {
             let kind = notice.map(|notice| notice.event_type.to_string());
             format!("the server tells an event {}", kind.unwrap_or_default())
         }
-        Trigger::Said(said) => format!("the device says a {}", said.word()),
+        Trigger::Said(said) => format!("the device says: {}", said.word()),
     }
 }
 

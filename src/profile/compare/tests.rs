@@ -19,8 +19,12 @@ ack = { at = "holding:10", type = "u16" }
 const TIGHTENING: &str = "[events.tightening]\nwhen = { changes = \"n\" }\nid = [\"stamp\", \"n\"]\ncounter = \"n\"\nresult = \"judge\"\ntorque = { point = \"torque\", min = \"low\" }\n";
 
 fn profile(head: &str, points: &str, events: &str) -> Profile {
+    model("M", head, points, events)
+}
+
+fn model(name: &str, head: &str, points: &str, events: &str) -> Profile {
     let text = format!(
-        "profile = 1\nvendor = \"V\"\nmodel = \"M\"\n{head}[connection]\nprotocol = \"modbus-tcp\"\naddress = \"192.0.2.17\"\n{points}{events}"
+        "profile = 1\nvendor = \"V\"\nmodel = \"{name}\"\n{head}[connection]\nprotocol = \"modbus-tcp\"\naddress = \"192.0.2.17\"\n{points}{events}"
     );
     let (profile, out) = read(&[("a.toml", &text)]);
     assert!(!out.has_errors(), "{}", out.render(false));
@@ -132,6 +136,15 @@ fn ids_and_gaps_and_constants() {
     assert_eq!(
         lines(&compared(&all, &only).contract),
         "tightening.only.program: - → 1, 2"
+    );
+    // Another device has other results to choose from, and counts or not.
+    let slot = contract(&[EventType::Tightening], &[], &[]);
+    let other = model("N", "", POINTS, &only.replace("counter = \"n\"\n", ""));
+    let found = compare(&profile("", POINTS, &all), &other, &slot);
+    assert!(found.keeps_contract(), "{:?}", found.contract);
+    assert_eq!(
+        lines(&found.gained),
+        "tightening.gap: told where results are missing → -\ntightening.only.program: - → 1, 2"
     );
 }
 
