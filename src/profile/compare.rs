@@ -111,7 +111,8 @@ fn difference(what: &str, from: Option<String>, to: Option<String>) -> Differenc
 /// clock is about that device: of another one the MES was promised nothing of it (interface, section 5).
 fn fields(old: &BTreeMap<String, Promise>, new: &BTreeMap<String, Promise>, same_device: bool, found: &mut Comparison) {
     let counts = |what: &str, promise: &Promise| {
-        let its_own = promise.filters || what.ends_with(".gap") || what.ends_with(".times.device");
+        let (_, field) = what.split_once('.').unwrap_or_default();
+        let its_own = promise.filters || matches!(field, "gap" | "times.device");
         same_device || !its_own
     };
     for (what, before) in old {
