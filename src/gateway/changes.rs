@@ -5,7 +5,8 @@
 
 use crate::model::DeviceIdentity;
 use serde::{Deserialize, Serialize};
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -120,7 +121,7 @@ pub fn add(state_dir: &Path, entries: &[Entry]) -> std::io::Result<()> {
         .create(true)
         .mode(0o600)
         .open(&path)?;
-    if breaks_off(&path) {
+    if breaks_off(&mut file)? {
         lines.insert(0, '\n');
     }
     file.write_all(lines.as_bytes())?;
@@ -128,8 +129,14 @@ pub fn add(state_dir: &Path, entries: &[Entry]) -> std::io::Result<()> {
 }
 
 /// Whether the last line was cut by a power loss.
-fn breaks_off(path: &Path) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n'))
+fn breaks_off(file: &mut File) -> std::io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// Every line, the oldest first. A line that a power cut broke off is passed over. Blocking.

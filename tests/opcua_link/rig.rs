@@ -253,6 +253,18 @@ impl Rig {
         samples
     }
 
+    /// Waits until the links have returned; no sample that comes meanwhile is stored.
+    pub(crate) async fn ended_unstored(&mut self) {
+        let ended = async {
+            while let Some(report) = self.reports.recv().await {
+                if !matches!(report, Report::Sample(_)) {
+                    self.settle(report);
+                }
+            }
+        };
+        tokio::time::timeout(AT_ONCE, ended).await.expect("the link returns");
+    }
+
     /// Stops the link, and waits until it has ended.
     pub(crate) async fn halt(&mut self) {
         self.stop.cancel();

@@ -422,7 +422,7 @@ fn first(
             let setup = restored.unwrap_or_else(|| SlotSetup {
                 profile: None,
                 plan: None,
-                fault: refused.as_ref().map(|refused| refused.sentence.clone()),
+                fault: Some("no device file of it was ever accepted".to_owned()),
                 contract: present.contract.clone(),
             });
             Held {

@@ -259,7 +259,12 @@ impl Devices {
             return false;
         };
         let slot = held.setup.contract.slot.clone();
-        let told = held.refused.as_ref() == Some(refusal) && held.told;
+        // How it is shown may differ: at the start all that is wrong was shown before.
+        let told = held.told
+            && held
+                .refused
+                .as_ref()
+                .is_some_and(|before| before.sentence == refusal.sentence);
         held.refused = Some(refusal.clone());
         held.told = true;
         if told {
@@ -271,7 +276,10 @@ impl Devices {
             "the slot stays offline"
         };
         let sentence = format!("its device file is not taken, {goes_on}: {}", refusal.sentence);
-        tracing::warn!("{slot}: {sentence}\n{}", refusal.shown);
+        // The sentence stands in the log with the alarm.
+        if refusal.shown != refusal.sentence {
+            tracing::warn!("{slot}: all that is wrong with its device file:\n{}", refusal.shown);
+        }
         self.trouble(slot.clone(), Some(sentence.clone())).await;
         self.alarm(slot, true, sentence).await;
         true
