@@ -8,22 +8,15 @@
     reason = "a test that cannot go on says so by panicking, and measures its own time"
 )]
 
-#[path = "support/fake_broker.rs"]
-mod fake_broker;
+#[path = "support/whole.rs"]
+mod whole;
 
-use fake_broker::{Act, Fake, Packet, puback, publish};
 use lineside::device::modbus::simulator::Simulator;
-use lineside::diagnostic::Diagnostics;
-use lineside::gateway::{self, GatewayError, setup};
 use lineside::model::plan::Table::Holding;
 use serde_json::Value;
-use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-const LONG: Duration = Duration::from_secs(30);
-const GATEWAY: &str = "acme/s/lineside/gw/status";
+use whole::fake_broker::Packet;
+use whole::{Running, broker, said, until};
 
 /// A tool that shows a result until it is acknowledged.
 struct Cell {
@@ -35,11 +28,7 @@ struct Cell {
 
 impl Cell {
     fn new(broker: u16) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = whole::runtime();
         let (device, address, serving) = runtime.block_on(Simulator::bind("127.0.0.1:0")).unwrap();
         drop(runtime.spawn(serving));
         device.set(Holding, 0, &[0; 11]);
@@ -85,30 +74,19 @@ ack = {{ write = "taken", copy = "n" }}
         }
     }
 
-    fn start(&self) -> (CancellationToken, JoinHandle<Result<(), GatewayError>>) {
-        let mut faults = Diagnostics::new();
-        let setup = setup::load(&self.dir.path().join("gateway.toml"), &mut faults)
-            .unwrap_or_else(|| panic!("{}", faults.render(false)));
-        let stop = CancellationToken::new();
-        let task = self.runtime.spawn(gateway::run(setup, stop.clone()));
-        (stop, task)
+    fn start(&self) -> Running {
+        whole::start(&self.runtime, &self.dir.path().join("gateway.toml"))
     }
 
-    fn stop(&self, (stop, task): (CancellationToken, JoinHandle<Result<(), GatewayError>>)) {
-        stop.cancel();
-        let ended = self.runtime.block_on(async { tokio::time::timeout(LONG, task).await });
-        ended.expect("it ends").expect("no panic").expect("no fault");
+    fn stop(&self, running: Running) {
+        whole::stop(&self.runtime, running);
     }
 
     /// The tool shows this next, with this verdict, and is acknowledged.
     fn shows(&mut self, verdict: u16, torque: u16) {
         self.shown += 1;
         self.device.set(Holding, 0, &[self.shown, verdict, torque]);
-        let end = Instant::now() + LONG;
-        while self.device.get(Holding, 10) != self.shown {
-            assert!(Instant::now() < end, "never acknowledged");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        until("it is acknowledged", || self.device.get(Holding, 10) == self.shown);
     }
 
     /// The next result, a bit off what is aimed at, which is 12.3 N.m.
@@ -120,25 +98,13 @@ ack = {{ write = "taken", copy = "n" }}
 }
 
 fn alarms(packets: &[(usize, Packet)]) -> Vec<Value> {
-    let published = packets.iter().filter_map(|(_, packet)| match packet {
-        Packet::Publish { topic, payload, .. } if topic.ends_with("/tool/alarm") => Some(payload),
-        _ => None,
-    });
-    published
-        .map(|payload| serde_json::from_slice::<Value>(payload).unwrap()["data"].clone())
-        .collect()
+    let alarms = said(packets, "/tool/alarm");
+    alarms.iter().map(|alarm| alarm["data"].clone()).collect()
 }
 
 #[test]
 fn a_tool_that_changes_under_its_profile_is_an_alarm_behind_the_result_that_shows_it() {
-    let broker = Fake::start(true, |_, packet| match packet {
-        Packet::Publish { id, topic, payload, .. } if topic == GATEWAY => vec![
-            Act::Send(puback(true, *id, 0)),
-            Act::Send(publish(true, topic, payload, false)),
-        ],
-        Packet::Publish { id, .. } => vec![Act::Send(puback(true, *id, 0))],
-        _ => Fake::polite(true, packet),
-    });
+    let broker = broker(|_, _| 0);
     let mut cell = Cell::new(broker.address.port());
     let running = cell.start();
     for _ in 0..60 {

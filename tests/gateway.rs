@@ -8,27 +8,23 @@
     reason = "a test that cannot go on says so by panicking, and measures its own time"
 )]
 
-#[path = "support/fake_broker.rs"]
-mod fake_broker;
+#[path = "support/whole.rs"]
+mod whole;
 
-use fake_broker::{Act, Fake, Packet, puback, publish};
 use lineside::device::modbus::simulator::Simulator;
-use lineside::diagnostic::Diagnostics;
-use lineside::gateway::{self, GatewayError, setup};
 use lineside::model::plan::Table::Holding;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use whole::fake_broker::{Fake, Packet, publish};
+use whole::{GATEWAY, Running, broker, said, until};
 
-const LONG: Duration = Duration::from_secs(30);
 const PLANT: &str = "acme/s/a/l";
-const GATEWAY: &str = "acme/s/lineside/gw/status";
 
 /// A tool that shows a result until it is acknowledged, and a wide device whose readings fill an outbox soon.
 struct Cell {
@@ -38,22 +34,12 @@ struct Cell {
     shown: u16,
 }
 
-/// A gateway that runs.
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), GatewayError>>,
-}
-
 /// Readings of the wide device.
 const WIDTH: u16 = 600;
 
 impl Cell {
     fn new(outbox: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = whole::runtime();
         let (device, address, serving) = runtime.block_on(Simulator::bind("127.0.0.1:0")).unwrap();
         drop(runtime.spawn(serving));
         device.set(Holding, 0, &[0; 11]);
@@ -126,23 +112,12 @@ ack = { write = "taken", copy = "n" }
     }
 
     fn start(&self) -> Running {
-        let mut faults = Diagnostics::new();
-        let setup = setup::load(&self.dir.path().join("gateway.toml"), &mut faults)
-            .unwrap_or_else(|| panic!("{}", faults.render(false)));
-        let stop = CancellationToken::new();
-        let task = self.runtime.spawn(gateway::run(setup, stop.clone()));
-        Running { stop, task }
+        whole::start(&self.runtime, &self.dir.path().join("gateway.toml"))
     }
 
     /// Stops as SIGTERM does; it has 2 s.
     fn stop(&self, running: Running) {
-        let begun = Instant::now();
-        running.stop.cancel();
-        let ended = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LONG, running.task).await });
-        ended.expect("it ends").expect("no panic").expect("no fault");
-        let took = begun.elapsed();
+        let took = whole::stop(&self.runtime, running);
         assert!(took < Duration::from_secs(2), "it took {took:?} to stop");
     }
 
@@ -160,45 +135,6 @@ ack = { write = "taken", copy = "n" }
         self.tighten();
         until("the tool is acknowledged", || self.is_taken());
     }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !done() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-}
-
-/// A broker that gives back the gateway's status, and answers events as `verdict` says (MQTT 5, 3.4.2.1).
-fn broker(verdict: impl Fn(&str, &Value) -> u8 + Send + 'static) -> Fake {
-    Fake::start(true, move |_, packet| {
-        let Packet::Publish { id, topic, payload, .. } = packet else {
-            return Fake::polite(true, packet);
-        };
-        if topic == GATEWAY {
-            return vec![
-                Act::Send(puback(true, *id, 0)),
-                Act::Send(publish(true, topic, payload, false)),
-            ];
-        }
-        let code = match serde_json::from_slice(payload) {
-            Ok(event) if !topic.ends_with("/status") => verdict(topic, &event),
-            _ => 0,
-        };
-        vec![Act::Send(puback(true, *id, code))]
-    })
-}
-
-/// What was published below the plant on topics that end with this, in order.
-fn said(packets: &[(usize, Packet)], end: &str) -> Vec<Value> {
-    let published = packets.iter().filter_map(|(_, packet)| match packet {
-        Packet::Publish { topic, payload, .. } if topic.ends_with(end) => Some(payload),
-        _ => None,
-    });
-    published
-        .map(|payload| serde_json::from_slice(payload).unwrap_or(Value::Null))
-        .collect()
 }
 
 fn sequences(packets: &[(usize, Packet)], end: &str) -> Vec<u64> {

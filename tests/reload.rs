@@ -8,29 +8,23 @@
     reason = "a test that cannot go on says so by panicking, and measures its own time"
 )]
 
-#[path = "support/fake_broker.rs"]
-mod fake_broker;
+#[path = "support/whole.rs"]
+mod whole;
 
-use fake_broker::{Act, Fake, Packet, puback, publish};
 use lineside::device::modbus::simulator::Simulator;
 use lineside::diagnostic::Diagnostics;
 use lineside::gateway::changes::{self, What};
-use lineside::gateway::control;
 use lineside::gateway::lock::{self, Lock};
 use lineside::gateway::store::Question;
-use lineside::gateway::{self, GatewayError, setup};
+use lineside::gateway::{control, setup};
 use lineside::model::SlotName;
 use lineside::model::plan::Table::Holding;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-const LONG: Duration = Duration::from_secs(30);
-const GATEWAY: &str = "acme/s/lineside/gw/status";
+use whole::fake_broker::Fake;
+use whole::{Running, said, until};
 
 /// A tool that shows a result until it is acknowledged.
 struct Tool {
@@ -73,11 +67,6 @@ struct Plant {
     broker: Fake,
 }
 
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), GatewayError>>,
-}
-
 const EVENTS: &str = r#"
 [points]
 n = { at = "holding:0", type = "u16" }
@@ -106,23 +95,8 @@ fn profile(model: &str, tool: &Tool) -> String {
 
 impl Plant {
     fn new(slots: &[&str], more: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let broker = Fake::start(true, |_, packet| {
-            let Packet::Publish { id, topic, payload, .. } = packet else {
-                return Fake::polite(true, packet);
-            };
-            if topic == GATEWAY {
-                return vec![
-                    Act::Send(puback(true, *id, 0)),
-                    Act::Send(publish(true, topic, payload, false)),
-                ];
-            }
-            vec![Act::Send(puback(true, *id, 0))]
-        });
+        let runtime = whole::runtime();
+        let broker = whole::broker(|_, _| 0);
         let plant = Self {
             dir: tempfile::tempdir().unwrap(),
             runtime,
@@ -167,28 +141,21 @@ impl Plant {
     }
 
     fn start(&self) -> Running {
-        let mut faults = Diagnostics::new();
-        let setup = setup::load(&self.config(), &mut faults).unwrap_or_else(|| panic!("{}", faults.render(false)));
-        let stop = CancellationToken::new();
-        let task = self.runtime.spawn(gateway::run(setup, stop.clone()));
-        Running { stop, task }
+        whole::start(&self.runtime, &self.config())
     }
 
     fn stop(&self, running: Running) {
-        running.stop.cancel();
-        let ended = self
-            .runtime
-            .block_on(async { tokio::time::timeout(LONG, running.task).await });
-        ended.expect("it ends").expect("no panic").expect("no fault");
+        whole::stop(&self.runtime, running);
     }
 
     /// What was published of a slot, in order.
     fn said(&self, slot: &str, kind: &str) -> Vec<Value> {
-        said(&self.broker.received(), slot, kind)
+        said(&self.broker.received(), &format!("/{slot}/{kind}"))
     }
 
     fn wait(&self, what: &str, slot: &str, kind: &str, wanted: impl Fn(&[Value]) -> bool) {
-        self.broker.wait(what, |packets| wanted(&said(packets, slot, kind)));
+        let end = format!("/{slot}/{kind}");
+        self.broker.wait(what, |packets| wanted(&said(packets, &end)));
     }
 
     fn wait_status(&self, slot: &str, state: &str, reason: &str) {
@@ -231,25 +198,6 @@ impl Plant {
             .map(|(_, data)| data["torque"]["value"].as_f64().unwrap())
             .collect();
         assert_eq!(found, torques);
-    }
-}
-
-fn said(packets: &[(usize, Packet)], slot: &str, kind: &str) -> Vec<Value> {
-    let end = format!("/{slot}/{kind}");
-    let published = packets.iter().filter_map(|(_, packet)| match packet {
-        Packet::Publish { topic, payload, .. } if topic.ends_with(&end) => Some(payload),
-        _ => None,
-    });
-    published
-        .map(|payload| serde_json::from_slice(payload).unwrap_or(Value::Null))
-        .collect()
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !done() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

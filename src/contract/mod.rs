@@ -131,20 +131,7 @@ impl Allocator {
 
     /// Numbers and seals `draft` into `commit`, with the gap before it where its counter jumped, and the alarm where
     /// its device uses ids again.
-    #[expect(clippy::needless_pass_by_value, reason = "who seals a draft has no more use for it")]
     pub fn seal(
-        &mut self,
-        draft: Draft,
-        unit: &UnitOf,
-        now: Now,
-        known: &dyn KnownIds,
-        commit: &mut Commit,
-    ) -> Sealing {
-        self.seal_this(&draft, unit, now, known, commit)
-    }
-
-    /// As [`Self::seal`], for a draft that is looked at afterwards.
-    pub fn seal_this(
         &mut self,
         draft: &Draft,
         unit: &UnitOf,

@@ -48,7 +48,7 @@ impl Bench {
             moment: Moment::new(self.now, 1),
             set: true,
         };
-        let sealing = self.allocator.seal(draft, &unit, now, &self.memory, &mut commit);
+        let sealing = self.allocator.seal(&draft, &unit, now, &self.memory, &mut commit);
         self.keep(commit);
         sealing
     }

@@ -223,13 +223,10 @@ impl Committer {
         self.keep_all_drift();
         if self.unsynced.is_none() && !self.lazy.is_empty() {
             let state = std::mem::take(&mut self.lazy);
-            self.write(Batch {
-                commits: vec![Commit {
-                    events: Vec::new(),
-                    state,
-                }],
-                ..Batch::default()
-            })?;
+            self.write(Batch::of(Commit {
+                state,
+                ..Commit::default()
+            }))?;
         }
         if let Some(outbox) = self.outbox.take()
             && let Err(fault) = outbox.close()
@@ -320,10 +317,7 @@ impl Committer {
         };
         if drops && (room.is_err() || self.limits.max_age.is_some()) {
             if let Some(commit) = self.drop_oldest(ROOM_FOR_ONE)? {
-                self.write(Batch {
-                    commits: vec![commit],
-                    ..Batch::default()
-                })?;
+                self.write(Batch::of(commit))?;
             }
             let Some(after) = one_fits(&self.outbox) else {
                 return Ok(0);
@@ -550,7 +544,7 @@ impl Committer {
             set: self.clock.is_set(),
         };
         let begun = commit.events.len();
-        let sealing = self.allocator.seal_this(draft, &unit, now, &Known(outbox), commit);
+        let sealing = self.allocator.seal(draft, &unit, now, &Known(outbox), commit);
         let gaps = commit
             .events
             .iter()
@@ -719,13 +713,10 @@ impl Committer {
         if state.is_empty() {
             return Ok(());
         }
-        self.write(Batch {
-            commits: vec![Commit {
-                events: Vec::new(),
-                state,
-            }],
-            ..Batch::default()
-        })
+        self.write(Batch::of(Commit {
+            state,
+            ..Commit::default()
+        }))
     }
 
     fn answer(&mut self, request: Request) {
@@ -934,10 +925,7 @@ impl Committer {
 
     /// A commit of the gateway's own, outside of a group.
     pub(super) fn write_or_log(&mut self, commit: Commit) {
-        let batch = Batch {
-            commits: vec![commit],
-            ..Batch::default()
-        };
+        let batch = Batch::of(commit);
         let written = if self.unsynced.is_some() {
             self.keep(batch, false);
             Ok(())
