@@ -273,6 +273,18 @@ fn plant(case: &str) -> TempDir {
     plant
 }
 
+/// The plan of the new file.
+const PLAN: [&str; 5] = [
+    "plan",
+    "--config",
+    "gateway.toml",
+    "--replace",
+    "st10.spindle-1=new.toml",
+];
+
+/// The same, with the record beside it.
+const RECORDED: [&str; 7] = [PLAN[0], PLAN[1], PLAN[2], PLAN[3], PLAN[4], "--record", "record.jsonl"];
+
 /// Standard output and error of a command, and its exit code.
 fn run(plant: &Path, arguments: &[&str]) -> (i32, String) {
     let output = command(plant, arguments).output().unwrap();
@@ -295,13 +307,7 @@ fn every_bad_swap_is_told_before_it_happens() {
     let mut wrong = Vec::new();
     for bad in BAD {
         let plant = plant(bad.name);
-        let mut arguments = vec![
-            "plan",
-            "--config",
-            "gateway.toml",
-            "--replace",
-            "st10.spindle-1=new.toml",
-        ];
+        let mut arguments = PLAN.to_vec();
         if bad.record {
             arguments.extend(["--record", "record.jsonl"]);
         }
@@ -344,14 +350,7 @@ fn every_folder_is_a_case() {
 fn without_a_record_other_values_are_not_seen() {
     for bad in BAD.iter().filter(|bad| bad.record) {
         let plant = plant(bad.name);
-        let arguments = [
-            "plan",
-            "--config",
-            "gateway.toml",
-            "--replace",
-            "st10.spindle-1=new.toml",
-        ];
-        let (code, text) = run(plant.path(), &arguments);
+        let (code, text) = run(plant.path(), &PLAN);
         assert_eq!(code, 0, "{}:\n{text}", bad.name);
         assert!(text.contains("nothing is recorded of st10.spindle-1"), "{text}");
     }
@@ -368,21 +367,14 @@ fn what_the_gateway_keeps_of_a_slot_is_run_through_both() {
         recent.join("st10.spindle-1.jsonl"),
     )
     .unwrap();
-    let arguments = [
-        "plan",
-        "--config",
-        "gateway.toml",
-        "--replace",
-        "st10.spindle-1=new.toml",
-    ];
-    let (code, text) = run(plant.path(), &arguments);
+    let (code, text) = run(plant.path(), &PLAN);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("the last exchanges that the gateway keeps"), "{text}");
     // Of another device its addresses say nothing.
     let new = plant.path().join("new.toml");
     let other = std::fs::read_to_string(&new).unwrap().replace("\"T-200\"", "\"T-300\"");
     std::fs::write(&new, other).unwrap();
-    let (code, text) = run(plant.path(), &arguments);
+    let (code, text) = run(plant.path(), &PLAN);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("says nothing of Example T-300"), "{text}");
     assert!(
@@ -399,16 +391,7 @@ fn the_same_device_file_changes_nothing() {
         plant.path().join("new.toml"),
     )
     .unwrap();
-    let arguments = [
-        "plan",
-        "--config",
-        "gateway.toml",
-        "--replace",
-        "st10.spindle-1=new.toml",
-        "--record",
-        "record.jsonl",
-    ];
-    let (code, text) = run(plant.path(), &arguments);
+    let (code, text) = run(plant.path(), &RECORDED);
     assert_eq!(code, 0, "{text}");
     for section in [
         "For the MES\n  nothing\n",
@@ -424,14 +407,8 @@ fn the_same_device_file_changes_nothing() {
 #[test]
 fn a_plan_is_machine_readable() {
     let plant = plant("03-uom-that-converts");
-    let mut arguments = vec![
-        "plan",
-        "--config",
-        "gateway.toml",
-        "--replace",
-        "st10.spindle-1=new.toml",
-        "--json",
-    ];
+    let mut arguments = PLAN.to_vec();
+    arguments.push("--json");
     let json = |arguments: &[&str]| -> (i32, serde_json::Value) {
         let output = command(plant.path(), arguments).output().unwrap();
         let (out, _) = said(&output);
@@ -459,16 +436,7 @@ fn a_plan_is_machine_readable() {
 #[test]
 fn a_record_of_another_protocol_says_so() {
     let plant = plant("23-server-that-nobody-trusts");
-    let arguments = [
-        "plan",
-        "--config",
-        "gateway.toml",
-        "--replace",
-        "st10.spindle-1=new.toml",
-        "--record",
-        "record.jsonl",
-    ];
-    let (code, text) = run(plant.path(), &arguments);
+    let (code, text) = run(plant.path(), &RECORDED);
     assert_eq!(code, 0, "{text}");
     assert!(
         text.contains("the record is of modbus-tcp, the profile of opcua"),

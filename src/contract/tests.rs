@@ -34,6 +34,7 @@ impl Bench {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a test makes each draft where it seals it")]
     fn seal(&mut self, draft: Draft) -> Sealing {
         let mut commit = Commit::default();
         let unit = UnitOf {
